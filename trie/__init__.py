@@ -1,0 +1,1 @@
+"""trie: trace replay inference evaluation."""

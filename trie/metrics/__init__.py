@@ -1,0 +1,1 @@
+"""Every number, as a pure function of the rows of a run."""

@@ -1,0 +1,1 @@
+"""Prompts of exact token lengths, made ahead of the clock."""

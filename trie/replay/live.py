@@ -1,0 +1,54 @@
+"""What a run knows about itself while it goes on: plain counters, written by the engine, read by the progress."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Point(NamedTuple):
+    """Cumulative tokens at the end of a request; t in seconds since the run began."""
+
+    t: float
+    new_prompt_tokens: int
+    cached_prompt_tokens: int
+    completion_tokens: int
+
+
+ORIGIN = Point(0.0, 0, 0, 0)
+
+
+@dataclass(slots=True)
+class Live:
+    """Counters of a run in progress; all times in seconds since the run began."""
+
+    duration_s: float
+    concurrency: int
+    now_s: float = 0.0  # refreshed by the engine's heartbeat
+    traces_active: int = 0
+    traces_completed: int = 0
+    traces_failed: int = 0
+    traces_cancelled: int = 0
+    requests_in_flight: int = 0
+    requests_ok: int = 0
+    requests_failed: int = 0
+    requests_cancelled: int = 0
+    retries: int = 0
+    total: Point = ORIGIN
+    recent: deque[Point] = field(default_factory=lambda: deque([ORIGIN]))  # the last 30 s, and one before
+    ending: str | None = None  # why the run is being ended, once it is
+
+    def completed(self, t: float, new: int, cached: int, completion: int) -> None:
+        """Count a request that ended well at `t`."""
+        self.requests_ok += 1
+        total = self.total
+        self.total = Point(
+            t,
+            total.new_prompt_tokens + new,
+            total.cached_prompt_tokens + cached,
+            total.completion_tokens + completion,
+        )
+        self.recent.append(self.total)
+        while len(self.recent) > 2 and self.recent[1].t < t - 30.0:
+            self.recent.popleft()

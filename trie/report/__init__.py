@@ -1,0 +1,1 @@
+"""Showing numbers to people: live progress and tables."""

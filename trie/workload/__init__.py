@@ -1,0 +1,1 @@
+"""Where traces come from: files, the hub, and labelled synthetic stand-ins."""
