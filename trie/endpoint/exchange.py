@@ -1,0 +1,45 @@
+"""What one attempt at a request looked like from the socket: instants, bytes and how it ended.
+
+Filled in by `trie.endpoint.connection` while the clock runs; read only after it has stopped.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One attempt. Instants are `time.perf_counter()` seconds; None means not reached."""
+
+    sent: float | None = None  # first byte handed to the socket
+    headers: float | None = None  # read that completed the response's headers
+    end: float | None = None  # read that completed the body, or the failure
+    status: int | None = None
+    content_type: str = ""
+    retry_after_s: float | None = None
+    reused: bool = False  # the connection had served an earlier request
+    error_kind: str | None = None  # of the transport: nothing here judges what the body says
+    error: str | None = None
+    # One entry for each read of the socket that brought body bytes: when, and the body's size after it.
+    read_at: array[float] = field(default_factory=lambda: array("d"))
+    read_size: array[int] = field(default_factory=lambda: array("Q"))
+    pieces: list[bytes] = field(default_factory=list)  # the body as far as it was taken out of the stream
+
+    @property
+    def body(self) -> bytes:
+        """The body as received, decompressed."""
+        if len(self.pieces) > 1:
+            self.pieces[:] = [b"".join(self.pieces)]
+        return self.pieces[0] if self.pieces else b""
+
+    @property
+    def stale(self) -> bool:
+        """The server closed a kept-alive connection just as it was used again: no answer, and nobody's fault."""
+        return self.reused and self.error_kind in {"disconnected", "reset"} and self.headers is None
+
+    def arrival(self, place: int) -> float:
+        """The instant of the read that brought the body's byte number `place` (counted from 1)."""
+        return self.read_at[bisect_left(self.read_size, place)]
