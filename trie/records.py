@@ -6,11 +6,11 @@ Left of it a run produces rows once; right of it every number is derived from th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trie.errors import RunDirError
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 VERSION_KEY = b"trie.records.version"
 PART = "part-{:06d}.parquet"
+RANGE_PART = "part-{:06d}-{:06d}.parquet"
+MERGE_AT = 64  # parts that become one while a run goes on
 
 
 class Outcome(StrEnum):
@@ -97,42 +99,109 @@ def to_table(records: Iterable[RequestRecord]) -> pa.Table:
 class RecordWriter:
     """Writes rows as numbered Parquet parts, each complete on disk before it has its name.
 
-    Not thread-safe: one caller at a time, which may be a worker thread.
+    Small parts are merged into larger ones as a run goes on, so that a long run is not a folder of thousands. A part
+    named for a range of numbers stands for all of them; a reader passes over those it covers, so that being killed
+    between the rename and the clean-up costs nothing. Not thread-safe: one caller at a time, which may be a thread.
 
     Raises:
-        RunDirError: when the folder can't be written.
+        RunDirError: when the folder exists already or can't be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._next = 0
+        self._unmerged = 0  # number of the first part that is not in a merged one
         try:
             folder.mkdir(parents=True, exist_ok=False)
+        except FileExistsError:
+            raise RunDirError(f"{folder}: holds another run's rows; choose a new output directory") from None
         except OSError as error:
             raise RunDirError(f"{folder}: can't make the folder for the rows: {error.strerror}") from error
 
     def write(self, records: list[RequestRecord]) -> None:
         """One part of these rows, on disk when this returns; nothing for an empty list."""
-        import pyarrow.parquet as pq  # noqa: PLC0415
-
         if not records:
             return
-        target = self._folder / PART.format(self._next)
+        self._put(to_table(records), PART.format(self._next))
+        self._next += 1
+        if self._next - self._unmerged == MERGE_AT:
+            self._merge(self._unmerged)
+            self._unmerged = self._next
+
+    def close(self) -> None:
+        """Merge all parts into one; the rows were safe before."""
+        if self._next > 1:
+            self._merge(0)
+
+    def _merge(self, first: int) -> None:
+        """Replace the parts from number `first` on by one that stands for them."""
+        old = [part for part in parts(self._folder) if _range(part)[0] >= first]
+        table = _concat([_read_part(part) for part in old])
+        name = RANGE_PART.format(first, self._next - 1)
+        self._put(table, name)
+        for part in old:
+            if part.name != name:
+                part.unlink()
+
+    def _put(self, table: pa.Table, name: str) -> None:
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        target = self._folder / name
         aside = target.with_suffix(".tmp")
         try:
-            pq.write_table(to_table(records), aside, compression="zstd")
+            pq.write_table(table, aside, compression="zstd")
             with aside.open("rb+") as file:
                 os.fsync(file.fileno())
             aside.replace(target)
         except OSError as error:
             aside.unlink(missing_ok=True)
             raise RunDirError(f"{target}: can't write rows: {error.strerror or error}") from error
-        self._next += 1
 
 
-def parts(folder: Path) -> Iterator[Path]:
-    """The complete parts of a requests folder, in the order they were written."""
-    yield from sorted(folder.glob("part-*.parquet"))
+def parts(folder: Path) -> list[Path]:
+    """The complete parts of a requests folder that stand for its rows, in the order they were written."""
+    found = sorted((_range(part), part) for part in folder.glob("part-*.parquet"))
+    wide_first = sorted(found, key=lambda item: (item[0][0], -item[0][1]))
+    kept: list[Path] = []
+    covered = -1
+    for (_, last), part in wide_first:
+        if last > covered:
+            kept.append(part)
+            covered = last
+    return kept
+
+
+def _range(part: Path) -> tuple[int, int]:
+    """The numbers of the parts that a file stands for; a foreign name is its owner's mistake.
+
+    Raises:
+        RunDirError: for a name that no writer gives.
+    """
+    numbers = part.stem.removeprefix("part-").split("-")
+    if not 1 <= len(numbers) <= 2 or not all(number.isdecimal() for number in numbers):
+        raise RunDirError(f"{part}: not the name of a part; move it out of the folder")
+    return int(numbers[0]), int(numbers[-1])
+
+
+def _concat(tables: list[pa.Table]) -> pa.Table:
+    """One table out of many of `arrow_schema()`; of none, an empty one."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    return pa.concat_tables(tables).combine_chunks() if tables else arrow_schema().empty_table()
+
+
+def _read_part(part: Path) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        table = pq.read_table(part, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise RunDirError(f"{part}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
+    version = (table.schema.metadata or {}).get(VERSION_KEY, b"none").decode()
+    if version != str(SCHEMA_VERSION):
+        raise RunDirError(f"{part}: rows of schema version {version}, this trie reads {SCHEMA_VERSION}")
+    return table
 
 
 def read_records(folder: Path) -> pa.Table:
@@ -141,19 +210,6 @@ def read_records(folder: Path) -> pa.Table:
     Raises:
         RunDirError: for a missing folder, a part that is no Parquet file, or rows of another schema version.
     """
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
     if not folder.is_dir():
         raise RunDirError(f"{folder}: no such folder; a run directory holds its rows in requests/")
-    tables: list[Any] = []
-    for part in parts(folder):
-        try:
-            table = pq.read_table(part, partitioning=None)
-        except (OSError, pa.ArrowException) as error:
-            raise RunDirError(f"{part}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
-        version = (table.schema.metadata or {}).get(VERSION_KEY, b"none").decode()
-        if version != str(SCHEMA_VERSION):
-            raise RunDirError(f"{part}: rows of schema version {version}, this trie reads {SCHEMA_VERSION}")
-        tables.append(table)
-    return pa.concat_tables(tables) if tables else arrow_schema().empty_table()
+    return _concat([_read_part(part) for part in parts(folder)])

@@ -1,0 +1,84 @@
+"""What a server says of itself before a run: is it there, which models does it serve, how long a context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trie.endpoint.connection import Connections
+from trie.endpoint.exchange import Exchange
+from trie.endpoint.failures import one_line
+from trie.endpoint.openai import loads
+from trie.errors import EndpointError
+
+HINTS = {
+    "connect": "is the server running, and is this its address?",
+    "dns": "is the host's name right?",
+    "connect_timeout": "is the address right, and open from here?",
+    "tls": "is it https, with a certificate that this machine trusts?",
+    "disconnected": "is this an HTTP server?",
+    "reset": "is this an HTTP server?",
+    "bad_response": "is this an HTTP server?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What /v1/models told; empty when the server has no such route."""
+
+    models: tuple[str, ...] = ()
+    max_model_len: int | None = None
+    owned_by: str | None = None
+
+
+async def probe(connections: Connections, base_url: str) -> ServerFacts:
+    """Ask for the served models.
+
+    Raises:
+        EndpointError: when nothing answers there, or it refuses the key.
+    """
+    exchange = Exchange()
+    where = f"{base_url}/models"
+    await connections.get("/models", exchange)
+    if exchange.error_kind is not None:
+        hint = HINTS.get(exchange.error_kind, "")
+        raise EndpointError(f"{where}: {exchange.error}; {hint}")
+    if exchange.status in (401, 403):
+        raise EndpointError(
+            f"{where}: HTTP {exchange.status}: set OPENAI_API_KEY, or the variable endpoint.api_key_env"
+        )
+    if exchange.status is None or exchange.status >= 300:
+        return ServerFacts()
+    return _facts(exchange.body)
+
+
+def choose_model(asked: str | None, facts: ServerFacts, base_url: str) -> str:
+    """The model to name in requests: the one asked for, else the only one served.
+
+    Raises:
+        EndpointError: when none was named and the server does not serve exactly one.
+    """
+    if asked is not None:
+        return asked
+    if len(facts.models) == 1:
+        return facts.models[0]
+    served = ", ".join(facts.models[:8]) or "no model that it would name"
+    raise EndpointError(f"model is missing: {base_url} serves {served}; say model=NAME")
+
+
+def _facts(body: bytes) -> ServerFacts:
+    try:
+        answer = loads(body)
+    except ValueError:
+        return ServerFacts()
+    listed = answer.get("data") if isinstance(answer, dict) else None
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    names = tuple(one_line(entry["id"], 200) for entry in entries if isinstance(entry.get("id"), str))
+    first: dict[str, Any] = entries[0] if entries else {}
+    length = first.get("max_model_len")
+    owner = first.get("owned_by")
+    return ServerFacts(
+        models=names,
+        max_model_len=length if isinstance(length, int) and not isinstance(length, bool) else None,
+        owned_by=one_line(owner, 80) if isinstance(owner, str) else None,
+    )

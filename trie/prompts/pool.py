@@ -1,0 +1,81 @@
+"""Text of exactly n tokens at the cost of a slice: a pool of pieces drawn once, and a few own words in front.
+
+What is asked for under one key is always the same text; under two keys it differs from the first words on, so that no
+two of them share a block of a prefix cache, although most of their bytes are the same memory.
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Hashable
+from hashlib import blake2b
+from itertools import accumulate
+
+from trie.prompts.vocabulary import Vocabulary
+
+HEAD = 4  # own words at the front of every text
+DRAWS = 1 << 16  # size of the table by which two random bytes pick a piece
+STEP = 0x5851F42D4C957F2D
+MASK = (1 << 96) - 1
+
+Pieces = tuple[bytes | memoryview, ...]
+
+
+class Pool:
+    """A seeded pool of `size` tokens over a vocabulary; piece i is drawn with frequency (i + 21) ** -zipf."""
+
+    def __init__(self, vocabulary: Vocabulary, *, seed: int, size: int, zipf: float) -> None:
+        self._seed = seed
+        self._size = size
+        self._pieces = [piece.encode() for piece in vocabulary.pieces]
+        self._first = vocabulary.first
+        draws = array("H", random.Random(seed).randbytes(2 * size))
+        chosen = list(map(_draw_table(len(self._pieces), zipf).__getitem__, draws))
+        self._text = memoryview(b"".join(map(self._pieces.__getitem__, chosen)))
+        lengths = list(map(len, self._pieces))
+        self._offset = array("Q", accumulate(map(lengths.__getitem__, chosen), initial=0))
+
+    def text(self, tokens: int, key: Hashable) -> Pieces:
+        """Pieces whose concatenation is exactly `tokens` tokens of ASCII letters and spaces; () for none.
+
+        The first own word is one that stays a single token where a server trims the text. The rest are slices of the
+        pool: memory is shared, not copied.
+        """
+        if tokens <= 0:
+            return ()
+        digest = blake2b(repr((self._seed, key)).encode(), digest_size=32).digest()
+        state = int.from_bytes(digest, "little")
+        state, head = self._head(state, min(tokens, HEAD))
+        return (head, *self._slices(state, tokens - HEAD))
+
+    def _head(self, state: int, words: int) -> tuple[int, bytes]:
+        state, index = divmod(state, len(self._first))
+        head = [self._pieces[self._first[index]]]
+        for _ in range(words - 1):
+            state, index = divmod(state, len(self._pieces))
+            head.append(self._pieces[index])
+        return state, b"".join(head)
+
+    def _slices(self, state: int, tokens: int) -> list[memoryview]:
+        """Runs of the pool, each at most half of it, from places that the state chooses."""
+        slices = []
+        while tokens > 0:
+            take = min(tokens, self._size // 2)
+            start = state % (self._size - take)
+            slices.append(self._text[self._offset[start] : self._offset[start + take]])
+            state = (state * STEP + tokens) & MASK
+            tokens -= take
+        return slices
+
+
+def _draw_table(pieces: int, zipf: float) -> array[int]:
+    """For each of the 65,536 values of two bytes the piece it picks, so that a draw costs one look-up."""
+    bounds = list(accumulate((i + 21) ** -zipf for i in range(pieces)))
+    table, piece = array("I"), 0
+    for quantile in range(DRAWS):
+        target = (quantile + 0.5) / DRAWS * bounds[-1]
+        while bounds[piece] < target:
+            piece += 1
+        table.append(piece)
+    return table

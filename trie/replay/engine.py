@@ -1,0 +1,103 @@
+"""Closed-loop replay: `concurrency` sessions at a time, under one deadline, ended in order whatever ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from trie.records import Outcome
+from trie.replay.scripts import ScriptsAhead
+from trie.replay.session import replay
+from trie.replay.setting import Setting
+
+ADMIT_AT_ONCE = 8  # first requests written between two passes of the event loop, so that early answers are read
+FIRST_PAUSE_S = 0.1  # of a slot whose session failed; doubled while sessions keep failing, so that errors can't storm
+MAX_PAUSE_S = 5.0
+
+
+class Engine:
+    """Replays scripts until the deadline, or until `stop` is called."""
+
+    def __init__(self, setting: Setting, scripts: ScriptsAhead) -> None:
+        self._setting = setting
+        self._scripts = scripts
+        self._deadline = asyncio.timeout(None)
+
+    def stop(self, reason: str) -> None:
+        """End the run now: everything in flight is cancelled, and its rows carry the reason."""
+        live = self._setting.live
+        if live.ending is None:
+            live.ending = reason
+            self._deadline.reschedule(asyncio.get_running_loop().time())
+
+    async def run(self) -> str:
+        """Replay; returns why it ended: `deadline`, or the reason given to `stop`.
+
+        Raises:
+            RunDirError: when rows can't be written any more.
+        """
+        setting, loop = self._setting, asyncio.get_running_loop()
+        with _quiet_collector():
+            setting.health.start()
+            setting.began = perf_counter()
+            ending = loop.call_later(setting.live.duration_s, self.stop, "deadline")
+            try:
+                async with self._deadline, asyncio.TaskGroup() as group:
+                    group.create_task(setting.recorder.flush_regularly())
+                    await self._admit(group)
+            except TimeoutError:
+                if not self._deadline.expired():
+                    raise
+            except BaseExceptionGroup as errors:
+                setting.live.ending = "error"
+                raise errors.exceptions[0] from None
+            finally:
+                ending.cancel()
+                setting.live.now_s = perf_counter() - setting.began
+                setting.health.stop()
+        return setting.live.ending or "deadline"
+
+    async def _admit(self, group: asyncio.TaskGroup) -> None:
+        for slot in range(self._setting.live.concurrency):
+            group.create_task(self._occupy(slot))
+            if slot % ADMIT_AT_ONCE == ADMIT_AT_ONCE - 1:
+                await asyncio.sleep(0)
+
+    async def _occupy(self, slot: int) -> None:
+        """One of the `concurrency` places: a session after the other, for ever."""
+        live = self._setting.live
+        failed_in_a_row = 0
+        while True:
+            script = await self._scripts.next()
+            live.traces_active += 1
+            try:
+                outcome = await replay(self._setting, script, slot)
+            except asyncio.CancelledError:
+                live.traces_cancelled += 1
+                raise
+            finally:
+                live.traces_active -= 1
+            if outcome is Outcome.ok:
+                live.traces_completed += 1
+                failed_in_a_row = 0
+                continue
+            live.traces_failed += 1
+            await asyncio.sleep(min(FIRST_PAUSE_S * 2**failed_in_a_row, MAX_PAUSE_S))
+            failed_in_a_row += 1
+
+
+@contextmanager
+def _quiet_collector() -> Iterator[None]:
+    """Keep the garbage collector from walking what start-up left behind, and make its passes rare."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

@@ -1,0 +1,195 @@
+"""One request with its attempts: send, judge, send again where that helps, and say in a row what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from time import perf_counter
+
+from trie.endpoint import openai, sse
+from trie.endpoint.connection import Connections
+from trie.endpoint.exchange import Exchange
+from trie.endpoint.failures import RETRYABLE_KINDS, RETRYABLE_STATUS, one_line
+from trie.records import Outcome, RequestRecord
+
+EVENTS_AT_ONCE = 64  # decoded between two passes of the event loop: about 0.1 ms
+BACKOFF_S = 0.25
+MAX_BACKOFF_S = 8.0
+MAX_STALE = 16  # connections found closed before one attempt is counted
+
+
+@dataclass(slots=True)
+class Request:
+    """One request's state while it is open."""
+
+    body: bytes
+    headers: bytes
+    queued: float  # perf_counter
+    exchange: Exchange = field(default_factory=Exchange)
+    answer: openai.Answer = field(default_factory=openai.Answer)
+    first_sent: float | None = None
+    attempts: int = 0
+    failure: tuple[str, str] | None = None  # kind and text, once it has ended badly
+
+
+class Requester:
+    """Sends the requests of a run, all in one format, and retries what is worth it.
+
+    Args:
+        connections: open for the run.
+        fmt: how bodies are written.
+        max_retries: further attempts after a retryable failure.
+        timeout_s: bound of one request, all attempts included.
+        on_retry: called before each further attempt.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        fmt: openai.RequestFormat,
+        *,
+        max_retries: int,
+        timeout_s: float,
+        on_retry: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._connections = connections
+        self._format = fmt
+        self._max_retries = max_retries
+        self._timeout_s = timeout_s
+        self._on_retry = on_retry
+
+    async def run(self, request: Request) -> None:
+        """See a request through to its end; `request.failure` is None when the answer is whole.
+
+        A cancellation leaves in `request` what had come until then, decoded.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s) as limit:
+                await self._attempts(request)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            request.failure = ("timeout", f"no whole answer within {self._timeout_s:g} s")
+            _decode_rest(request)
+        except asyncio.CancelledError:
+            _decode_rest(request)
+            raise
+
+    async def _attempts(self, request: Request) -> None:
+        for retry in range(self._max_retries + 1):
+            await self._attempt(request)
+            request.failure = await self._judge(request)
+            if request.failure is None or retry == self._max_retries or not worth_another(request):
+                return
+            self._on_retry()
+            await asyncio.sleep(_pause_s(request.exchange, retry))
+
+    async def _attempt(self, request: Request) -> None:
+        for _ in range(MAX_STALE):
+            request.exchange = Exchange()
+            request.answer = openai.Answer()
+            try:
+                await self._connections.post(
+                    self._format.route, request.body, request.exchange, headers=request.headers
+                )
+            finally:
+                request.attempts += request.exchange.sent is not None
+                request.first_sent = request.first_sent or request.exchange.sent
+            if not request.exchange.stale:
+                return
+
+    async def _judge(self, request: Request) -> tuple[str, str] | None:
+        exchange, answer = request.exchange, request.answer
+        if exchange.status is not None and not 200 <= exchange.status < 300:
+            return "http_status", f"HTTP {exchange.status}: {_said(exchange.body)}"
+        if exchange.status is not None:
+            await _decode(exchange, answer, stream=self._format.stream)
+        if answer.error is not None:
+            return answer.error
+        if exchange.error_kind is not None:
+            return exchange.error_kind, exchange.error or exchange.error_kind
+        return answer.failure(stream=self._format.stream)
+
+
+def worth_another(request: Request) -> bool:
+    """Whether a failed attempt may be made again: never once tokens have come, or it would measure a warm cache."""
+    exchange = request.exchange
+    if request.answer.token_ends:
+        return False
+    if exchange.status is not None and exchange.status >= 300:
+        return exchange.status in RETRYABLE_STATUS
+    return exchange.error_kind in RETRYABLE_KINDS
+
+
+def _pause_s(exchange: Exchange, retry: int) -> float:
+    if exchange.retry_after_s is not None:
+        return exchange.retry_after_s
+    return min(BACKOFF_S * float(2**retry), MAX_BACKOFF_S)
+
+
+def _said(body: bytes) -> str:
+    """What the body of an error response says, in one line."""
+    try:
+        found = openai.loads(body)
+    except ValueError:
+        return one_line(body[:600].decode("utf-8", "replace")) or "empty body"
+    if isinstance(found, dict):
+        return one_line(openai.message(found.get("error") or found.get("detail") or found))
+    return one_line(str(found))
+
+
+async def _decode(exchange: Exchange, answer: openai.Answer, *, stream: bool) -> None:
+    """Read what the response says, a few events at a time so that other requests' reads are not kept waiting."""
+    if not stream:
+        if exchange.error_kind is None:
+            answer.plain(exchange.body)
+        return
+    if exchange.content_type not in ("text/event-stream", ""):
+        answer.plain(exchange.body)
+        asked = f"asked for a stream, got {one_line(exchange.content_type, 60)}"
+        answer.error = answer.error if answer.error and answer.error[0] == "error_event" else ("bad_response", asked)
+        return
+    for count, event in enumerate(sse.decode(exchange.body), 1):
+        answer.event(*event)
+        if count % EVENTS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+
+
+def _decode_rest(request: Request) -> None:
+    """Decode what an interrupted attempt had brought, for its row; no waiting any more."""
+    exchange = request.exchange
+    if exchange.status == 200 and exchange.content_type == "text/event-stream" and not request.answer.token_ends:
+        request.answer = openai.Answer()
+        for event in sse.decode(exchange.body):
+            request.answer.event(*event)
+
+
+def fill(row: RequestRecord, request: Request, began: float) -> None:
+    """Write a request's instants, counts and failure into its row; instants become seconds since `began`."""
+    exchange, answer = request.exchange, request.answer
+
+    def since(instant: float | None) -> float | None:
+        return None if instant is None else instant - began
+
+    row.attempts = request.attempts
+    row.http_status = exchange.status
+    row.sent_s = since(request.first_sent)
+    row.attempt_sent_s = since(exchange.sent)
+    row.headers_s = since(exchange.headers)
+    row.end_s = since(exchange.end or perf_counter())
+    row.request_bytes = len(request.body)
+    row.response_bytes = exchange.read_size[-1] if exchange.read_size else 0
+    row.usage_prompt_tokens = answer.prompt_tokens
+    row.usage_completion_tokens = answer.completion_tokens
+    row.usage_cached_tokens = answer.cached_tokens
+    row.finish_reason = None if answer.finish_reason is None else one_line(answer.finish_reason, 40)
+    row.chunks = len(answer.token_ends)
+    if answer.token_ends and exchange.read_at:
+        arrivals = [exchange.arrival(place) for place in answer.token_ends]
+        row.first_token_s, row.last_token_s = since(arrivals[0]), since(arrivals[-1])
+        row.max_gap_s = max((b - a for a, b in pairwise(arrivals)), default=None)
+    if request.failure is not None:
+        row.outcome = Outcome.failed
+        row.error_kind, row.error = request.failure[0], one_line(request.failure[1])

@@ -1,0 +1,25 @@
+"""What all sessions of a run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trie.endpoint.openai import RequestFormat
+from trie.replay.health import LoopHealth
+from trie.replay.live import Live
+from trie.replay.recorder import Recorder
+from trie.replay.request import Requester
+
+
+@dataclass(slots=True)
+class Setting:
+    """The run around a session; `began` is the `perf_counter` instant from which rows count their seconds."""
+
+    fmt: RequestFormat
+    requester: Requester
+    recorder: Recorder
+    health: LoopHealth
+    live: Live
+    run_id: str
+    session_header: str | None = None
+    began: float = 0.0
