@@ -95,6 +95,20 @@ class ConcurrencyConfig:
         require(self.value >= 1, "concurrency", self.value, "1 or more")
 
 
+FAULTS = (
+    "http_429",
+    "http_500",
+    "http_503",
+    "disconnect",  # before any header
+    "reset",  # the connection breaks after a token
+    "error_event",  # HTTP 200, then {"error": ...} in the stream
+    "truncated",  # ends in order, but without finish_reason, usage and [DONE]
+    "empty",  # ends in order with no token
+    "stall",  # a pause of STALL_S in mid-stream
+    "no_usage",
+)
+
+
 @dataclass
 class SimConfig:
     """The embedded endpoint's model of a server; docs/simulator.md says what each number does."""
@@ -115,7 +129,7 @@ class SimConfig:
     tokenizer: str | None = None  # folder with a tokenizer.json that counts tokens; null: words
     add_bos: bool = False  # count one more token in front of each text prompt
     fault_rate: float = 0.0  # share of requests that fail, each with one of `faults` in turn
-    faults: list[str] = field(default_factory=list)  # see trie/sim/model.py for the kinds
+    faults: list[str] = field(default_factory=list)  # of FAULTS, in this order
     seed: int = 0  # of the faults' choice
 
     def __post_init__(self) -> None:
@@ -124,6 +138,7 @@ class SimConfig:
         for key in ("decode_base_s", "decode_per_request_s", "request_overhead_s", "cache_blocks"):
             require(getattr(self, key) >= 0, f"sim.{key}", getattr(self, key), "0 or more")
         require(0 <= self.fault_rate <= 1, "sim.fault_rate", self.fault_rate, "between 0 and 1")
+        require(set(self.faults) <= set(FAULTS), "sim.faults", self.faults, f"a list of {', '.join(FAULTS)}")
 
 
 @dataclass

@@ -65,6 +65,6 @@ def _reason(error: BaseException) -> str:
 def _advice(repo: str, filename: str, target: Path, error: OSError) -> str:
     return (
         f"{filename} of {repo} can't be fetched ({_reason(error)}): place the file at {target} "
-        f"(folder set by {CACHE_VARIABLE}), set HF_ENDPOINT to a mirror, or use a stand-in (workload=agentic-synthetic, "
-        "qa-synthetic, office-synthetic)"
+        f"({CACHE_VARIABLE} sets the folder), set HF_ENDPOINT to a mirror, or use a stand-in "
+        "(workload=agentic-synthetic, qa-synthetic, office-synthetic)"
     )

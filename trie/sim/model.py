@@ -1,0 +1,215 @@
+"""A pure model of an inference server: given arrivals, it says when each token leaves. No clock, no I/O.
+
+One prompt is prefilled at a time, in order of arrival, at `prefill_tok_s`; what the prefix cache holds costs nothing.
+The end of a prefill yields the first token. Running requests then share decode steps of
+`decode_base_s + decode_per_request_s * (batch - 1)`; a request joins at the next step's start. Prefill and decode run
+side by side. At most `max_running` requests are past the queue. docs/simulator.md states this in closed form.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import NamedTuple
+
+from trie.config import SimConfig
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One request inside the model; times are seconds on the caller's clock."""
+
+    blocks: list[int]  # chain hashes of the prompt's whole blocks
+    prompt_tokens: int
+    max_tokens: int
+    tail: Sequence[Hashable] = ()  # the prompt's tokens after its last whole block
+    generated: int = 0
+    cached_tokens: int = 0
+    done: bool = False
+
+
+class Emission(NamedTuple):
+    """Tokens that leave at one instant."""
+
+    at: float
+    job: Job
+    tokens: int  # how many in this chunk
+    finished: bool
+
+
+class PrefixCache:
+    """Whole blocks of token chains, least recently used out first; a chain's tail goes before its head."""
+
+    def __init__(self, capacity: int, block_tokens: int) -> None:
+        self._capacity = capacity
+        self._block = block_tokens
+        self._held: OrderedDict[int, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def cached_tokens(self, chain: Sequence[int], prompt_tokens: int) -> int:
+        """Tokens of a prompt that need no computing: its longest held prefix, but never the whole prompt."""
+        hits = 0
+        for block in chain:
+            if block not in self._held:
+                break
+            hits += 1
+        usable = max(prompt_tokens - 1, 0) // self._block
+        return min(hits, usable) * self._block
+
+    def insert(self, chain: Sequence[int]) -> None:
+        """Hold a chain as the most recently used."""
+        for block in reversed(chain):
+            self._held[block] = None
+            self._held.move_to_end(block)
+        while len(self._held) > self._capacity:
+            self._held.popitem(last=False)
+
+    def clear(self) -> None:
+        self._held.clear()
+
+
+def chain(tokens: Sequence[Hashable], block_tokens: int, start: Sequence[int] = ()) -> list[int]:
+    """Hashes of the whole blocks of `tokens`, each including all before it; continues `start` when given."""
+    hashes = list(start)
+    before = hashes[-1] if hashes else 0
+    for at in range(0, len(tokens) - block_tokens + 1, block_tokens):
+        before = hash((before, *tokens[at : at + block_tokens]))
+        hashes.append(before)
+    return hashes
+
+
+class Model:
+    """The server's scheduler. Submit jobs, ask when something happens next, advance to now and get what left."""
+
+    def __init__(self, config: SimConfig) -> None:
+        self.config = config
+        self.cache = PrefixCache(config.cache_blocks, config.block_tokens)
+        self.waiting: deque[tuple[float, Job]] = deque()
+        self.running: list[Job] = []  # in the current decode step
+        self._joining: list[Job] = []  # prefilled since it began
+        self._prefilling: Job | None = None
+        self._prefill_end = inf
+        self._free_at = 0.0  # the prefill unit's last end
+        self._step_end = inf
+        self.queries_tokens = 0  # prompt tokens looked up in the cache
+        self.hit_tokens = 0
+
+    @property
+    def active(self) -> int:
+        """Requests that hold a slot."""
+        return len(self.running) + len(self._joining) + (self._prefilling is not None)
+
+    def submit(self, now: float, job: Job) -> None:
+        """A request arrives; it may be scheduled after `request_overhead_s`."""
+        self.waiting.append((now + self.config.request_overhead_s, job))
+        self._schedule(now)
+
+    def cancel(self, now: float, job: Job) -> None:
+        """The client is gone: its slot is free at once."""
+        if job.done:
+            return
+        job.done = True
+        self.waiting = deque(item for item in self.waiting if item[1] is not job)
+        if job is self._prefilling:
+            self._prefilling, self._prefill_end, self._free_at = None, inf, now
+        for group in (self.running, self._joining):
+            if job in group:
+                group.remove(job)
+        if not self.running and not self._joining:
+            self._step_end = inf
+        self._schedule(now)
+
+    def next_event_at(self) -> float:
+        """When `advance` has something to do; infinity when idle."""
+        return min(self._prefill_end, self._step_end, self._ready_at())
+
+    def advance(self, now: float, limit: int = 1 << 30) -> list[Emission]:
+        """Everything up to `now`, each at its own exact time however late the call is; at most `limit` steps."""
+        out: list[Emission] = []
+        for _ in range(limit):
+            at = self.next_event_at()
+            if at > now or at == inf:
+                break
+            if at == self._prefill_end:
+                self._end_prefill(at, out)
+            elif at == self._step_end:
+                self._end_step(at, out)
+            self._schedule(at)
+        return out
+
+    def _ready_at(self) -> float:
+        """When the first waiting request can start its prefill, as far as that needs an event of its own."""
+        if self._prefilling is not None or not self.waiting or self.active >= self.config.max_running:
+            return inf
+        return max(self.waiting[0][0], self._free_at)
+
+    def _schedule(self, now: float) -> None:
+        start = self._ready_at()
+        if start > now:
+            return
+        _, job = self.waiting.popleft()
+        job.cached_tokens = self.cache.cached_tokens(job.blocks, job.prompt_tokens)
+        self.queries_tokens += job.prompt_tokens
+        self.hit_tokens += job.cached_tokens
+        self._prefilling = job
+        self._prefill_end = max(start, now) + (job.prompt_tokens - job.cached_tokens) / self.config.prefill_tok_s
+
+    def _end_prefill(self, at: float, out: list[Emission]) -> None:
+        job = self._prefilling
+        assert job is not None
+        self._prefilling, self._prefill_end, self._free_at = None, inf, at
+        self.cache.insert(job.blocks)
+        job.generated = 1
+        job.done = job.max_tokens == 1
+        out.append(Emission(at, job, 1, job.done))
+        if not job.done:
+            self._joining.append(job)
+            if self._step_end == inf:
+                self._begin_step(at)
+
+    def _begin_step(self, at: float) -> None:
+        self.running += self._joining
+        self._joining = []
+        batch = len(self.running)
+        step = self.config.decode_base_s + self.config.decode_per_request_s * (batch - 1)
+        self._step_end = at + step if batch else inf
+
+    def _end_step(self, at: float, out: list[Emission]) -> None:
+        per_chunk = self.config.tokens_per_chunk
+        going_on: list[Job] = []
+        for job in self.running:
+            tokens = min(per_chunk, job.max_tokens - job.generated)
+            job.generated += tokens
+            job.done = job.generated >= job.max_tokens
+            out.append(Emission(at, job, tokens, job.done))
+            if not job.done:
+                going_on.append(job)
+        self.running = going_on
+        self._begin_step(at)
+
+    def remember(self, job: Job, answer: Sequence[Hashable]) -> None:
+        """Hold a finished job's KV: prompt and answer, whose last token was sampled but never computed."""
+        tokens = [*job.tail, *answer[:-1]]
+        self.cache.insert(chain(tokens, self.config.block_tokens, job.blocks))
+
+
+class Faults:
+    """Which requests fail and how: by the seed and the order of requests alone."""
+
+    def __init__(self, config: SimConfig) -> None:
+        self._config = config
+        self._random = random.Random(config.seed)
+        self._count = 0
+
+    def next(self) -> str | None:
+        """The fault of the next request, or None."""
+        config = self._config
+        if not config.faults or self._random.random() >= config.fault_rate:
+            return None
+        self._count += 1
+        return config.faults[(self._count - 1) % len(config.faults)]

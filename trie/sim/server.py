@@ -1,0 +1,254 @@
+"""The embedded endpoint: the model behind real HTTP and server-sent events, on loopback alone."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import fields
+from typing import Any
+from zlib import crc32
+
+import orjson
+from aiohttp import web
+
+from trie.config import SimConfig
+from trie.errors import EndpointError, TrieError
+from trie.sim import text, wire
+from trie.sim.driver import Driver
+from trie.sim.model import Faults, Job, chain
+from trie.sim.reply import Reply
+
+HOST = "127.0.0.1"
+MAX_BODY_BYTES = 1 << 28
+REFUSED = {"http_429": 429, "http_500": 500, "http_503": 503}
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not an error of this program
+    """A request that the server answers with an error status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Server:
+    """The routes over one engine."""
+
+    def __init__(self, config: SimConfig) -> None:
+        self.config = config
+        self.driver = Driver(config)
+        self.faults = Faults(config)
+        self._cut = text.tokenizer(config)
+        self._numbers = iter(range(1 << 62))
+        self._generated = self._succeeded = 0
+
+    def app(self) -> web.Application:
+        """The application, ready for a runner."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_post("/v1/completions", self._completions)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_post("/reset_prefix_cache", self._reset)
+        return app
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        return await self._generate(request, chat=False)
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._generate(request, chat=True)
+
+    async def _generate(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
+        try:
+            body = self._body(await request.read())
+            tokens = self._prompt(body, chat=chat)
+            length, finish = self._length(body, tokens)
+        except Refusal as refusal:
+            return _refused(refusal.status, str(refusal), request)
+        fault = self.faults.next()
+        if fault in REFUSED:
+            return _refused(REFUSED[fault], f"injected fault {fault}", request)
+        if fault == "disconnect":
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        number = next(self._numbers)
+        job = self._job(tokens, length)
+        words = text.answer_words(number, job.max_tokens)
+        out = wire.Wire(chat=chat, number=number, model=self.config.model)
+        reply = Reply(request, body, out=out, words=words, job=job, finish=finish, config=self.config, fault=fault)
+        try:
+            await reply.send(self.driver)
+        finally:
+            self.driver.cancel(job)
+        self._finished(job, words)
+        return reply.response
+
+    def _body(self, content: bytes) -> dict[str, Any]:
+        try:
+            body = orjson.loads(content)
+        except orjson.JSONDecodeError as error:
+            raise Refusal(400, f"the body is no JSON: {error}") from None
+        if not isinstance(body, dict):
+            raise Refusal(400, "the body must be a JSON object")
+        model = body.get("model")
+        if model != self.config.model:
+            raise Refusal(404, f"The model `{str(model)[:80]}` does not exist; this server has `{self.config.model}`")
+        return body
+
+    def _prompt(self, body: dict[str, Any], *, chat: bool) -> text.Tokens:
+        try:
+            prompt = text.chat_text(body.get("messages")) if chat else body.get("prompt")
+            return text.prompt_tokens(prompt, self._cut, add_bos=self.config.add_bos)
+        except ValueError as error:
+            raise Refusal(400, str(error)) from None
+
+    def _length(self, body: dict[str, Any], tokens: text.Tokens) -> tuple[int, str]:
+        """The completion's length, as far as the context window holds what was asked for, and why it ends there."""
+        asked = body.get("max_completion_tokens", body.get("max_tokens", 16))
+        if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
+            raise Refusal(400, f"max_tokens must be at least 1, got {str(asked)[:40]}")
+        room = self.config.max_model_len - len(tokens)
+        if room < 1:
+            allowed = f"maximum context length is {self.config.max_model_len} tokens"
+            raise Refusal(400, f"This model's {allowed}. However, your request has {len(tokens)} input tokens.")
+        limit = min(asked, room)
+        if body.get("ignore_eos"):
+            return limit, "length"
+        # Left to itself an answer ends where the model likes: here, somewhere in its second half.
+        early = crc32(repr(tokens[-4:]).encode()) % (limit // 2 + 1)
+        return limit - early, "stop" if early else "length"
+
+    def _job(self, tokens: text.Tokens, length: int) -> Job:
+        size = self.config.block_tokens
+        blocks = chain(tokens, size) if self.config.cache_blocks else []
+        return Job(blocks, len(tokens), length, tail=tokens[len(blocks) * size :])
+
+    def _finished(self, job: Job, words: list[str]) -> None:
+        self._generated += job.generated
+        if job.done and job.generated:
+            self._succeeded += 1
+            if self.config.cache_blocks:
+                answer = words if self.config.tokenizer is None else self._cut(" " + " ".join(words))
+                self.driver.model.remember(job, answer)
+
+    async def _models(self, _: web.Request) -> web.Response:
+        model = {"id": self.config.model, "object": "model", "owned_by": "trie-sim"}
+        return _json({"object": "list", "data": [{**model, "max_model_len": self.config.max_model_len}]})
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.Response()
+
+    async def _reset(self, _: web.Request) -> web.Response:
+        self.driver.model.cache.clear()
+        return _json({"success": True})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        model = self.driver.model
+        values = {
+            "num_requests_running": ("gauge", model.active),
+            "num_requests_waiting": ("gauge", len(model.waiting)),
+            "cache_blocks_used": ("gauge", len(model.cache)),
+            "prefix_cache_queries_total": ("counter", model.queries_tokens),
+            "prefix_cache_hits_total": ("counter", model.hit_tokens),
+            "generation_tokens_total": ("counter", self._generated),
+            "request_success_total": ("counter", self._succeeded),
+        }
+        lines = [f"# TYPE trie_sim:{name} {kind}\ntrie_sim:{name} {value}\n" for name, (kind, value) in values.items()]
+        return web.Response(text="".join(lines), content_type="text/plain")
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    body = orjson.dumps(content)
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+
+
+def _refused(status: int, message: str, request: web.Request) -> web.Response:
+    headers = {"Retry-After": "0"} if status == 429 else {}
+    if "X-Request-Id" in request.headers:
+        headers["X-Request-Id"] = request.headers["X-Request-Id"]
+    return _json(wire.error(status, message), status, headers)
+
+
+async def serve(config: SimConfig, port: int, ended: asyncio.Event, ready: Callable[[int], None]) -> None:
+    """Serve until `ended` is set; `ready` is told the port once connections are accepted.
+
+    Raises:
+        EndpointError: when the port can't be had.
+    """
+    runner = web.AppRunner(Server(config).app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, HOST, port, backlog=4096)
+        try:
+            await site.start()
+        except OSError as error:
+            raise EndpointError(f"port {port} on {HOST} can't be had: {error.strerror}; use --port 0") from error
+        ready(runner.addresses[0][1])
+        await ended.wait()
+    finally:
+        await runner.cleanup()
+
+
+def run(config: SimConfig, port: int) -> None:
+    """Serve in the foreground until SIGINT or SIGTERM, as `trie sim` does.
+
+    Raises:
+        EndpointError: when the port can't be had.
+    """
+
+    async def main() -> None:
+        ended = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        await serve(config, port, ended, announce)
+
+    def announce(found: int) -> None:
+        sys.stdout.write(f"listening on http://{HOST}:{found}/v1 model={config.model} profile={config.profile}\n")
+        sys.stdout.flush()
+
+    _run(main())
+
+
+def run_as_child() -> None:
+    """Serve for a parent: settings as JSON on the first line of stdin, the port on the first of stdout, end at EOF.
+
+    The end of stdin is the parent's end, however it came, so no server is left behind.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    given = orjson.loads(sys.stdin.buffer.readline())
+    known = {field.name for field in fields(SimConfig)}
+    config = SimConfig(**{key: value for key, value in given.items() if key in known})
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, ended.set)
+        loop.add_reader(sys.stdin.fileno(), ended.set)
+        await serve(config, 0, ended, announce)
+
+    def announce(found: int) -> None:
+        sys.stdout.write(f'{{"port": {found}}}\n')
+        sys.stdout.flush()
+
+    _run(main())
+
+
+def _run(main: Any) -> None:
+    runner = asyncio.run
+    with suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - not there on every platform
+
+        runner = uvloop.run
+    runner(main)
+
+
+if __name__ == "__main__":
+    try:
+        run_as_child()
+    except TrieError as error:
+        sys.exit(str(error))
