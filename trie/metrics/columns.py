@@ -1,0 +1,91 @@
+"""The rows of a run as numpy columns in the order of sessions and turns, nulls as NaN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Columns:
+    """Columns by name, as float64; sorted by session and turn, so that a session is a run of neighbours."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._rows = rows.sort_by([("session_id", "ascending"), ("turn", "ascending")])
+        self._floats: dict[str, Floats] = {}
+
+    def __len__(self) -> int:
+        return int(self._rows.num_rows)
+
+    def __getitem__(self, name: str) -> Floats:
+        if name not in self._floats:
+            import pyarrow as pa  # noqa: PLC0415
+
+            column = self._rows.column(name).cast(pa.float64())
+            self._floats[name] = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        return self._floats[name]
+
+    def outcome(self, name: str) -> Bools:
+        """Which rows have this outcome."""
+        import pyarrow.compute as pc  # noqa: PLC0415
+
+        return np.asarray(pc.equal(self._rows.column("outcome"), name).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+    def counts(self, name: str) -> dict[str, int]:
+        """How often each value of a text column occurs, nulls left out."""
+        import pyarrow.compute as pc  # noqa: PLC0415
+
+        pairs: list[dict[str, Any]] = pc.value_counts(self._rows.column(name)).to_pylist()
+        return {pair["values"]: pair["counts"] for pair in pairs if pair["values"] is not None}
+
+    @cached_property
+    def starts(self) -> NDArray[np.intp]:
+        """Index of each session's first row."""
+        session = self["session_id"]
+        if not len(session):
+            return np.empty(0, np.intp)
+        return np.flatnonzero(np.r_[True, session[1:] != session[:-1]])
+
+    def per_session(self, values: Floats) -> Floats:
+        """Sums of a column over each session; NaN where any of its rows has none."""
+        return np.add.reduceat(values, self.starts) if len(self.starts) else np.empty(0)
+
+    def any_in_session(self, mask: Bools) -> Bools:
+        return self.per_session(mask.astype(np.float64)) > 0
+
+    @cached_property
+    def completion_tokens(self) -> Floats:
+        """As the server reports them, else as asked for."""
+        reported = self["usage_completion_tokens"]
+        return np.where(np.isnan(reported), self["requested_completion_tokens"], reported)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The seven statistics of a metric; percentiles interpolate linearly, as numpy's default."""
+
+    mean: float
+    min: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    max: float
+
+    @classmethod
+    def of(cls, values: Floats) -> Stats | None:
+        """Statistics of the values that were measured; None when none was."""
+        values = values[np.isfinite(values)]
+        if not len(values):
+            return None
+        p50, p90, p95, p99 = (float(value) for value in np.percentile(values, (50, 90, 95, 99)))
+        return cls(float(values.mean()), float(values.min()), p50, p90, p95, p99, float(values.max()))

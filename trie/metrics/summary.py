@@ -1,0 +1,228 @@
+"""All numbers of a run from its rows and its manifest, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trie.metrics import declarations, verdict
+from trie.metrics.columns import Columns, Floats, Stats
+from trie.metrics.throughput import Rates, rates
+from trie.metrics.traces import Traces, ceiling_tokens, eligible_tokens, kaplan_meier, traces
+from trie.metrics.verdict import Check
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+SUSPECT_LAG_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Every number of a run; `to_json` is the form of summary.json, `facts` holds its additional objects by key."""
+
+    verdict: tuple[Check, ...]
+    traces: Mapping[str, int]
+    requests: Mapping[str, int]
+    wall_time_s: float
+    trace_per_s: float | None
+    per_trace: Mapping[str, Stats | None]
+    per_request: Mapping[str, Stats | None]
+    workload: Mapping[str, Rates]
+    facts: Mapping[str, Any]
+
+    @property
+    def valid(self) -> bool:
+        """False only where the numbers would mislead."""
+        return all(check.ok for check in self.verdict if check.level == "error")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; None for what was not measured."""
+        found = {"schema_version": SCHEMA_VERSION, "valid": self.valid, **asdict(self)}
+        found.update(found.pop("facts"))
+        return _finite(found)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Summary:
+        """The summary that `to_json` gave."""
+        own = {"verdict", "traces", "requests", "wall_time_s", "trace_per_s", "per_trace", "per_request", "workload"}
+        return cls(
+            verdict=tuple(Check(**check) for check in found["verdict"]),
+            traces=found["traces"],
+            requests=found["requests"],
+            wall_time_s=found["wall_time_s"],
+            trace_per_s=found["trace_per_s"],
+            per_trace={key: Stats(**value) if value else None for key, value in found["per_trace"].items()},
+            per_request={key: Stats(**value) if value else None for key, value in found["per_request"].items()},
+            workload={key: Rates(**value) for key, value in found["workload"].items()},
+            facts={key: found[key] for key in found if key not in {*own, "schema_version", "valid"}},
+        )
+
+
+def summarize(rows: pa.Table, manifest: Mapping[str, Any]) -> Summary:
+    """Every number of a run.
+
+    Args:
+        rows: of `trie.records.arrow_schema()`, in any order.
+        manifest: what was run (docs/records.md); a run that was killed has no end in it, and its wall time is then
+            the last instant in the rows.
+    """
+    columns = Columns(rows)
+    config = manifest["config"]
+    stream = bool(config["stream"])
+    sessions = traces(columns, stream=stream)
+    wall_time_s = _wall_time_s(columns, manifest)
+    completed = int(sessions.completed.sum())
+    facts = {
+        "errors": columns.counts("error_kind"),
+        "retries": int(np.maximum(columns["attempts"] - 1, 0).sum()),
+        "drift": _drift(columns),
+        "censoring": _censoring(sessions, wall_time_s),
+        "cache": _cache(columns),
+        "concurrency": _concurrency(columns, sessions, wall_time_s, int(config["concurrency"]["value"])),
+        "budget": _budget(columns, sessions),
+        "client": _client(columns, manifest, wall_time_s),
+    }
+    counts = {
+        "traces": {key: int(getattr(sessions, key).sum()) for key in ("completed", "failed", "cancelled")},
+        "requests": {key: int(columns.outcome(key).sum()) for key in ("ok", "failed", "cancelled")},
+    }
+    return Summary(
+        verdict=verdict.judge(counts, facts, manifest, wall_time_s=wall_time_s),
+        wall_time_s=wall_time_s,
+        trace_per_s=completed / wall_time_s if wall_time_s > 0 else None,
+        per_trace={metric.key: sessions.statistics(metric.key) for metric in declarations.PER_TRACE},
+        per_request=_per_request(columns, stream=stream),
+        workload=rates(columns, wall_time_s=wall_time_s, num_gpus=config.get("num_gpus")),
+        facts=facts,
+        **counts,
+    )
+
+
+def _wall_time_s(columns: Columns, manifest: Mapping[str, Any]) -> float:
+    if manifest.get("end"):
+        return float(manifest["end"]["wall_time_s"])
+    return float(np.nanmax(columns["end_s"], initial=0.0)) if len(columns) else 0.0
+
+
+def _per_request(columns: Columns, *, stream: bool) -> dict[str, Stats | None]:
+    """Statistics over requests that ended well."""
+    ok = columns.outcome("ok")
+    sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
+    tokens = columns.completion_tokens - 1
+    tpot = np.divide(end - first, tokens, out=np.full(len(columns), np.nan), where=tokens > 0)
+    values: dict[str, Floats] = {
+        "ttft_s": first - sent,
+        "tpot_s": tpot,
+        "latency_s": end - sent,
+        "max_gap_s": columns["max_gap_s"],
+        "client_s": sent - columns["queued_s"],
+    }
+    streaming_only = {"ttft_s", "tpot_s", "max_gap_s"}
+    return {key: Stats.of(found[ok]) if stream or key not in streaming_only else None for key, found in values.items()}
+
+
+def _drift(columns: Columns) -> dict[str, Any]:
+    """The server's counts against the accounting, over requests that ended well and report usage."""
+    ok = columns.outcome("ok")
+    accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
+    prompt, completion = columns["usage_prompt_tokens"], columns["usage_completion_tokens"]
+    requested = columns["requested_completion_tokens"]
+    counted, completed = ok & ~np.isnan(prompt), ok & ~np.isnan(completion)
+    off = (prompt - accounted)[counted]
+    short = np.maximum(requested - completion, 0.0)[completed]
+    return {
+        "requests_with_usage": int(counted.sum()),
+        "prompt_tokens": float(off.sum()) if len(off) else None,
+        "prompt_ratio": _ratio(float(off.sum()), float(accounted[counted].sum())) if len(off) else None,
+        "prompt_max_abs_tokens": float(np.abs(off).max()) if len(off) else None,
+        "completion_short_requests": int((short > 0).sum()) if len(short) else None,
+        "completion_short_ratio": _ratio(float(short.sum()), float(requested[completed].sum())) if len(short) else None,
+    }
+
+
+def _censoring(sessions: Traces, wall_time_s: float) -> dict[str, Any]:
+    started = len(sessions.completed)
+    lasted = np.where(sessions.cancelled, wall_time_s, sessions.last_s) - sessions.began_s
+    progress = sessions.progress[sessions.cancelled]
+    return {
+        "share": _ratio(float(sessions.cancelled.sum()), started),
+        "progress": float(progress.mean()) if len(progress) else None,
+        "latency_km_p50_s": kaplan_meier(lasted, sessions.completed, 0.5) if started else None,
+        "latency_km_p90_s": kaplan_meier(lasted, sessions.completed, 0.9) if started else None,
+    }
+
+
+def _cache(columns: Columns) -> dict[str, Any]:
+    ok = columns.outcome("ok")
+    cached, prompt = columns["usage_cached_tokens"], columns["usage_prompt_tokens"]
+    known = ok & ~np.isnan(cached) & ~np.isnan(prompt)
+    eligible, ceiling = eligible_tokens(columns), ceiling_tokens(columns)
+    first = known & (columns["turn"] == 0)
+    usable = known & ~np.isnan(eligible)
+    hits = _ratio(float(cached[known].sum()), float(prompt[known].sum()))
+    most = _ratio(float(ceiling[usable].sum()), float(eligible[usable].sum()))
+    return {
+        "requests_with_cached_tokens": int(known.sum()),
+        "hit_rate_pct": None if hits is None else 100.0 * hits,
+        "eligible_ceiling_pct": None if most is None else 100.0 * most,
+        "turn0_hit_share": _ratio(float((cached[first] > 0).sum()), float(first.sum())),
+    }
+
+
+def _concurrency(columns: Columns, sessions: Traces, wall_time_s: float, configured: int) -> dict[str, Any]:
+    until = np.where(sessions.cancelled, wall_time_s, sessions.last_s)
+    return {
+        "configured": configured,
+        "active_traces": _ratio(float(np.nansum(until - sessions.began_s)), wall_time_s),
+        "in_flight_requests": _ratio(float(np.nansum(columns["end_s"] - columns["sent_s"])), wall_time_s),
+    }
+
+
+def _budget(columns: Columns, sessions: Traces) -> dict[str, float | None] | None:
+    """Where the time of completed traces went; without first tokens, prefill and decode are one."""
+    if not sessions.completed.any():
+        return None
+    sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
+    before = np.r_[np.nan, end[:-1]]
+    before[columns.starts] = columns["queued_s"][columns.starts]
+    spans = {
+        "prefill": first - sent,
+        "decode": end - first,
+        "tool_wait": columns["queued_s"] - before,
+        "client": sent - columns["queued_s"],
+    }
+    totals = {key: float(columns.per_session(span)[sessions.completed].sum()) for key, span in spans.items()}
+    whole = float((sessions.last_s - sessions.began_s)[sessions.completed].sum())
+    return {key: _ratio(total, whole) if isfinite(total) else None for key, total in totals.items()}
+
+
+def _client(columns: Columns, manifest: Mapping[str, Any], wall_time_s: float) -> dict[str, Any]:
+    end = manifest.get("end") or {}
+    known = end.get("client") or {}
+    late = columns["loop_lag_s"] > SUSPECT_LAG_S
+    return {
+        "cpu_share": _ratio(known.get("cpu_s"), wall_time_s),
+        "loop_lag_p50_s": known.get("loop_lag_p50_s"),
+        "loop_lag_p99_s": known.get("loop_lag_p99_s"),
+        "loop_lag_max_s": known.get("loop_lag_max_s"),
+        "suspect_share": _ratio(float(late.sum()), len(columns)),
+    }
+
+
+def _ratio(part: float | None, whole: float) -> float | None:
+    return None if part is None or not whole > 0 else part / whole
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN: what is not finite was not measured."""
+    if isinstance(value, dict):
+        return {key: _finite(found) for key, found in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(found) for found in value]
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,0 +1,114 @@
+"""Per-trace metrics: pure functions of the sorted columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trie.metrics.columns import Bools, Columns, Floats, Stats
+
+BLOCK_TOKENS = 16  # of the ceiling that is stated; engines differ
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """One entry for each session; NaN where a value was not measured or the trace did not complete."""
+
+    completed: Bools
+    failed: Bools
+    cancelled: Bools
+    latency_s: Floats
+    ttft_s: Floats
+    ttfat_s: Floats
+    decode_tps: Floats
+    cache_hit_rate_pct: Floats
+    eligible_cache_hit_rate_pct: Floats
+    began_s: Floats  # when the first request was due
+    last_s: Floats  # end of the last request that started
+    progress: Floats  # share of its requests that ended well
+
+    def statistics(self, key: str) -> Stats | None:
+        """The seven statistics of a metric over completed traces."""
+        return Stats.of(getattr(self, key))
+
+
+def traces(columns: Columns, *, stream: bool) -> Traces:
+    """All sessions of a run, in the order they started."""
+    ok = columns.outcome("ok")
+    final = columns["is_final"] > 0
+    completed = columns.any_in_session(ok & final)
+    failed = columns.any_in_session(columns.outcome("failed")) & ~completed
+    first = columns.starts
+    last = np.r_[first[1:], len(columns)] - 1 if len(first) else first
+    sent, end, first_token = columns["sent_s"], columns["end_s"], columns["first_token_s"]
+
+    def done(values: Floats) -> Floats:
+        return np.where(completed, values, np.nan)
+
+    def streamed(values: Floats) -> Floats:
+        return done(values) if stream else np.full(len(first), np.nan)
+
+    cached, eligible = columns["usage_cached_tokens"], eligible_tokens(columns)
+    prompt = columns.per_session(columns["usage_prompt_tokens"])
+    hits = columns.per_session(cached)
+    return Traces(
+        completed=completed,
+        failed=failed,
+        cancelled=~completed & ~failed,
+        latency_s=done(end[last] - sent[first]),
+        ttft_s=streamed(first_token[first] - sent[first]),
+        ttfat_s=streamed(first_token[last] - sent[first]),
+        decode_tps=streamed(_decode_tps(columns)),
+        cache_hit_rate_pct=done(percent(hits, prompt)),
+        eligible_cache_hit_rate_pct=done(percent(hits, columns.per_session(eligible))),
+        began_s=columns["queued_s"][first],
+        last_s=end[last],
+        progress=columns.per_session(ok.astype(np.float64)) / (columns["num_turns"][first] + 1),
+    )
+
+
+def percent(part: Floats, whole: Floats) -> Floats:
+    """100 x part / whole; NaN where the whole is 0 or not measured."""
+    return 100.0 * np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 0)
+
+
+def eligible_tokens(columns: Columns) -> Floats:
+    """For each request the tokens that a cache could hold: prompt and completion of the one before, 0 for the first."""
+    context = columns["usage_prompt_tokens"] + columns["usage_completion_tokens"]
+    eligible = np.r_[0.0, context[:-1]] if len(context) else context
+    eligible[columns.starts] = 0.0
+    return eligible
+
+
+def ceiling_tokens(columns: Columns, block: int = BLOCK_TOKENS) -> Floats:
+    """Of the eligible tokens those that a perfect cache of whole blocks holds: the last sampled token has no KV."""
+    held = np.maximum(eligible_tokens(columns) - 1, 0.0)
+    return np.floor(held / block) * block
+
+
+def _decode_tps(columns: Columns) -> Floats:
+    """Mean over a trace's requests; a request of one token, or of no decode time, counts as 0."""
+    tokens = columns.completion_tokens - 1
+    time = columns["end_s"] - columns["first_token_s"]
+    unknown = np.isnan(time)
+    speed = np.divide(tokens, time, out=np.zeros(len(time)), where=(tokens > 0) & (time > 0))
+    speed[unknown] = np.nan
+    counts = columns.per_session(np.ones(len(speed)))
+    return columns.per_session(speed) / counts
+
+
+def kaplan_meier(duration_s: Floats, completed: Bools, quantile: float) -> float | None:
+    """The duration by which a share `quantile` has completed, censored durations counted for as long as they lasted.
+
+    None when so many were censored that the share was never reached.
+    """
+    known = np.isfinite(duration_s)
+    duration_s, completed = duration_s[known], completed[known]
+    # At equal durations completions come before censorings: those were still at risk.
+    order = np.lexsort((~completed, duration_s))
+    duration_s, completed = duration_s[order], completed[order]
+    at_risk = np.arange(len(order), 0, -1)
+    surviving = np.cumprod(np.where(completed, 1.0 - 1.0 / np.maximum(at_risk, 1), 1.0))
+    reached = np.flatnonzero(surviving <= 1.0 - quantile + 1e-12)
+    return float(duration_s[reached[0]]) if len(reached) else None

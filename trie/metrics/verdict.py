@@ -1,0 +1,208 @@
+"""The verdict: may these numbers be published? Each condition with what was found and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from trie.config import LimitsConfig
+
+CENSORED_SHARE = 0.25  # of the traces that completed or were cancelled, above which short ones are over-represented
+STALE_S = 60.0  # a run shorter than this is a trial
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One condition; an error that is not ok makes a run invalid, a warning is for the reader to weigh."""
+
+    check: str
+    level: Literal["error", "warning"]
+    ok: bool
+    found: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    traces: Mapping[str, int]
+    requests: Mapping[str, int]
+    facts: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    limits: LimitsConfig
+    wall_time_s: float
+
+
+def judge(
+    counts: Mapping[str, Mapping[str, int]],
+    facts: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    *,
+    wall_time_s: float,
+) -> tuple[Check, ...]:
+    """All checks of a run, errors first; those that can't be made for want of data are left out."""
+    given = manifest["config"].get("limits") or {}
+    limits = LimitsConfig(**{key.name: given[key.name] for key in fields(LimitsConfig) if key.name in given})
+    evidence = _Evidence(counts["traces"], counts["requests"], facts, manifest, limits, wall_time_s)
+    checks = [*_outcomes(evidence), *_lengths(evidence), *_client(evidence), *_conditions(evidence), *_cache(evidence)]
+    return tuple(sorted(checks, key=lambda check: check.level != "error"))
+
+
+def _outcomes(run: _Evidence) -> Iterator[Check]:
+    completed, failed = run.traces["completed"], run.requests["failed"]
+    ended = run.requests["ok"] + failed
+    yield Check(
+        "something completed",
+        "error",
+        completed > 0,
+        f"{completed} traces completed",
+        "run longer than one trace takes (duration=...), or see why requests fail",
+    )
+    rate = failed / ended if ended else 0.0
+    kinds = ", ".join(f"{kind} {count}" for kind, count in run.facts["errors"].items() if kind not in _OUR_ENDS)
+    yield Check(
+        "few failures",
+        "error",
+        rate <= run.limits.failure_rate,
+        f"{failed} of {ended} requests failed ({rate:.1%}{': ' + kinds if kinds else ''})",
+        f"mend the server, or raise limits.failure_rate={run.limits.failure_rate:g} knowing what it hides",
+    )
+    retries = run.facts["retries"]
+    yield Check(
+        "no retries",
+        "warning",
+        retries == 0,
+        f"{retries} attempts were repeated",
+        "latencies include the failed attempts and the pauses between them",
+    )
+
+
+_OUR_ENDS = frozenset({"deadline", "interrupted", "cancelled"})
+
+
+def _lengths(run: _Evidence) -> Iterator[Check]:
+    drift, limits = run.facts["drift"], run.limits
+    if drift["prompt_ratio"] is None:
+        yield Check(
+            "usage reported",
+            "warning",
+            False,
+            "the server reports no usage: lengths and cache hits are not measured",
+            "endpoint.include_usage=true, or the server's own flag for usage in streams",
+        )
+        return
+    yield Check(
+        "prompt lengths",
+        "error",
+        abs(drift["prompt_ratio"]) <= limits.prompt_drift,
+        f"the server counts {drift['prompt_ratio']:+.2%} prompt tokens against the accounting",
+        "give the model's tokenizer with tokenizer_model=..., or see whether the server truncates",
+    )
+    short = drift["completion_short_ratio"]
+    if short is not None:
+        yield Check(
+            "completion lengths",
+            "error",
+            short <= limits.completion_drift,
+            f"{short:.2%} of the requested completion tokens did not come "
+            f"({drift['completion_short_requests']} requests)",
+            "endpoint.ignore_eos=true where the server knows it, or a larger context window",
+        )
+
+
+def _client(run: _Evidence) -> Iterator[Check]:
+    client, limits = run.facts["client"], run.limits
+    lag, share = client["loop_lag_p99_s"], client["cpu_share"]
+    if lag is None or share is None:
+        return
+    yield Check(
+        "client on time",
+        "error",
+        lag <= limits.loop_lag_s,
+        f"event loop late by {lag * 1e3:.1f} ms at p99, {client['loop_lag_max_s'] * 1e3:.0f} ms at most",
+        "leave the client a core of its own (another host), or lower the concurrency",
+    )
+    yield Check(
+        "client not saturated",
+        "error",
+        share <= limits.client_cpu,
+        f"client used {share:.0%} of one core",
+        "the numbers are the client's, not the server's: lower the concurrency, or share it among several clients",
+    )
+    suspect = client["suspect_share"] or 0.0
+    yield Check(
+        "few suspect requests",
+        "warning",
+        suspect <= 0.05,
+        f"{suspect:.1%} of the requests were open while the loop was late by more than 5 ms",
+        "look at the column loop_lag_s of the rows",
+    )
+
+
+def _conditions(run: _Evidence) -> Iterator[Check]:
+    end, config = run.manifest.get("end"), run.manifest["config"]
+    if not end:
+        yield Check(
+            "ended in order",
+            "warning",
+            False,
+            "the run was killed: its end is missing, and up to a second of rows",
+            "run it again before publishing",
+        )
+    elif end["reason"] != "deadline":
+        yield Check(
+            "ran its duration",
+            "warning",
+            False,
+            f"{end['reason']} after {run.wall_time_s:.0f} of {config['duration']:g} s",
+            "run it again to its end",
+        )
+    done, cut = run.traces["completed"], run.traces["cancelled"]
+    share = cut / (done + cut) if done + cut else 0.0
+    yield Check(
+        "little censoring",
+        "warning",
+        share <= CENSORED_SHARE,
+        f"{cut} of {done + cut} traces were cut off at the end: those that completed are the short ones",
+        "run longer; the Kaplan-Meier latencies count the cut-off ones in",
+    )
+    yield Check(
+        "long enough",
+        "warning",
+        run.wall_time_s >= STALE_S,
+        f"{run.wall_time_s:.0f} s",
+        "a trial: publish runs of half an hour or more",
+    )
+    if run.manifest["workload"]["synthetic"]:
+        yield Check(
+            "recorded workload",
+            "warning",
+            False,
+            f"{run.manifest['workload']['name']} is a synthetic stand-in",
+            "say so wherever the numbers go; use the recorded traces to compare with others",
+        )
+    if not config["stream"]:
+        yield Check(
+            "streaming", "warning", False, "not streamed: TTFT, TTFAT and decode speed are not measured", "stream=true"
+        )
+
+
+def _cache(run: _Evidence) -> Iterator[Check]:
+    cache = run.facts["cache"]
+    if run.facts["drift"]["prompt_ratio"] is not None and not cache["requests_with_cached_tokens"]:
+        yield Check(
+            "cache reported",
+            "warning",
+            False,
+            "the server reports no cached tokens",
+            "TokenSpeed and SGLang: --enable-cache-report; vLLM: --enable-prompt-tokens-details",
+        )
+    warm = cache["turn0_hit_share"]
+    if warm is not None:
+        yield Check(
+            "cold start",
+            "warning",
+            warm <= 0.0,
+            f"{warm:.1%} of the first requests hit the cache",
+            "a warm cache or shared prefixes inflate both hit rates: let seed choose itself, or reset the cache",
+        )
