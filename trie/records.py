@@ -96,6 +96,14 @@ def to_table(records: Iterable[RequestRecord]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
+def warm_up() -> None:
+    """Import what writing rows needs and write none, so that the first part of a run costs no more than the others."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    pq.write_table(to_table([]), pa.BufferOutputStream(), compression="zstd")
+
+
 class RecordWriter:
     """Writes rows as numbered Parquet parts, each complete on disk before it has its name.
 

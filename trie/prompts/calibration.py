@@ -35,12 +35,10 @@ async def calibrate(prompts: Prompts, ask: Callable[[bytes], Awaitable[int | Non
     found = [await ask(prompts.text(length, ("calibration", length))) for length in lengths]
     counts = [count for count in found if count is not None]
     if len(counts) < len(lengths):
-        return Calibration(None, "prompt lengths not proven: the server reports no usage")
+        return Calibration(None, "lengths not proven: the server reports no usage")
     offsets = [count - length for count, length in zip(counts, lengths, strict=True)]
     if offsets[0] == offsets[1] and offsets[0] >= 0:
-        return Calibration(
-            offsets[0], f"prompt lengths proven: the server counts n + {offsets[0]} tokens ({prompts.name})"
-        )
+        return Calibration(offsets[0], f"lengths proven: the server counts n + {offsets[0]} for n tokens")
     seen = ", ".join(f"{count} for {length}" for count, length in zip(counts, lengths, strict=True))
     raise PromptError(
         f"prompt lengths: the server counts {seen} tokens ({prompts.name}); "

@@ -41,8 +41,8 @@ class Engine:
         """
         setting, loop = self._setting, asyncio.get_running_loop()
         with _quiet_collector():
+            setting.began = setting.live.began = perf_counter()
             setting.health.start()
-            setting.began = perf_counter()
             ending = loop.call_later(setting.live.duration_s, self.stop, "deadline")
             try:
                 async with self._deadline, asyncio.TaskGroup() as group:
@@ -56,7 +56,7 @@ class Engine:
                 raise errors.exceptions[0] from None
             finally:
                 ending.cancel()
-                setting.live.now_s = perf_counter() - setting.began
+                setting.live.beat(perf_counter())
                 setting.health.stop()
         return setting.live.ending or "deadline"
 

@@ -39,6 +39,15 @@ class Live:
     recent: deque[Point] = field(default_factory=lambda: deque([ORIGIN]))  # the last 30 s, and one before
     ending: str | None = None  # why the run is being ended, once it is
 
+    began: float = 0.0  # perf_counter instant from which the seconds count
+
+    def beat(self, now: float) -> None:
+        """The time is `now`, a `perf_counter` instant."""
+        self.now_s = now - self.began
+
+    def count_retry(self) -> None:
+        self.retries += 1
+
     def completed(self, t: float, new: int, cached: int, completion: int) -> None:
         """Count a request that ended well at `t`."""
         self.requests_ok += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -21,7 +21,7 @@ class ScriptsAhead:
     On entering, `ahead` scripts are made before the clock starts; as many are kept ready from then on.
     """
 
-    def __init__(self, traces: list[Trace], make: MakeScript, *, ahead: int) -> None:
+    def __init__(self, traces: Sequence[Trace], make: MakeScript, *, ahead: int) -> None:
         self._traces = traces
         self._make = make
         self._ahead = ahead

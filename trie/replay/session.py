@@ -30,7 +30,7 @@ async def replay(setting: Setting, script: Script, slot: int) -> Outcome:
         request = Request(
             body=setting.fmt.body(conversation, plan.completion_tokens),
             headers=_headers(setting, script, plan),
-            queued=due,
+            queued=min(due, perf_counter()),  # timers may ring up to a millisecond early
         )
         row = _row(script, plan, slot)
         try:

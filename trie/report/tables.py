@@ -1,0 +1,182 @@
+"""A run's numbers as text: the two tables of the reference, what stands beside them, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.box import HEAVY_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trie.metrics.columns import Stats
+from trie.metrics.declarations import PER_REQUEST, PER_TRACE, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
+from trie.metrics.summary import Summary
+from trie.metrics.verdict import Check
+
+WIDE = 118  # columns from which a table of all per-trace metrics fits side by side
+MISSING = "-"
+STAND_IN = "synthetic stand-in"
+
+
+def starting_line(manifest: Mapping[str, Any]) -> str:
+    """The log line at a run's start, with the reference's fields."""
+    config = manifest["config"]
+    facts = {
+        "concurrency": config["concurrency"]["value"],
+        "duration": config["duration"],
+        "model": manifest["server"]["model"],
+        "num_gpus": config["num_gpus"],
+        "workload_templates": manifest["workload"]["traces"],
+    }
+    return "starting benchmark " + _fields(facts)
+
+
+def complete_line(summary: Summary) -> str:
+    """The log line at a run's end, with the reference's fields, whose "requests" are whole traces."""
+    traces = summary.traces
+    facts = {
+        "completed_requests": traces["completed"],
+        "failed_requests": traces["failed"],
+        "cancelled_requests": traces["cancelled"],
+        "wall_time_s": round(summary.wall_time_s, 3),
+        "trace_per_s": None if summary.trace_per_s is None else round(summary.trace_per_s, 4),
+        "valid": summary.valid,
+    }
+    return "benchmark complete " + _fields(facts)
+
+
+def _fields(facts: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in facts.items())
+
+
+def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> None:
+    """Print a run's report; fits 80 columns, and holds no control sequences of anybody else's."""
+    for line in _head(manifest):
+        console.print(Text(line), soft_wrap=True)
+    console.print()
+    _statistics(console, "Per-trace metrics", PER_TRACE, summary.per_trace)
+    console.print()
+    _workload(console, summary)
+    console.print()
+    _statistics(console, "Per-request metrics (ms)", PER_REQUEST, summary.per_request, scale=1e3)
+    console.print()
+    for line in _facts(summary):
+        console.print(Text(line), soft_wrap=True)
+    console.print()
+    _verdict(console, summary)
+
+
+def _head(manifest: Mapping[str, Any]) -> Iterable[str]:
+    config, server, workload, prompts = (manifest[key] for key in ("config", "server", "workload", "prompts"))
+    label = f" [{STAND_IN}]" if workload["synthetic"] else ""
+    yield f"workload   {workload['name']}{label}: {workload['traces']} traces, {workload['source']}"
+    where = "embedded endpoint (simulated)" if server["embedded"] else server["base_url"]
+    mode = "streaming" if config["stream"] else "not streaming"
+    yield f"server     {where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
+    yield f"prompts    {prompts['name']}, seed {manifest['seed']}: {prompts['finding']}"
+    yield f"load       concurrency {config['concurrency']['value']}, duration {config['duration']:g} s"
+
+
+def _statistics(
+    console: Console, title: str, metrics: tuple[Metric, ...], values: Mapping[str, Stats | None], scale: float = 1.0
+) -> None:
+    """Statistics by metric: as the reference lays them out where there is room, turned over where there is not."""
+    console.print(Text(title, style="bold"))
+    labels = [metric.label if scale == 1.0 else metric.label.replace("(s)", "").strip() for metric in metrics]
+    cells = [[_number(values[metric.key], name, scale) for name in STATISTICS] for metric in metrics]
+    table = Table(box=HEAVY_HEAD, header_style="bold")
+    if console.width >= WIDE:
+        table.add_column("Metric")
+        for label in labels:
+            table.add_column(label, justify="right")
+        for at, name in enumerate(STATISTICS):
+            table.add_row(name, *(column[at] for column in cells))
+    else:
+        table.add_column("Metric")
+        for name in STATISTICS:
+            table.add_column(name, justify="right", no_wrap=True)
+        for label, column in zip(labels, cells, strict=True):
+            table.add_row(label, *column)
+    console.print(table)
+
+
+def _workload(console: Console, summary: Summary) -> None:
+    console.print(Text("Workload metrics", style="bold"))
+    done, rate = summary.traces["completed"], summary.trace_per_s
+    console.print(Text(f"completed={done}/{sum(summary.traces.values())} trace/s={_short(rate, 3)}"))
+    table = Table(box=HEAVY_HEAD, header_style="bold")
+    table.add_column("Metric", no_wrap=True)
+    for label in WINDOW_LABELS:
+        table.add_column(label, justify="right")
+    for metric in WORKLOAD:
+        rates = summary.workload[metric.key]
+        table.add_row(metric.label, *(_short(getattr(rates, window)) for window in WINDOWS))
+    console.print(table)
+
+
+def _facts(summary: Summary) -> Iterable[str]:
+    requests, facts = summary.requests, summary.facts
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in requests.items())
+    errors = ", ".join(f"{kind} {count}" for kind, count in sorted(facts["errors"].items()))
+    yield f"requests   {counts}; {facts['retries']} retries" + (f"; {errors}" if errors else "")
+    drift, cache, censoring = facts["drift"], facts["cache"], facts["censoring"]
+    yield (
+        f"drift      prompt {_percent(drift['prompt_ratio'], 2, sign=True)} "
+        f"(at most {_short(drift['prompt_max_abs_tokens'], 0)} tokens a request), "
+        f"completions short {_percent(drift['completion_short_ratio'], 2)}"
+    )
+    yield (
+        f"cache      {_short(cache['hit_rate_pct'])} % token-weighted; eligible ceiling "
+        f"{_short(cache['eligible_ceiling_pct'])} %; first requests with hits {_percent(cache['turn0_hit_share'])}"
+    )
+    yield (
+        f"censoring  {_percent(censoring['share'])} of the traces cut off at {_percent(censoring['progress'])} of "
+        f"their requests; Kaplan-Meier latency p50 {_short(censoring['latency_km_p50_s'])} s, "
+        f"p90 {_short(censoring['latency_km_p90_s'])} s"
+    )
+    concurrency, client, budget = facts["concurrency"], facts["client"], facts["budget"] or {}
+    yield (
+        f"load       {_short(concurrency['active_traces'])} of {concurrency['configured']} traces active, "
+        f"{_short(concurrency['in_flight_requests'])} requests in flight on average"
+    )
+    shares = ", ".join(f"{key.replace('_', ' ')} {_percent(share)}" for key, share in budget.items())
+    yield f"time       {shares or MISSING}"
+    lag = client["loop_lag_p99_s"]
+    yield (
+        f"client     {_percent(client['cpu_share'])} of a core, event loop late by "
+        f"{_short(None if lag is None else lag * 1e3)} ms at p99, suspect requests {_percent(client['suspect_share'])}"
+    )
+
+
+def _verdict(console: Console, summary: Summary) -> None:
+    word, style = ("VALID", "bold green") if summary.valid else ("INVALID", "bold red")
+    warnings = [check for check in summary.verdict if not check.ok and check.level == "warning"]
+    counted = f" with {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
+    console.print(Text.assemble(("verdict    ", ""), (word, style), (counted, "")))
+    for check in summary.verdict:
+        if not check.ok:
+            console.print(_complaint(check), soft_wrap=True)
+
+
+def _complaint(check: Check) -> Text:
+    style = "red" if check.level == "error" else "yellow"
+    return Text.assemble((f"  {check.level:<8} ", style), f"{check.check}: {check.found}; {check.advice}")
+
+
+def _number(stats: Stats | None, name: str, scale: float) -> str:
+    return MISSING if stats is None else _short(getattr(stats, name) * scale)
+
+
+def _short(value: float | None, digits: int = 2) -> str:
+    """A figure as people read it: thousands apart, no decimals where they say nothing."""
+    if value is None:
+        return MISSING
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.{digits}f}"
+
+
+def _percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
+    if value is None:
+        return MISSING
+    return f"{100 * value:+.{digits}f} %" if sign else f"{100 * value:.{digits}f} %"

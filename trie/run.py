@@ -1,0 +1,242 @@
+"""The composition root: one run from its settings to its summary, put together here and only here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from trie import manifest as facts
+from trie.config import RunConfig
+from trie.endpoint.connection import Connections
+from trie.endpoint.openai import Conversation, RequestFormat
+from trie.endpoint.probe import ServerFacts, choose_model, probe
+from trie.errors import EndpointError
+from trie.metrics.summary import Summary, summarize
+from trie.prompts.calibration import Calibration, calibrate
+from trie.prompts.maker import Prompts
+from trie.prompts.maker import load as load_prompts
+from trie.prompts.script import Script
+from trie.records import warm_up
+from trie.replay.engine import Engine
+from trie.replay.health import LoopHealth
+from trie.replay.live import Live
+from trie.replay.recorder import Recorder
+from trie.replay.request import Request, Requester
+from trie.replay.scripts import ScriptsAhead
+from trie.replay.setting import Setting
+from trie.report.progress import follow
+from trie.report.tables import complete_line, starting_line
+from trie.rundir import RunDir
+from trie.sim.process import embedded
+from trie.trace import Trace, Workload
+from trie.workload.sources import describe
+from trie.workload.sources import load as load_workload
+
+log = logging.getLogger("trie")
+EXTRA_SCRIPTS = 8  # kept ready beyond one for each slot
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run."""
+
+    directory: Path
+    summary: Summary
+    manifest: Mapping[str, Any]
+
+    @property
+    def interrupted(self) -> bool:
+        return bool(self.manifest["end"]["reason"] == "interrupted")
+
+    @property
+    def all_failed(self) -> bool:
+        """Requests were made, and not one of them ended well."""
+        return not self.summary.requests["ok"] and self.summary.requests["failed"] > 0
+
+
+def execute(config: RunConfig, directory: Path, *, api_key: str | None = None) -> Result:
+    """Run in an event loop of its own; SIGINT and SIGTERM end the run in order, a second one at once.
+
+    Raises:
+        TrieError: for what the user can mend.
+    """
+    runner = asyncio.run
+    with suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - not there on every platform
+
+        runner = uvloop.run
+    return runner(execute_async(config, directory, api_key=api_key, handle_signals=True))
+
+
+async def execute_async(
+    config: RunConfig,
+    directory: Path,
+    *,
+    api_key: str | None = None,
+    workload: Workload | None = None,
+    handle_signals: bool = False,
+) -> Result:
+    """Run inside a loop; `workload` is used instead of the one that the settings name.
+
+    Raises:
+        TrieError: for what the user can mend.
+    """
+    if workload is None:
+        workload = await asyncio.to_thread(load_workload, config.workload)
+    log.info("workload %s", describe(workload))
+    async with AsyncExitStack() as stack:
+        base_url = config.endpoint.base_url
+        if base_url is None:
+            base_url = await stack.enter_async_context(embedded(config.sim))
+        connections = await stack.enter_async_context(Connections(config.endpoint, base_url, api_key=api_key))
+        server = await probe(connections, base_url)
+        model = _model(config, server, base_url)
+        seed = secrets.randbits(48) if config.seed is None else config.seed
+        prompts = await asyncio.to_thread(load_prompts, config, model, seed)
+        calibration = await _calibrate(config, prompts, connections, model, server)
+        log.info("prompts %s: %s", prompts.name, calibration.finding)
+        run, writer = RunDir.create(directory)
+        manifest = facts.start(
+            config, workload, prompts, calibration, server, model=model, seed=seed, base_url=base_url
+        )
+        run.write_manifest(manifest)
+        log.info(starting_line(manifest))
+        await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
+        recorder = Recorder(writer)
+        setting = _setting(config, connections, recorder, model, seed)
+        manifest["end"] = await _replay(config, setting, workload, prompts, calibration, handle_signals=handle_signals)
+        run.write_manifest(manifest)
+    summary = await asyncio.to_thread(report, run)
+    log.info(complete_line(summary))
+    return Result(directory, summary, manifest)
+
+
+def report(run: RunDir) -> Summary:
+    """Everything right of the rows: summarize a run from its files alone, and write the summary."""
+    summary = summarize(run.records(), run.manifest())
+    run.write_summary(summary.to_json())
+    return summary
+
+
+def _model(config: RunConfig, server: ServerFacts, base_url: str) -> str:
+    asked = config.model if config.endpoint.base_url else config.sim.model
+    model = choose_model(asked, server, base_url)
+    if server.models and model not in server.models:
+        log.warning("model %s is not among those that %s lists: %s", model, base_url, ", ".join(server.models[:8]))
+    return model
+
+
+async def _calibrate(
+    config: RunConfig, prompts: Prompts, connections: Connections, model: str, server: ServerFacts
+) -> Calibration:
+    if prompts.note:
+        log.warning("%s; using the word list instead", prompts.note)
+    if not config.prompts.calibrate:
+        return Calibration(None, "lengths not proven: prompts.calibrate=false")
+    fmt = RequestFormat(config.endpoint, model, stream=False)
+    requester = Requester(connections, fmt, max_retries=config.max_retries, timeout_s=config.timeout)
+
+    async def ask(text: bytes) -> int | None:
+        conversation = Conversation(config.endpoint.api)
+        conversation.user((text,))
+        request = Request(fmt.body(conversation, 1), b"", perf_counter())
+        await requester.run(request)
+        if request.failure is not None:
+            raise EndpointError(f"calibration: {request.failure[1]}; prompts.calibrate=false goes on without")
+        return request.answer.prompt_tokens
+
+    longest = (server.max_model_len or 1 << 30) // 2
+    return await calibrate(prompts, ask, longest=longest)
+
+
+def _setting(config: RunConfig, connections: Connections, recorder: Recorder, model: str, seed: int) -> Setting:
+    live = Live(duration_s=config.duration, concurrency=config.concurrency.value)
+    fmt = RequestFormat(config.endpoint, model, stream=config.stream)
+    requester = Requester(
+        connections, fmt, max_retries=config.max_retries, timeout_s=config.timeout, on_retry=live.count_retry
+    )
+    return Setting(
+        fmt=fmt,
+        requester=requester,
+        recorder=recorder,
+        health=LoopHealth(on_beat=live.beat),
+        live=live,
+        run_id=f"{seed:x}",
+        session_header=config.endpoint.session_header,
+    )
+
+
+async def _replay(
+    config: RunConfig,
+    setting: Setting,
+    workload: Workload,
+    prompts: Prompts,
+    calibration: Calibration,
+    *,
+    handle_signals: bool,
+) -> dict[str, Any]:
+    """Replay to the end, whatever ends it; returns the manifest's `end`."""
+    bos_tokens = bos_tokens_of(config, prompts, calibration)
+
+    def script(trace: Trace, session_id: int) -> Script:
+        return prompts.script(trace, session_id, bos_tokens=bos_tokens)
+
+    ahead = setting.live.concurrency + EXTRA_SCRIPTS
+    try:
+        async with ScriptsAhead(workload.traces, script, ahead=ahead) as scripts:
+            engine = Engine(setting, scripts)
+            with _signals(engine) if handle_signals else nullcontext():
+                async with _shown(setting.live, config):
+                    reason = await engine.run()
+    finally:
+        await setting.recorder.close()
+    return {"reason": reason, "wall_time_s": setting.live.now_s, "client": setting.health.facts()}
+
+
+def bos_tokens_of(config: RunConfig, prompts: Prompts, calibration: Calibration) -> int:
+    """Tokens to take off each first prompt: as set, else one where the server is known to add one to a text."""
+    if config.endpoint.bos_tokens is not None:
+        return config.endpoint.bos_tokens
+    if config.endpoint.api.name == "chat":
+        return 0  # a template adds to every turn: stated as drift, not hidden in the first
+    known = calibration.offset_tokens if calibration.proven else prompts.adds_bos
+    return min(known or 0, 1)
+
+
+@asynccontextmanager
+async def _shown(live: Live, config: RunConfig) -> AsyncIterator[None]:
+    task = asyncio.create_task(follow(live, config.progress))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@contextmanager
+def _signals(engine: Engine) -> Iterator[None]:
+    """SIGINT and SIGTERM end the run in order; once more, and Python's own handling ends it at once."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def stop() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+        engine.stop("interrupted")
+
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
