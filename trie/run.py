@@ -19,7 +19,7 @@ from trie.endpoint.connection import Connections
 from trie.endpoint.openai import Conversation, RequestFormat
 from trie.endpoint.probe import ServerFacts, choose_model, probe
 from trie.errors import EndpointError
-from trie.metrics.summary import Summary, summarize
+from trie.metrics.summary import Summary
 from trie.prompts.calibration import Calibration, calibrate
 from trie.prompts.maker import Prompts
 from trie.prompts.maker import load as load_prompts
@@ -114,16 +114,9 @@ async def execute_async(
         setting = _setting(config, connections, recorder, model, seed)
         manifest["end"] = await _replay(config, setting, workload, prompts, calibration, handle_signals=handle_signals)
         run.write_manifest(manifest)
-    summary = await asyncio.to_thread(report, run)
+    summary = await asyncio.to_thread(run.summarize)
     log.info(complete_line(summary))
     return Result(directory, summary, manifest)
-
-
-def report(run: RunDir) -> Summary:
-    """Everything right of the rows: summarize a run from its files alone, and write the summary."""
-    summary = summarize(run.records(), run.manifest())
-    run.write_summary(summary.to_json())
-    return summary
 
 
 def _model(config: RunConfig, server: ServerFacts, base_url: str) -> str:

@@ -20,6 +20,8 @@ from trie.records import RecordWriter, read_records
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from trie.metrics.summary import Summary
+
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 REQUESTS = "requests"
@@ -69,13 +71,17 @@ class RunDir:
         """The numbers, as written at the end of the run or by the last report."""
         return self._read(SUMMARY)
 
+    def summarize(self) -> Summary:
+        """Every number again, from the files alone; the summary is written before it is returned."""
+        from trie.metrics.summary import summarize  # noqa: PLC0415 - numpy and pyarrow, not for those who only write
+
+        summary = summarize(self.records(), self.manifest())
+        self._write(SUMMARY, summary.to_json())
+        return summary
+
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write what was run, whole or not at all."""
         self._write(MANIFEST, manifest)
-
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write the numbers, whole or not at all."""
-        self._write(SUMMARY, summary)
 
     def _read(self, name: str) -> dict[str, Any]:
         file = self.path / name

@@ -1,0 +1,30 @@
+"""Log lines on the console and in a run's file; named by conf/hydra/*_logging/trie.yaml."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, TextIO
+
+
+class LevelFirst(logging.Formatter):
+    """`[info ] message`, with a prefix such as the time in front where one is set."""
+
+    def __init__(self, fmt: str = "", **_: Any) -> None:
+        super().__init__(fmt + "[%(level)s] %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.level = f"{record.levelname.lower():<5}"
+        return super().format(record)
+
+
+class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to the sys.stdout of the moment, which a live display replaces to keep lines above it."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, _: object) -> None:
+        """The stream is looked up for each line; the one that the base class would keep is passed over."""

@@ -1,0 +1,120 @@
+"""Options that are no files: numbers, paths and URLs on the command line, as groups of the config.
+
+Hydra's grammar reads `concurrency=8` as a number and refuses it for a group, and looks for a file where a path or a
+URL is given. A config source answers for such options, and the parser of overrides, through which every way into
+Hydra goes (command line, sweeps, completion, compose), turns numbers back into names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+
+from trie.config import RunConfig
+
+Load = Callable[[str], Any]
+
+# group -> what an option without a file looks like, and the config that it stands for
+OPEN_GROUPS: dict[str, tuple[re.Pattern[str], Load]] = {
+    "concurrency": (re.compile(r"[1-9]\d*"), lambda number: {"value": int(number)}),
+    "workload": (re.compile(r".*/.*|.*\.jsonl"), lambda path: {"name": Path(path).stem, "path": path}),
+    "endpoint": (re.compile(r"https?://.+"), lambda url: {"base_url": url}),
+    "experiment": (re.compile(r".+\.ya?ml"), OmegaConf.load),
+}
+ALIASES = {"workload_path": "workload"}  # the reference's spelling
+
+
+class OptionSource(ConfigSource):  # type: ignore[misc]
+    """Answers for options of the open groups that no file provides."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "option"
+
+    def available(self) -> bool:
+        return True
+
+    def is_group(self, config_path: str) -> bool:
+        return config_path in OPEN_GROUPS
+
+    def is_config(self, config_path: str) -> bool:
+        group, _, option = config_path.partition("/")
+        return group in OPEN_GROUPS and OPEN_GROUPS[group][0].fullmatch(option) is not None
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        group, _, option = config_path.partition("/")
+        try:
+            config = OmegaConf.create(OPEN_GROUPS[group][1](option))
+        except OSError as error:
+            raise ConfigLoadError(f"{option}: {error.strerror}") from error
+        package = "_global_" if group == "experiment" else group
+        return ConfigResult(self.provider, self.full_path(), config, header={"package": package})
+
+    def list(self, config_path: str, results_filter: Any) -> list[str]:  # noqa: ARG002 - there is nothing to list
+        return []
+
+
+class OptionSearchPath(SearchPathPlugin):  # type: ignore[misc]
+    """Puts the source on every search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append(provider="trie", path="option://")
+
+
+_parse_overrides = OverridesParser.parse_overrides
+
+
+def _with_names(self: OverridesParser, overrides: list[str]) -> list[Override]:
+    """Hydra's own parsing; then aliases are resolved, and a number that names an option is its name."""
+    parsed: list[Override] = _parse_overrides(self, overrides)
+    for override in parsed:
+        override.key_or_group = ALIASES.get(override.key_or_group, override.key_or_group)
+        if override.key_or_group in OPEN_GROUPS and isinstance(override._value, int | float):  # noqa: SLF001
+            override._value = str(override._value)  # noqa: SLF001 - its one setter is the parser itself
+    return parsed
+
+
+def slug(text: object) -> str:
+    """Text as part of a file's name."""
+    return re.sub(r"[^\w.-]+", "-", str(text)).strip("-.") or "unnamed"
+
+
+def _run_of(root: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(root, [str(key) for key in root if key != "hydra"])
+
+
+def _fingerprint(*, _root_: DictConfig) -> str:
+    """A short hash of the whole run config: a changed setting is another cell of a sweep."""
+    text = OmegaConf.to_yaml(_run_of(_root_), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _sweep_name(*, _root_: DictConfig) -> str:
+    """The folder of a sweep without a name: its endpoint and model."""
+    endpoint = _root_.endpoint
+    where = endpoint.base_url if endpoint.name == "custom" else endpoint.name
+    where = re.sub(r"^https?://", "", str(where))
+    return slug(where if _root_.model is None else f"{where}-{_root_.model}")
+
+
+def install() -> None:
+    """Make Hydra know the open groups, the schema and the resolvers; needed once in a process."""
+    Plugins.instance().register(OptionSource)
+    Plugins.instance().register(OptionSearchPath)
+    OverridesParser.parse_overrides = _with_names
+    ConfigStore.instance().store(name="schema", node=RunConfig)
+    OmegaConf.register_new_resolver("slug", slug, replace=True)
+    OmegaConf.register_new_resolver("fingerprint", _fingerprint, replace=True)
+    OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
