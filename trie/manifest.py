@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from statistics import fmean
 from typing import Any
 
+import trie
 from trie.config import RunConfig
 from trie.endpoint.probe import ServerFacts
 from trie.prompts.calibration import Calibration
@@ -50,7 +51,7 @@ def start(
     """The manifest of a run that begins now; its `end` is None until it has one."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "trie_version": _version("trie"),
+        "trie_version": trie.__version__,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "config": plain(config),
         "workload": {

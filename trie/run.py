@@ -11,7 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, null
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
 
 from trie import manifest as facts
 from trie.config import RunConfig
@@ -33,12 +35,15 @@ from trie.replay.request import Request, Requester
 from trie.replay.scripts import ScriptsAhead
 from trie.replay.setting import Setting
 from trie.report.progress import follow
-from trie.report.tables import complete_line, starting_line
+from trie.report.tables import complete_line, render, starting_line
 from trie.rundir import RunDir
 from trie.sim.process import embedded
 from trie.trace import Trace, Workload
 from trie.workload.sources import describe
 from trie.workload.sources import load as load_workload
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger("trie")
 EXTRA_SCRIPTS = 8  # kept ready beyond one for each slot
@@ -51,6 +56,16 @@ class Result:
     directory: Path
     summary: Summary
     manifest: Mapping[str, Any]
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """One row for each request that started; columns as docs/records.md has them."""
+        frame: pd.DataFrame = RunDir.open(self.directory).records().to_pandas()
+        return frame
+
+    def show(self, console: Console | None = None) -> None:
+        """Print the tables and the verdict."""
+        render(self.summary, self.manifest, console or Console())
 
     @property
     def interrupted(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import trie
 from trie.cli import secrets
 from trie.errors import TrieError
 
@@ -53,9 +54,7 @@ def run(arguments: list[str]) -> int:
         if arguments and arguments[0] in COMMANDS:
             return COMMANDS[arguments[0]](arguments[1:])
         if arguments == ["--version"]:
-            from importlib.metadata import version  # noqa: PLC0415
-
-            print(f"trie {version('trie')}")
+            print(f"trie {trie.__version__}")
             return 0
         _refuse_words(arguments)
         return _hydra(arguments, key)

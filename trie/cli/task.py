@@ -55,9 +55,8 @@ def validate(cfg: DictConfig) -> RunConfig:
 def show(result: Result) -> None:
     """Print the report, and last the run's directory alone on a line, for scripts."""
     from trie.cli.console import console  # noqa: PLC0415
-    from trie.report.tables import render  # noqa: PLC0415
 
-    render(result.summary, result.manifest, console())
+    result.show(console())
     print(result.directory, flush=True)
 
 

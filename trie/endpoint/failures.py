@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 
@@ -33,6 +34,10 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
 def kind_of(error: BaseException) -> tuple[str, str]:
     """Kind and one line of text of a transport error; what no kind fits was no HTTP."""
     kind = next((kind for foreign, kind in _KINDS if isinstance(error, foreign)), "bad_response")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+        reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or cause
+        return kind, one_line(f"can't connect to {error.host}:{error.port}: {reason}")
     return kind, one_line(f"{type(error).__name__}: {error}")
 
 

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
-import trie
 from trie.config import SimConfig
 from trie.errors import EndpointError
 
@@ -45,7 +44,7 @@ async def embedded(config: SimConfig) -> AsyncIterator[str]:
 def _environment() -> dict[str, str]:
     """Ours, with the package findable from any folder and without the keys that the endpoint has no use for."""
     kept = {key: value for key, value in os.environ.items() if not key.endswith(("API_KEY", "TOKEN"))}
-    paths = [str(Path(trie.__file__).parent.parent), kept.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).parents[2]), kept.get("PYTHONPATH", "")]
     return {**kept, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
