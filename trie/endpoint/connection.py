@@ -16,6 +16,7 @@ from typing import Self
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from yarl import URL
 
 from trie.config import EndpointConfig
@@ -66,10 +67,27 @@ class StampedProtocol(ResponseHandler):
             exchange.read_size.append(size)
         if payload.is_eof():
             exchange.end = now
-        if payload._size > DRAIN_AT and payload.exception() is None:  # noqa: SLF001 - there is no public way to ask
-            exchange.pieces.append(payload.read_nowait(-1))
+        if payload._size > DRAIN_AT:  # noqa: SLF001 - see take_out
+            take_out(payload, exchange)
             if size > MAX_BODY_BYTES:
                 self.abort()
+            elif self._reading_paused:
+                self.resume_reading()
+
+
+def take_out(payload: StreamReader, exchange: Exchange) -> None:
+    """Move what waits in aiohttp's buffer to the exchange.
+
+    Its own reading calls do more work for each chunk than the whole of `data_received`, and refuse what came before
+    a connection broke; so the buffer is emptied by hand, together with the counts that would pause reading.
+    """
+    if payload is EMPTY_PAYLOAD:  # of a status that has no body
+        return
+    exchange.pieces.extend(payload._buffer)  # noqa: SLF001
+    payload._buffer.clear()  # noqa: SLF001
+    payload._size = 0  # noqa: SLF001
+    if payload._http_chunk_splits is not None:  # noqa: SLF001
+        payload._http_chunk_splits.clear()  # noqa: SLF001
 
 
 class Connections:
@@ -165,8 +183,7 @@ class Connections:
                 await payload.wait_eof()
             error = payload.exception()
         finally:
-            rest = payload._buffer  # noqa: SLF001 - what came before a break is evidence, which reading would refuse
-            exchange.pieces.extend(rest)
+            take_out(payload, exchange)
         if error is not None:
             raise error
 

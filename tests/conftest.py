@@ -1,0 +1,38 @@
+"""What tests share: small real things, no mocks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from trie.config import SimConfig
+from trie.sim.server import serve
+
+Serve = Callable[[SimConfig], AbstractAsyncContextManager[str]]
+QUICK = {"prefill_tok_s": 1e9, "decode_base_s": 0.001, "decode_per_request_s": 0.0, "request_overhead_s": 0.0}
+
+
+@pytest.fixture
+def sim() -> Serve:
+    """The embedded endpoint in this process, on a port of the system's choice."""
+
+    @asynccontextmanager
+    async def serving(config: SimConfig) -> AsyncIterator[str]:
+        ended, port = asyncio.Event(), asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(serve(config, 0, ended, port.set_result))
+        try:
+            yield f"http://127.0.0.1:{await port}/v1"
+        finally:
+            ended.set()
+            await task
+
+    return serving
+
+
+@pytest.fixture
+def quick() -> dict[str, float]:
+    """Settings of an endpoint that answers at once."""
+    return dict(QUICK)

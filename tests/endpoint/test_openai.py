@@ -1,0 +1,164 @@
+"""Request bodies, and what answers are taken to say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from trie.config import Api, EndpointConfig
+from trie.endpoint.openai import Answer, Conversation, RequestFormat, escaped, loads
+
+
+def streamed(*events: object) -> Answer:
+    answer = Answer()
+    for place, event in enumerate(events, 1):
+        answer.event(event if isinstance(event, bytes) else json.dumps(event).encode(), place)
+    return answer
+
+
+def text(text: str, finish: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "text": text, "finish_reason": finish}], **more}
+
+
+def delta(finish: str | None = None, **delta: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+def usage(**counts: Any) -> dict[str, Any]:
+    return {"choices": [], "usage": counts}
+
+
+def test_completions_body_joins_the_conversation() -> None:
+    fmt = RequestFormat(EndpointConfig(extra_body={"temperature": 0}), "m", stream=True)
+    talk = Conversation(Api.completions)
+    talk.user((b" one", memoryview(b" two")))
+    talk.assistant(' said "so"\n')
+    talk.user((b" three",))
+    assert json.loads(fmt.body(talk, 9)) == {
+        "model": "m", "stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True,
+        "temperature": 0, "max_tokens": 9, "prompt": ' one two said "so"\n three',
+    }  # fmt: skip
+
+
+def test_chat_body_has_a_message_for_each_part() -> None:
+    endpoint = EndpointConfig(api=Api.chat, ignore_eos=None, max_tokens_field="max_completion_tokens")
+    talk = Conversation(Api.chat)
+    talk.user((b" one",))
+    talk.assistant(" two")
+    talk.user((b" three",))
+    assert json.loads(RequestFormat(endpoint, "m", stream=False).body(talk, 4)) == {
+        "model": "m", "stream": False, "max_completion_tokens": 4,
+        "messages": [{"role": "user", "content": " one"}, {"role": "assistant", "content": " two"},
+                     {"role": "user", "content": " three"}],
+    }  # fmt: skip
+
+
+def test_halves_of_a_surrogate_pair_are_joined() -> None:
+    assert json.loads(b'"' + escaped("\ud83d\ude42") + b'"') == "🙂"
+    assert json.loads(b'"' + escaped("a\ud83d") + b'"') == "a�"
+
+
+@pytest.mark.parametrize("data", [b'{"a": "\\ud83d"}', b'{"a": "\xff"}'])
+def test_json_as_servers_send_it_is_read(data: bytes) -> None:
+    assert set(loads(data)) == {"a"}
+
+
+def test_nesting_without_end_is_no_json() -> None:
+    with pytest.raises(ValueError):
+        loads(b"[" * 100_000)
+
+
+def test_completions_stream() -> None:
+    counts = usage(prompt_tokens=7, completion_tokens=2, prompt_tokens_details={"cached_tokens": 3})
+    answer = streamed(text(" a"), text(" b", "length"), counts, b"[DONE]")
+    assert (answer.text, answer.token_ends, answer.finish_reason) == (" a b", [1, 2], "length")
+    assert (answer.prompt_tokens, answer.completion_tokens, answer.cached_tokens) == (7, 2, 3)
+    assert answer.failure(stream=True) is None
+
+
+def test_an_empty_text_is_a_token_but_not_in_the_closing_chunk() -> None:
+    answer = streamed(text(""), text(" b"), text("", "length", usage={"completion_tokens": 2}))
+    assert answer.token_ends == [1, 2]
+
+
+def test_chat_stream_counts_content_reasoning_and_tool_calls_alone() -> None:
+    answer = streamed(
+        delta(role="assistant", content=""), delta(reasoning_content="hm"), delta(content=" a"), delta(content=""),
+        delta(tool_calls=[{"index": 0}]), delta("stop"), usage(completion_tokens=3),
+    )  # fmt: skip
+    assert answer.token_ends == [2, 3, 5]
+    assert answer.text == " a"
+
+
+def test_usage_in_every_chunk_the_last_one_counts() -> None:
+    answer = streamed(text(" a", usage={"completion_tokens": 1}), text(" b", "stop", usage={"completion_tokens": 2}))
+    assert answer.completion_tokens == 2
+
+
+@pytest.mark.parametrize(
+    ("reported", "cached"),
+    [
+        ({"prompt_tokens_details": None}, None),
+        ({}, None),
+        ({"prompt_tokens_details": {"cached_tokens": 0}}, 0),
+        ({"cached_tokens": 5}, 5),
+        ({"prompt_cache_hit_tokens": 6}, 6),
+        ({"input_tokens_details": {"cached_tokens": 8}}, 8),
+        ({"prompt_tokens_details": {"cached_tokens": -1}}, None),
+        ({"prompt_tokens_details": {"cached_tokens": "9"}}, None),
+        ({"prompt_tokens_details": {"cached_tokens": True}}, None),
+        ({"prompt_tokens_details": {"cached_tokens": 1 << 60}}, None),
+        ({"prompt_tokens_details": [1]}, None),
+    ],
+)
+def test_cached_tokens_and_their_synonyms(reported: dict[str, Any], cached: int | None) -> None:
+    assert streamed(usage(prompt_tokens=9, **reported)).cached_tokens == cached
+
+
+@pytest.mark.parametrize(
+    ("events", "kind"),
+    [
+        ([text(" a"), {"error": {"message": "boom"}}], "error_event"),
+        ([text(" a"), {"error": "boom"}], "error_event"),
+        ([text(" a")], "truncated"),
+        ([], "truncated"),
+        ([usage(completion_tokens=0), b"[DONE]"], "no_tokens"),
+        ([b"[DONE]"], "no_tokens"),
+        ([text(" a"), b"{oops", b"[DONE]"], "bad_response"),
+        ([b"[1]"], "bad_response"),
+        ([text(" a", "abort")], "aborted"),
+    ],
+)
+def test_failures_that_look_like_success(events: list[object], kind: str) -> None:
+    failure = streamed(*events).failure(stream=True)
+    assert failure is not None
+    assert failure[0] == kind
+
+
+def test_a_stream_without_done_that_has_usage_is_whole() -> None:
+    assert streamed(text(" a", "length"), usage(completion_tokens=1)).failure(stream=True) is None
+
+
+@pytest.mark.parametrize("said", [{"text": " a b"}, {"message": {"role": "assistant", "content": " a b"}}])
+def test_plain_answers(said: dict[str, Any]) -> None:
+    answer = Answer()
+    answer.plain(json.dumps({"choices": [{**said, "finish_reason": "length"}], "usage": {"prompt_tokens": 3}}).encode())
+    assert (answer.text, answer.prompt_tokens, answer.failure(stream=False)) == (" a b", 3, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"<html>", "bad_response"),
+        (b'{"error": {"message": "x"}}', "error_event"),
+        (b'{"choices": []}', "bad_response"),
+    ],
+)
+def test_plain_answers_that_are_none(body: bytes, kind: str) -> None:
+    answer = Answer()
+    answer.plain(body)
+    failure = answer.failure(stream=False)
+    assert failure is not None
+    assert failure[0] == kind

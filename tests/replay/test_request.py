@@ -1,0 +1,192 @@
+"""One request against a raw server that plays scripts of bytes: outcome, kind, attempts and instants."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from time import perf_counter
+
+import pytest
+from support import DONE, END, HEAD, USAGE, Script, chunked, event, plain_response, row, scripted
+
+from trie.config import EndpointConfig
+from trie.endpoint.connection import Connections
+from trie.endpoint.openai import Conversation, RequestFormat
+from trie.records import Outcome, RequestRecord
+from trie.replay.request import Request, Requester, fill
+
+WHOLE = (HEAD, chunked(event(" a")), chunked(event(" b", '"length"')), chunked(USAGE), chunked(DONE), END)
+ERROR = plain_response("500 Oops", b'{"error": {"message": "broken"}}')
+
+
+async def ask(*scripts: Script, max_retries: int = 0, timeout_s: float = 5.0, requests: int = 1, stream: bool = True,
+              pause: float = 0.0) -> list[RequestRecord]:  # fmt: skip
+    """Send requests, one after the other, and give back their rows."""
+    rows = []
+    async with scripted(*scripts) as (url, _):
+        endpoint = EndpointConfig(base_url=url)
+        fmt = RequestFormat(endpoint, "m", stream=stream)
+        async with Connections(endpoint, url) as connections:
+            requester = Requester(connections, fmt, max_retries=max_retries, timeout_s=timeout_s)
+            for _ in range(requests):
+                rows.append(await one(requester, fmt, perf_counter()))
+                await asyncio.sleep(pause)
+    return rows
+
+
+async def one(requester: Requester, fmt: RequestFormat, began: float) -> RequestRecord:
+    talk = Conversation(fmt.api)
+    talk.user((b" hello",))
+    request = Request(fmt.body(talk, 2), b"", began)
+    await requester.run(request)
+    found = row(0, 0, 0)
+    fill(found, request, began)
+    return found
+
+
+async def test_a_whole_stream_is_ok() -> None:
+    (found,) = await ask(WHOLE)
+    assert (found.outcome, found.error_kind, found.http_status, found.attempts) == (Outcome.ok, None, 200, 1)
+    assert (found.usage_prompt_tokens, found.usage_completion_tokens, found.usage_cached_tokens) == (7, 2, 3)
+    assert (found.chunks, found.finish_reason) == (2, "length")
+    instants = [found.sent_s, found.headers_s, found.first_token_s, found.last_token_s, found.end_s]
+    assert None not in instants
+    assert instants == sorted(instants)  # type: ignore[type-var]
+
+
+async def test_instants_are_those_of_the_reads() -> None:
+    """Headers after 50 ms, tokens 100 ms apart, the end 50 ms later: each instant belongs to its own read."""
+    script = (0.05, HEAD, 0.1, chunked(event(" a")), 0.1, chunked(event(" b")), 0.05, chunked(USAGE + DONE), END)
+    (found,) = await ask(script)
+    assert found.sent_s is not None
+    waits = [0.05, 0.15, 0.25, 0.3]
+    for instant, expected in zip(
+        (found.headers_s, found.first_token_s, found.last_token_s, found.end_s), waits, strict=True
+    ):
+        assert instant is not None
+        assert expected - 0.005 <= instant - found.sent_s < expected + 0.05
+    assert found.max_gap_s == pytest.approx(0.1, abs=0.05)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 30, 90])
+async def test_any_split_of_the_bytes_gives_the_same_row(cut: int) -> None:
+    body = b"".join(part for part in WHOLE if isinstance(part, bytes))
+    split: list[bytes | float] = []
+    for at in range(0, len(body), cut):
+        split += [body[at : at + cut]]
+    (found,) = await ask(tuple(split))
+    assert (found.outcome, found.chunks, found.usage_cached_tokens) == (Outcome.ok, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "status"),
+    [
+        ((None,), "disconnected", None),
+        ((HEAD, chunked(event(" a")), 0.05, None), "reset", 200),
+        ((HEAD, chunked(event(" a")), b"5\r\nda", 0.05, None), "reset", 200),
+        ((HEAD, chunked(event(" a")), END), "truncated", 200),
+        ((HEAD, chunked(b'data: {"error": {"message": "boom"}}\n\n'), END), "error_event", 200),
+        ((HEAD, chunked(DONE), END), "no_tokens", 200),
+        ((HEAD, chunked(b"data: {oops\n\n"), END), "bad_response", 200),
+        ((plain_response("200 OK", b"<html>", "X: y"),), "bad_response", 200),
+        ((b"SSH-2.0-OpenSSH\r\n",), "bad_response", None),
+        ((ERROR,), "http_status", 500),
+        ((plain_response("400 Bad", b'{"error": {"message": "too long"}}'),), "http_status", 400),
+        ((plain_response("307 Go", b"", "Location: http://elsewhere/"),), "http_status", 307),
+        ((plain_response("404 Not Found", b""),), "http_status", 404),
+        ((b"HTTP/1.1 204 No Content\r\n\r\n",), "truncated", 204),
+    ],
+)
+async def test_failures_have_their_kind(script: Script, kind: str, status: int | None) -> None:
+    (found,) = await ask(script)
+    assert (found.outcome, found.error_kind, found.http_status) == (Outcome.failed, kind, status)
+    assert found.error
+    assert found.end_s is not None
+
+
+async def test_an_error_text_is_one_printable_line() -> None:
+    body = b'{"error": {"message": "a\\u001b[31m\\nb ' + b"x" * 900 + b'"}}'
+    (found,) = await ask((plain_response("400 Bad", body),))
+    assert found.error is not None
+    assert found.error.isprintable()
+    assert len(found.error) <= 300
+
+
+async def test_a_retry_is_recorded_and_the_first_send_counts() -> None:
+    (found,) = await ask((ERROR,), WHOLE, max_retries=2)
+    assert (found.outcome, found.attempts) == (Outcome.ok, 2)
+    assert found.sent_s is not None
+    assert found.attempt_sent_s is not None
+    assert found.attempt_sent_s - found.sent_s > 0.2  # the pause before the second attempt
+
+
+async def test_retry_after_is_honoured() -> None:
+    busy = plain_response("429 Slow down", b"{}", "Retry-After: 0")
+    (found,) = await ask((busy,), (busy,), WHOLE, max_retries=2)
+    assert (found.outcome, found.attempts) == (Outcome.ok, 3)
+    assert found.end_s is not None
+    assert found.end_s < 0.2
+
+
+@pytest.mark.parametrize("status", ["400 Bad", "401 No", "404 Gone", "422 Odd"])
+async def test_a_refusal_is_not_repeated(status: str) -> None:
+    (found,) = await ask((plain_response(status, b"{}"),), WHOLE, max_retries=2)
+    assert (found.outcome, found.attempts) == (Outcome.failed, 1)
+
+
+async def test_nothing_is_repeated_once_tokens_have_come() -> None:
+    (found,) = await ask((HEAD, chunked(event(" a")), 0.05, None), WHOLE, max_retries=2)
+    assert (found.error_kind, found.attempts, found.chunks) == ("reset", 1, 1)
+
+
+async def test_a_connection_closed_while_idle_costs_no_retry() -> None:
+    """The server takes a second request on a kept-alive connection and closes: sent again on a fresh one."""
+    first, second = await ask(WHOLE, (None,), WHOLE, requests=2)
+    assert (first.outcome, second.outcome, second.attempts) == (Outcome.ok, Outcome.ok, 2)
+
+
+async def test_the_time_limit_covers_all_attempts() -> None:
+    (found,) = await ask((HEAD, chunked(event(" a")), 9.0), timeout_s=0.2)
+    assert (found.outcome, found.error_kind, found.chunks) == (Outcome.failed, "timeout", 1)
+    assert found.end_s == pytest.approx(0.2, abs=0.1)
+
+
+async def test_plain_answers_have_no_first_token() -> None:
+    body = b'{"choices": [{"text": " a b", "finish_reason": "length"}], "usage": {"completion_tokens": 2}}'
+    (found,) = await ask((plain_response("200 OK", body),), stream=False)
+    assert (found.outcome, found.first_token_s, found.usage_completion_tokens) == (Outcome.ok, None, 2)
+
+
+async def test_a_dead_server_is_a_connect_failure() -> None:
+    async with scripted() as (url, _):
+        pass
+    endpoint = EndpointConfig(base_url=url)
+    fmt = RequestFormat(endpoint, "m", stream=True)
+    async with Connections(endpoint, url) as connections:
+        found = await one(Requester(connections, fmt, max_retries=0, timeout_s=5), fmt, perf_counter())
+    assert (found.error_kind, found.attempts, found.sent_s) == ("connect", 0, None)
+
+
+async def test_gzip_is_read() -> None:
+    body = gzip.compress(event(" a") + event(" b", '"length"') + USAGE + DONE)
+    head = HEAD.replace(b"Transfer-Encoding: chunked", b"Content-Encoding: gzip\r\nContent-Length: %d" % len(body))
+    (found,) = await ask((head, body[:20], 0.02, body[20:]))
+    assert (found.outcome, found.chunks) == (Outcome.ok, 2)
+
+
+async def test_the_key_goes_to_the_endpoint_and_headers_are_checked() -> None:
+    async with scripted(WHOLE) as (url, got):
+        endpoint = EndpointConfig(base_url=url, headers={"X-Team": "blue"})
+        fmt = RequestFormat(endpoint, "m", stream=True)
+        async with Connections(endpoint, url, api_key="sk-1") as connections:
+            await one(Requester(connections, fmt, max_retries=0, timeout_s=5), fmt, perf_counter())
+    assert b"\r\nAuthorization: Bearer sk-1\r\n" in got[0]
+    assert b"\r\nX-Team: blue\r\n" in got[0]
+    assert got[0].startswith(b"POST /v1/completions HTTP/1.1\r\n")
+
+
+async def test_a_long_answer_is_drained_while_it_comes() -> None:
+    """20,000 chunks of 250 bytes: more than aiohttp's own buffer limits would let wait."""
+    many = chunked(event(" a" * 90)) * 2000
+    (found,) = await ask((HEAD, *[many] * 10, chunked(USAGE), chunked(DONE), END))
+    assert (found.outcome, found.chunks) == (Outcome.ok, 20_000)

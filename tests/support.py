@@ -1,0 +1,102 @@
+"""Builders that show only what a test is about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from trie.config import RunConfig, WorkloadConfig
+from trie.manifest import plain
+from trie.records import Outcome, RequestRecord
+
+Script = Sequence[bytes | float | None]  # bytes to write, seconds to wait, None to break the connection off
+
+
+def row(session: int, turn: int, turns: int, *, outcome: Outcome = Outcome.ok, **given: Any) -> RequestRecord:
+    """One row of a trace of `turns` tool turns."""
+    base = {"trace_id": session, "slot": 0, "new_prompt_tokens": 10, "requested_completion_tokens": 5}
+    return RequestRecord(
+        session_id=session, turn=turn, num_turns=turns, is_final=turn == turns, outcome=outcome, **{**base, **given}
+    )
+
+
+def manifest(*, wall_time_s: float | None = 100.0, synthetic: bool = False, **settings: Any) -> dict[str, Any]:
+    """A manifest of a run that ended in order."""
+    config = RunConfig(workload=WorkloadConfig(name="w", path="w.jsonl"), **settings)
+    client = {"cpu_s": 1.0, "loop_lag_p50_s": 0.0, "loop_lag_p99_s": 0.001, "loop_lag_max_s": 0.002, "samples": 10}
+    end = {"reason": "deadline", "wall_time_s": wall_time_s, "client": client}
+    return {
+        "config": plain(config),
+        "workload": {"name": "w", "source": "w.jsonl", "traces": 2, "synthetic": synthetic},
+        "server": {"base_url": "http://h/v1", "embedded": False, "model": "m"},
+        "prompts": {"name": "word list", "finding": "lengths proven"},
+        "seed": 1,
+        "end": end if wall_time_s is not None else None,
+    }
+
+
+@asynccontextmanager
+async def scripted(*scripts: Script) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A raw server: connection after connection plays the next script, once a whole request has come.
+
+    Yields its base URL and the requests it got. A script that ends leaves the connection open for another request,
+    which plays the next script; `None` aborts it.
+    """
+    waiting = list(scripts)
+    got: list[bytes] = []
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())  # type: ignore[arg-type]
+        try:
+            while waiting:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
+                got.append(head + await reader.readexactly(length))
+                for step in waiting.pop(0) if waiting else (None,):
+                    if step is None:
+                        writer.transport.abort()
+                        return
+                    if isinstance(step, float):
+                        await asyncio.sleep(step)
+                    else:
+                        writer.write(step)
+                        await writer.drain()
+            await reader.read()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 24)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", got
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunked(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def event(text: str, finish: str = "null") -> bytes:
+    return b'data: {"choices":[{"index":0,"text":"%s","finish_reason":%s}]}\n\n' % (text.encode(), finish.encode())
+
+
+COUNTS = b'{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":3}}'
+USAGE = b'data: {"choices":[],"usage":' + COUNTS + b"}\n\n"
+DONE = b"data: [DONE]\n\n"
+END = b"0\r\n\r\n"
+
+
+def plain_response(status: str, body: bytes, *headers: str) -> bytes:
+    lines = "".join(f"{line}\r\n" for line in ("Content-Type: application/json", *headers))
+    return f"HTTP/1.1 {status}\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
