@@ -12,7 +12,6 @@ from trie.config import SimConfig
 from trie.sim.server import serve
 
 Serve = Callable[[SimConfig], AbstractAsyncContextManager[str]]
-QUICK = {"prefill_tok_s": 1e9, "decode_base_s": 0.001, "decode_per_request_s": 0.0, "request_overhead_s": 0.0}
 
 
 @pytest.fixture
@@ -30,9 +29,3 @@ def sim() -> Serve:
             await task
 
     return serving
-
-
-@pytest.fixture
-def quick() -> dict[str, float]:
-    """Settings of an endpoint that answers at once."""
-    return dict(QUICK)

@@ -9,6 +9,8 @@ import ssl
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
+from trie.text import one_line
+
 # A failure before any answer, or an answer that asks to come back later: worth another attempt.
 RETRYABLE_KINDS = frozenset({"connect", "connect_timeout", "disconnected", "reset"})
 RETRYABLE_STATUS = frozenset({408, 409, 429, *range(500, 600)})
@@ -39,10 +41,3 @@ def kind_of(error: BaseException) -> tuple[str, str]:
         reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or cause
         return kind, one_line(f"can't connect to {error.host}:{error.port}: {reason}")
     return kind, one_line(f"{type(error).__name__}: {error}")
-
-
-def one_line(text: str, limit: int = 300) -> str:
-    """Text from elsewhere, fit for a row and a terminal: one line, printable, shortened."""
-    line = "".join(c if c.isprintable() else " " for c in text[: 2 * limit])
-    line = " ".join(line.split())
-    return line if len(line) <= limit else line[: limit - 3] + "..."

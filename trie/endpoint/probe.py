@@ -7,9 +7,9 @@ from typing import Any
 
 from trie.endpoint.connection import Connections
 from trie.endpoint.exchange import Exchange
-from trie.endpoint.failures import one_line
 from trie.endpoint.openai import loads
 from trie.errors import EndpointError
+from trie.text import one_line
 
 HINTS = {
     "connect": "is the server running, and is this its address?",

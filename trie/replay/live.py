@@ -36,7 +36,7 @@ class Live:
     requests_cancelled: int = 0
     retries: int = 0
     total: Point = ORIGIN
-    recent: deque[Point] = field(default_factory=lambda: deque([ORIGIN]))  # the last 30 s, and one before
+    recent: deque[Point] = field(default_factory=lambda: deque([ORIGIN]))  # of the last 30 s
     ending: str | None = None  # why the run is being ended, once it is
 
     began: float = 0.0  # perf_counter instant from which the seconds count
@@ -59,5 +59,5 @@ class Live:
             total.completion_tokens + completion,
         )
         self.recent.append(self.total)
-        while len(self.recent) > 2 and self.recent[1].t < t - 30.0:
+        while self.recent[0].t < t - 30.0:
             self.recent.popleft()

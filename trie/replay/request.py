@@ -11,8 +11,9 @@ from time import perf_counter
 from trie.endpoint import openai, sse
 from trie.endpoint.connection import Connections
 from trie.endpoint.exchange import Exchange
-from trie.endpoint.failures import RETRYABLE_KINDS, RETRYABLE_STATUS, one_line
+from trie.endpoint.failures import RETRYABLE_KINDS, RETRYABLE_STATUS
 from trie.records import Outcome, RequestRecord
+from trie.text import one_line
 
 EVENTS_AT_ONCE = 64  # decoded between two passes of the event loop: about 0.1 ms
 BACKOFF_S = 0.25

@@ -14,10 +14,12 @@ from trie.metrics.columns import Stats
 from trie.metrics.declarations import PER_REQUEST, PER_TRACE, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
 from trie.metrics.summary import Summary
 from trie.metrics.verdict import Check
+from trie.text import one_line
 
 WIDE = 118  # columns from which a table of all per-trace metrics fits side by side
 MISSING = "-"
 STAND_IN = "synthetic stand-in"
+LONGEST = 500  # characters of a line that names what others named
 
 
 def starting_line(manifest: Mapping[str, Any]) -> str:
@@ -54,7 +56,7 @@ def _fields(facts: Mapping[str, Any]) -> str:
 def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> None:
     """Print a run's report; fits 80 columns, and holds no control sequences of anybody else's."""
     for line in _head(manifest):
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(one_line(line, LONGEST)), soft_wrap=True)
     console.print()
     _statistics(console, "Per-trace metrics", PER_TRACE, summary.per_trace)
     console.print()
