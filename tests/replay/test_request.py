@@ -141,8 +141,14 @@ async def test_nothing_is_repeated_once_tokens_have_come() -> None:
 
 async def test_a_connection_closed_while_idle_costs_no_retry() -> None:
     """The server takes a second request on a kept-alive connection and closes: sent again on a fresh one."""
-    first, second = await ask(WHOLE, (None,), WHOLE, requests=2)
+    first, second = await ask(WHOLE, (None,), WHOLE, requests=2, pause=0.6)
     assert (first.outcome, second.outcome, second.attempts) == (Outcome.ok, Outcome.ok, 2)
+
+
+async def test_a_connection_closed_in_use_is_a_failure() -> None:
+    """The same without a pause: nothing was idle, so the server broke its word."""
+    _, second = await ask(WHOLE, (None,), WHOLE, requests=2)
+    assert (second.outcome, second.error_kind, second.attempts) == (Outcome.failed, "disconnected", 1)
 
 
 async def test_the_time_limit_covers_all_attempts() -> None:

@@ -38,17 +38,16 @@ class StampedProtocol(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
         self._exchange = Exchange()
-        self._requests = 0
 
     def send(self, exchange: Exchange, head: bytes, body: bytes) -> None:
         """Write a request; what comes from now on belongs to `exchange`."""
         transport = self.transport
         if transport is None or transport.is_closing():
             raise aiohttp.ClientConnectionResetError("the connection closed before it was used")
-        exchange.reused = self._requests > 0
-        self._requests += 1
-        self._exchange = exchange
         exchange.sent = perf_counter()
+        if self._exchange.end is not None:
+            exchange.idle_s = exchange.sent - self._exchange.end
+        self._exchange = exchange
         transport.writelines((head, body))
 
     def data_received(self, data: bytes) -> None:

@@ -9,6 +9,8 @@ from array import array
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
+STALE_AFTER_S = 0.5  # no server closes a connection that was idle for less
+
 
 @dataclass(slots=True)
 class Exchange:
@@ -20,7 +22,7 @@ class Exchange:
     status: int | None = None
     content_type: str = ""
     retry_after_s: float | None = None
-    reused: bool = False  # the connection had served an earlier request
+    idle_s: float = 0.0  # how long the connection had lain idle since an earlier request; 0 for a fresh one
     error_kind: str | None = None  # of the transport: nothing here judges what the body says
     error: str | None = None
     # One entry for each read of the socket that brought body bytes: when, and the body's size after it.
@@ -38,7 +40,7 @@ class Exchange:
     @property
     def stale(self) -> bool:
         """The server closed a kept-alive connection just as it was used again: no answer, and nobody's fault."""
-        return self.reused and self.error_kind in {"disconnected", "reset"} and self.headers is None
+        return self.idle_s > STALE_AFTER_S and self.error_kind in {"disconnected", "reset"} and self.headers is None
 
     def arrival(self, place: int) -> float:
         """The instant of the read that brought the body's byte number `place` (counted from 1)."""

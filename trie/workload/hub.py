@@ -57,11 +57,12 @@ def _download(repo: str, filename: str, folder: Path) -> Path:
 
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
     _reach(api.endpoint)
+    foreign: tuple[type[Exception], ...] = (HfHubHTTPError, LocalEntryNotFoundError, ValueError, *_transport_errors())
     try:
         path = api.hf_hub_download(
             repo, filename, repo_type="dataset", local_dir=folder, etag_timeout=METADATA_TIMEOUT_S
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, ValueError, *_transport_errors()) as error:
+    except foreign as error:
         raise OSError(_reason(error)) from error
     return Path(path)
 

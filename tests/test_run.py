@@ -1,0 +1,212 @@
+"""Whole runs against the embedded endpoint: known server in, known numbers out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Serve
+from support import QUICK
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from trie.config import (
+    Api,
+    ConcurrencyConfig,
+    EndpointConfig,
+    ProgressStyle,
+    PromptConfig,
+    RunConfig,
+    SimConfig,
+    WorkloadConfig,
+)
+from trie.errors import EndpointError, PromptError
+from trie.run import Result, execute_async
+from trie.rundir import RunDir
+from trie.trace import Trace, Workload
+
+TRACES = [
+    Trace(50, (4, 6), (20, 30), (0.02, 0.01), 5, row=0),
+    Trace(33, (), (), (), 3, row=1),
+    Trace(64, (2,), (1,), (0.0,), 9, row=2),
+]
+WORKLOAD = Workload("w", TRACES, "a test", "0" * 64)
+
+
+async def replayed(url: str, tmp_path: Path, **given: Any) -> Result:
+    settings: dict[str, Any] = {
+        "workload": WorkloadConfig(path="w.jsonl"),
+        "endpoint": EndpointConfig(base_url=url, **given.pop("endpoint", {})),
+        "concurrency": ConcurrencyConfig(given.pop("concurrency", 2)),
+        "prompts": PromptConfig(pool_tokens=1 << 14),
+        "progress": ProgressStyle.none,
+        "duration": 1.0,
+        "max_retries": 0,
+    }
+    return await execute_async(RunConfig(**{**settings, **given}), tmp_path / "run", workload=WORKLOAD)
+
+
+async def test_rows_are_the_traces_in_order(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK)) as url:
+        result = await replayed(url, tmp_path, concurrency=1)
+    rows = result.rows.sort_values(["session_id", "turn"])
+    assert result.summary.valid
+    for session, frame in rows[rows.outcome == "ok"].groupby("session_id"):
+        trace = TRACES[int(session) % 3]  # type: ignore[call-overload]
+        plan = list(trace.requests())[: len(frame)]
+        assert list(frame.trace_id.unique()) == [trace.row]
+        assert list(frame.new_prompt_tokens) == [request.new_prompt_tokens for request in plan]
+        assert list(frame.cached_prompt_tokens) == [request.cached_prompt_tokens for request in plan]
+        assert list(frame.usage_completion_tokens) == [request.completion_tokens for request in plan]
+    assert (rows.usage_prompt_tokens == rows.new_prompt_tokens + rows.cached_prompt_tokens)[rows.outcome == "ok"].all()
+
+
+async def test_tool_waits_are_slept_from_the_end_of_the_response(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK)) as url:
+        rows = (await replayed(url, tmp_path, concurrency=1)).rows
+    trace = rows[(rows.session_id == 0)].sort_values("turn")
+    waits = (trace.sent_s - trace.end_s.shift()).iloc[1:]
+    for wait, planned in zip(waits, (0.02, 0.01), strict=True):
+        assert planned - 0.002 <= wait < planned + 0.05
+
+
+async def test_cache_hits_are_the_servers(sim: Serve, tmp_path: Path) -> None:
+    """Blocks of 16: turn 1 of the first trace finds 50 + 4 - 1 = 53 tokens with KV, so 48; turn 2 finds 79, so 64."""
+    async with sim(SimConfig(**QUICK, block_tokens=16)) as url:
+        rows = (await replayed(url, tmp_path, concurrency=1)).rows
+    first = rows[rows.session_id == 0].sort_values("turn")
+    assert list(first.usage_cached_tokens) == [0, 48, 64]
+
+
+async def test_numbers_agree_with_the_model(sim: Serve, tmp_path: Path) -> None:
+    """One at a time: TTFT is overhead + uncached / prefill, a token comes every step; lateness is the machine's."""
+    slow = SimConfig(prefill_tok_s=1000.0, decode_base_s=0.010, decode_per_request_s=0.0, request_overhead_s=0.02)
+    async with sim(slow) as url:
+        rows = (await replayed(url, tmp_path, concurrency=1, duration=2.5)).rows
+    done = rows[rows.outcome == "ok"]
+    uncached = done.usage_prompt_tokens - done.usage_cached_tokens
+    late = (done.first_token_s - done.sent_s) - (0.02 + uncached / 1000.0)
+    assert late.median() == pytest.approx(0.002, abs=0.003)
+    several = done[done.usage_completion_tokens > 1]
+    step = (several.last_token_s - several.first_token_s) / (several.usage_completion_tokens - 1)
+    assert step.median() == pytest.approx(0.010, rel=0.1)
+
+
+async def test_the_deadline_cancels_and_is_no_failure(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**{**QUICK, "decode_base_s": 0.5})) as url:
+        result = await replayed(url, tmp_path, duration=0.6)
+    rows = result.rows
+    assert set(rows.outcome) == {"cancelled"}
+    assert set(rows.error_kind) == {"deadline"}
+    assert (rows.end_s < 0.9).all()
+    assert rows.first_token_s.notna().all()  # what had come until then is kept
+    assert not result.summary.valid
+    assert result.summary.requests == {"ok": 0, "failed": 0, "cancelled": 2}
+
+
+async def test_a_second_run_does_not_hit_the_firsts_cache(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK)) as url:
+        first = await replayed(url, tmp_path / "a", duration=0.3)
+        second = await replayed(url, tmp_path / "b", duration=0.3)
+        again = await replayed(url, tmp_path / "c", duration=0.3, seed=first.manifest["seed"])
+    assert first.manifest["seed"] != second.manifest["seed"]
+    turn0 = [run.rows[run.rows.turn == 0].usage_cached_tokens.max() for run in (first, second, again)]
+    assert turn0[:2] == [0, 0]
+    assert turn0[2] > 0
+    assert "cold start" in {check.check for check in again.summary.verdict if not check.ok}
+
+
+async def test_faults_are_counted_and_the_run_goes_on(sim: Serve, tmp_path: Path) -> None:
+    faults = ["http_500", "reset", "error_event", "truncated", "empty", "disconnect"]
+    async with sim(SimConfig(**QUICK, fault_rate=0.3, faults=faults)) as url:
+        result = await replayed(url, tmp_path, prompts=PromptConfig(pool_tokens=1 << 14, calibrate=False), duration=3.0)
+    kinds = result.summary.facts["errors"]
+    expected = {"http_status", "reset", "error_event", "truncated", "no_tokens", "disconnected"}
+    assert set(kinds) - {"deadline"} == expected
+    assert result.summary.traces["failed"] > 0
+    assert result.summary.requests["ok"] > 0
+    assert not result.summary.valid
+
+
+async def test_retries_rescue_what_can_be_rescued(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK, fault_rate=0.3, faults=["http_429"])) as url:
+        result = await replayed(url, tmp_path, max_retries=20)
+    assert result.summary.requests["failed"] == 0
+    assert result.summary.facts["retries"] > 0
+
+
+async def test_plain_responses_and_chat(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK)) as url:
+        plain = await replayed(url, tmp_path / "plain", stream=False, duration=0.5)
+        chat = await replayed(url, tmp_path / "chat", endpoint={"api": Api.chat}, duration=0.5)
+    assert plain.summary.per_trace["ttft_s"] is None
+    assert plain.summary.per_trace["latency_s"] is not None
+    assert chat.summary.requests["failed"] == 0
+    assert chat.manifest["prompts"]["offset_tokens"] == 2  # the template's two role words
+    assert chat.summary.facts["drift"]["prompt_tokens"] > 0
+
+
+async def test_a_bos_is_taken_off_the_first_prompt(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK, add_bos=True)) as url:
+        result = await replayed(url, tmp_path, duration=0.5)
+    assert result.manifest["prompts"]["offset_tokens"] == 1
+    assert result.summary.facts["drift"]["prompt_tokens"] == 0
+
+
+async def test_a_server_without_usage_is_not_measured_as_zero(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK, report_usage=False)) as url:
+        result = await replayed(url, tmp_path, duration=0.5)
+    assert result.summary.per_trace["cache_hit_rate_pct"] is None
+    assert not result.manifest["prompts"]["calibrated"]
+
+
+async def test_nothing_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(EndpointError, match="Connection refused; is the server running"):
+        await replayed("http://127.0.0.1:9/v1", tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+async def test_a_foreign_tokenizer_is_refused_before_the_run(sim: Serve, tmp_path: Path) -> None:
+    """A server that counts every letter: the word list is not its vocabulary."""
+    tokenizer = Tokenizer(models.WordLevel({chr(i): i for i in range(128)}, unk_token=" "))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    async with sim(SimConfig(**QUICK, tokenizer=str(tmp_path))) as url:
+        with pytest.raises(PromptError, match="the server counts"):
+            await replayed(url, tmp_path)
+
+
+async def test_the_embedded_endpoint_is_the_default(tmp_path: Path) -> None:
+    config = RunConfig(
+        workload=WorkloadConfig(path="w.jsonl"), sim=SimConfig(**QUICK), duration=0.3, progress=ProgressStyle.none
+    )
+    result = await execute_async(config, tmp_path / "run", workload=WORKLOAD)
+    assert result.manifest["server"]["embedded"]
+    assert result.manifest["server"]["model"] == "sim"
+
+
+async def test_a_run_directory_holds_what_it_should(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK)) as url:
+        result = await replayed(url, tmp_path, endpoint={"headers": {"X-Api-Token": "tok-123"}}, duration=0.5)
+    names = sorted(path.name for path in result.directory.iterdir())
+    assert names == ["manifest.json", "requests", "summary.json"]
+    manifest = json.loads((result.directory / "manifest.json").read_text())
+    assert manifest["end"]["reason"] == "deadline"
+    assert manifest["workload"]["sha256"] == "0" * 64
+    assert "tok-123" not in (result.directory / "manifest.json").read_text()
+    again = RunDir.open(result.directory).summarize()
+    assert again.to_json() == result.summary.to_json()
+
+
+async def test_a_cancelled_caller_leaves_every_row(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK)) as url:
+        task = asyncio.create_task(replayed(url, tmp_path, duration=30.0))
+        await asyncio.sleep(1.0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    rows = RunDir.open(tmp_path / "run").records()
+    assert rows.num_rows > 10
+    assert not list((tmp_path / "run" / "requests").glob("*.tmp"))
