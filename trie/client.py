@@ -114,7 +114,11 @@ class Client:
             RuntimeError: inside a running event loop; use `await run(...)` there.
             TrieError: as `run`.
         """
-        return asyncio.run(self.run(workload, concurrency=concurrency, **settings))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.run(workload, concurrency=concurrency, **settings))
+        raise RuntimeError("sync_run inside a running event loop: use `await client.run(...)`")
 
 
 def _style(progress: str) -> ProgressStyle:

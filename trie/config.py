@@ -44,7 +44,7 @@ class ProgressStyle(Enum):
 class WorkloadConfig:
     """Where traces come from; exactly one of path, hub_file, bundled and synthetic is set."""
 
-    name: str = "workload"
+    name: str = "workload"  # as reports and directories call it
     path: str | None = None  # a JSONL file, relative to where the user stands
     hub_repo: str = "lightseekorg/trie-dataset"  # dataset repository of hub_file
     hub_file: str | None = None  # file name in hub_repo, kept under the same name in the cache folder
@@ -63,9 +63,9 @@ class WorkloadConfig:
 class EndpointConfig:
     """How to speak to the server; without a base_url the embedded endpoint is started for the run."""
 
-    name: str = "custom"
+    name: str = "custom"  # of the dialect
     base_url: str | None = None  # up to and including /v1; null: the embedded endpoint
-    api: Api = Api.completions
+    api: Api = Api.completions  # completions or chat
     api_key_env: str = "OPENAI_API_KEY"  # environment variable that holds the key; the key itself is no setting
     ignore_eos: bool | None = True  # sent as given; null: the field is left out
     max_tokens_field: str = "max_tokens"  # max_completion_tokens for some clouds
@@ -80,6 +80,7 @@ class EndpointConfig:
         url = self.base_url
         require(url is None or url.startswith(("http://", "https://")), "endpoint.base_url", url, "an http(s) URL")
         if url is not None:
+            require("@" not in url.split("/")[2], "endpoint.base_url", "(hidden)", "without user and password")
             self.base_url = url.rstrip("/")
         require(self.bos_tokens is None or self.bos_tokens >= 0, "endpoint.bos_tokens", self.bos_tokens, "0 or more")
         require(self.connect_timeout > 0, "endpoint.connect_timeout", self.connect_timeout, "above 0 (seconds)")
@@ -89,7 +90,7 @@ class EndpointConfig:
 class ConcurrencyConfig:
     """How many traces are active at any time, tool waits included."""
 
-    value: int = 8
+    value: int = 8  # traces active at any time; `concurrency=8` sets it
 
     def __post_init__(self) -> None:
         require(self.value >= 1, "concurrency", self.value, "1 or more")
@@ -113,7 +114,7 @@ FAULTS = (
 class SimConfig:
     """The embedded endpoint's model of a server; docs/simulator.md says what each number does."""
 
-    profile: str = "default"
+    profile: str = "default"  # as reports call it; `profile=fast` chooses a file of settings
     model: str = "sim"  # the name it serves
     prefill_tok_s: float = 50_000.0  # uncached prompt tokens per second, one prompt at a time
     decode_base_s: float = 0.008  # time of a decode step that serves one request
@@ -123,7 +124,7 @@ class SimConfig:
     cache_blocks: int = 65_536  # capacity of the prefix cache in blocks; 0: no cache
     block_tokens: int = 16  # tokens in a block
     max_model_len: int = 262_144  # prompt and completion together, as /v1/models states
-    tokens_per_chunk: int = 1
+    tokens_per_chunk: int = 1  # of a decode step: more than 1 acts as speculative decoding does
     report_usage: bool = True  # answer stream_options.include_usage
     report_cached_tokens: bool = True  # fill usage.prompt_tokens_details.cached_tokens
     tokenizer: str | None = None  # folder with a tokenizer.json that counts tokens; null: words
@@ -159,7 +160,7 @@ class LimitsConfig:
     """Above these the verdict is that a run's numbers would mislead."""
 
     failure_rate: float = 0.05  # share of finished requests that failed
-    prompt_drift: float = 0.05  # |usage prompt tokens / accounted prompt tokens - 1| over the run
+    prompt_drift: float = 0.05  # how far usage may be from the accounted prompt tokens, as a ratio over the run
     completion_drift: float = 0.01  # share of requested completion tokens that did not come
     loop_lag_s: float = 0.020  # p99 of the client's own event-loop lag
     client_cpu: float = 0.85  # share of one core that the client used
@@ -182,7 +183,7 @@ class RunConfig:
     max_retries: int = 2  # further attempts after a retryable failure
     timeout: float = 600.0  # seconds for one request, all attempts included
     strict: bool = False  # exit with 3 when the verdict is invalid
-    progress: ProgressStyle = ProgressStyle.auto
+    progress: ProgressStyle = ProgressStyle.auto  # rich on a terminal and plain lines elsewhere; rich, plain, none
     prompts: PromptConfig = field(default_factory=PromptConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     sim: SimConfig = field(default_factory=SimConfig)

@@ -77,12 +77,15 @@ _parse_overrides = OverridesParser.parse_overrides
 
 
 def _with_names(self: OverridesParser, overrides: list[str]) -> list[Override]:
-    """Hydra's own parsing; then aliases are resolved, and a number that names an option is its name."""
+    """Hydra's own parsing; then aliases are resolved, and a number or null that names an option is its name."""
     parsed: list[Override] = _parse_overrides(self, overrides)
     for override in parsed:
-        override.key_or_group = ALIASES.get(override.key_or_group, override.key_or_group)
-        if override.key_or_group in OPEN_GROUPS and isinstance(override._value, int | float):  # noqa: SLF001
-            override._value = str(override._value)  # noqa: SLF001 - its one setter is the parser itself
+        group = override.key_or_group = ALIASES.get(override.key_or_group, override.key_or_group)
+        value = override._value  # noqa: SLF001 - only the parser has a setter
+        if group in OPEN_GROUPS and isinstance(value, int | float):
+            override._value = str(value)  # noqa: SLF001
+        elif group == "profile" and value is None and not override.is_delete():
+            override._value = "null"  # noqa: SLF001
     return parsed
 
 

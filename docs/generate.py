@@ -1,0 +1,125 @@
+"""Writes the pages that say what the code says: configuration.md, metrics.md, records.md.
+
+Each is its `.head.md`, written by hand, and tables out of the source.
+
+    python docs/generate.py          writes them
+    python docs/generate.py --check  exits with 1 when one is not up to date
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from trie.metrics.declarations import PER_REQUEST, PER_TRACE, RUN, WINDOW_DEFINITIONS, WINDOW_LABELS, WORKLOAD, Metric
+
+DOCS = Path(__file__).parent
+SOURCE = DOCS.parent / "trie"
+
+GROUPS = {
+    "RunConfig": ("", "The run"),
+    "WorkloadConfig": ("workload.", "Workload"),
+    "EndpointConfig": ("endpoint.", "Endpoint"),
+    "ConcurrencyConfig": ("concurrency.", "Concurrency"),
+    "PromptConfig": ("prompts.", "Prompts"),
+    "LimitsConfig": ("limits.", "Limits of the verdict"),
+    "SimConfig": ("sim.", "The embedded endpoint"),
+}
+WORDS = {
+    "None": "null",
+    "True": "true",
+    "False": "false",
+    "field(default_factory=dict)": "{}",
+    "field(default_factory=list)": "[]",
+    "1 << 20": "1048576",
+}
+
+
+def fields(module: Path, name: str) -> Iterator[tuple[str, str, str, str]]:
+    """Name, type, default and comment of each field of a dataclass, from its source."""
+    text = module.read_text()
+    lines = text.splitlines()
+    owner = next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
+    for node in owner.body:
+        if not isinstance(node, ast.AnnAssign):
+            continue
+        _, _, comment = lines[node.lineno - 1].partition("  # ")
+        above = lines[node.lineno - 2].strip()
+        if not comment and above.startswith("# "):
+            comment = above[2:]
+        default = ast.unparse(node.value) if node.value is not None else ""
+        yield ast.unparse(node.target), ast.unparse(node.annotation), default, comment
+
+
+def table(*rows: tuple[str, ...]) -> str:
+    head, *body = (" | ".join(cell.replace("|", "or") for cell in row) for row in rows)
+    rule = " | ".join("---" for _ in rows[0])
+    return "\n".join(f"| {line} |" for line in (head, rule, *body))
+
+
+def head(name: str) -> str:
+    return (DOCS / f"{name}.head.md").read_text().rstrip()
+
+
+def configuration() -> str:
+    parts = [head("configuration")]
+    for name, (prefix, title) in GROUPS.items():
+        rows = [("key", "type", "default", "meaning")]
+        for key, kind, default, comment in fields(SOURCE / "config.py", name):
+            if kind.endswith("Config"):
+                continue
+            plain = default.rpartition(".")[2] if default[:1].isupper() else default.strip("'")
+            rows.append((f"`{prefix}{key}`", kind.replace(" | None", " or null"), WORDS.get(default, plain), comment))
+        parts.append(f"## {title}\n\n{table(*rows)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def metrics() -> str:
+    columns = ("label", "key", "unit", "better", "definition", "origin")
+
+    def rows(found: tuple[Metric, ...]) -> str:
+        cells = [(m.label, f"`{m.key}`", m.unit, m.better or "", m.definition) for m in found]
+        origins = ["reference" if m.reference else "ours" for m in found]
+        return table(columns, *((*row, origin) for row, origin in zip(cells, origins, strict=True)))
+
+    windows = zip(WINDOW_LABELS, WINDOW_DEFINITIONS.items(), strict=True)
+    parts = [
+        head("metrics"),
+        "## Per trace, over completed traces",
+        rows(PER_TRACE),
+        "## Workload throughput",
+        rows(WORKLOAD),
+        table(("column", "key", "definition"), *((label, f"`{key}`", text) for label, (key, text) in windows)),
+        "## Per request, over requests that ended well",
+        rows(PER_REQUEST),
+        "## The run",
+        rows(RUN),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def records() -> str:
+    rows = [("column", "type", "meaning")]
+    for name, kind, _, comment in fields(SOURCE / "records.py", "RequestRecord"):
+        rows.append((f"`{name}`", kind.replace(" | None", " or null"), comment))
+    return f"{head('records')}\n\n{table(*rows)}\n"
+
+
+PAGES = {"configuration.md": configuration, "metrics.md": metrics, "records.md": records}
+
+
+def main() -> int:
+    stale = [name for name, page in PAGES.items() if not (DOCS / name).exists() or (DOCS / name).read_text() != page()]
+    if "--check" in sys.argv:
+        for name in stale:
+            print(f"docs/{name} is not up to date: run python docs/generate.py")
+        return int(bool(stale))
+    for name in stale:
+        (DOCS / name).write_text(PAGES[name]())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

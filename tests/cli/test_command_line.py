@@ -1,0 +1,228 @@
+"""Command lines as typed, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trie.records import read_records
+
+MARKER = "sk-marker-0123456789"
+QUIET = ["progress=none", "prompts.pool_tokens=16384", "profile=fast"]
+ROW = (
+    '{"num_turns": 1, "input_prompt_length": 9, "assistant_response_length": [2], "tool_call_output_length": [3],'
+    ' "tool_call_latency": [0.01], "final_assistant_response_length": 4}\n'
+)
+
+
+def environment(**extra: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key not in {"OPENAI_API_KEY", "HYDRA_FULL_ERROR"}}
+    return {**kept, **extra}
+
+
+def trie(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "trie", *arguments]
+    env = environment(**extra)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=90, check=False)
+
+
+def directory(done: subprocess.CompletedProcess[str], folder: Path) -> Path:
+    """The run's directory: the last line of what was printed."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / done.stdout.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[str]:
+    """`trie sim` as a server of its own; yields its base URL."""
+    command = [sys.executable, "-m", "trie", "sim", "--port", "0", "profile=fast"]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        assert line.startswith("listening on http://127.0.0.1:")
+        yield line.split()[2]
+        server.send_signal(signal.SIGINT)
+        assert server.wait(10) == 0
+
+
+def test_the_main_job_and_its_report_again(tmp_path: Path) -> None:
+    done = trie(tmp_path, "duration=3", "num_gpus=2", *QUIET)
+    run = directory(done, tmp_path)
+    for text in ("[info ] starting benchmark concurrency=8 duration=3.0 model=sim num_gpus=2", "benchmark complete",
+                 "Per-trace metrics", "Workload metrics", "verdict    VALID"):  # fmt: skip
+        assert text in done.stdout
+    assert "[info ] starting benchmark" in (run / "trie.log").read_text()
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["traces"]["completed"] > 0
+    (run / "summary.json").unlink()
+    again = trie(tmp_path, "report", str(run))
+    assert "Per-trace metrics" in again.stdout
+    assert json.loads((run / "summary.json").read_text()) == summary
+    assert json.loads(trie(tmp_path, "report", str(run), "--json").stdout) == summary
+
+
+def test_the_references_flat_form(tmp_path: Path, served: str) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "agentic_coding_8k.jsonl").write_text(ROW)
+    done = trie(
+        tmp_path, "workload_path=agentic", f"endpoint={served}", "model=sim", "tokenizer_model=words", "concurrency=8",
+        "duration=2", "stream=True", "num_gpus=4", TRIE_DATASET_CACHE=str(tmp_path / "cache"),
+    )  # fmt: skip
+    manifest = json.loads((directory(done, tmp_path) / "manifest.json").read_text())
+    assert manifest["workload"]["name"] == "agentic"
+    assert manifest["config"]["num_gpus"] == 4
+    assert not manifest["server"]["embedded"]
+
+
+def test_a_path_a_url_and_any_concurrency(tmp_path: Path, served: str) -> None:
+    (tmp_path / "mine.jsonl").write_text(ROW)
+    done = trie(tmp_path, "workload=./mine.jsonl", f"endpoint={served}", "concurrency=3", "duration=2", *QUIET)
+    manifest = json.loads((directory(done, tmp_path) / "manifest.json").read_text())
+    assert manifest["config"]["concurrency"]["value"] == 3
+    assert manifest["workload"]["source"] == "mine.jsonl"
+    assert manifest["server"]["model"] == "sim"  # the only one it lists
+
+
+def test_a_run_replays_from_its_own_config(tmp_path: Path) -> None:
+    run = directory(trie(tmp_path, "duration=2", "concurrency=2", *QUIET), tmp_path)
+    again = directory(trie(tmp_path, f"experiment={run}/.hydra/config.yaml"), tmp_path)
+    configs = [json.loads((path / "manifest.json").read_text())["config"] for path in (run, again)]
+    assert configs[0] == configs[1]
+    hidden = trie(tmp_path, f"experiment={run}/.hydra/config.yaml", "concurrency=3")
+    assert hidden.returncode == 1
+    assert "concurrency=... has no effect: the experiment sets concurrency itself" in hidden.stderr
+
+
+def test_a_sweep_skips_what_is_done_and_goes_on_after_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text(ROW)
+    sweep = ["-m", "workload=sample,./mine.jsonl", "concurrency=1,2", "duration=1", *QUIET]
+    assert trie(tmp_path, *sweep).returncode == 0
+    cells = sorted(path.parent.name for path in (tmp_path / "multirun" / "sim").glob("*/summary.json"))
+    assert [name.rsplit("-", 1)[0] for name in cells] == ["mine-c1", "mine-c2", "sample-c1", "sample-c2"]
+    again = trie(tmp_path, *sweep)
+    assert again.stdout.count("done before, skipped") == 4
+    failing = trie(tmp_path, "-m", "workload=./none.jsonl,./mine.jsonl", "concurrency=3", "duration=1", *QUIET)
+    assert failing.returncode == 1
+    assert "none.jsonl: no such file" in failing.stdout
+    assert len(list((tmp_path / "multirun" / "sim").glob("mine-c3-*/summary.json"))) == 1
+
+
+@pytest.mark.parametrize("typed", ["api_key={}", "+api_key={}", "++api_key='{}'", "endpoint.api_key={}"])
+@pytest.mark.parametrize("multirun", [False, True])
+def test_a_typed_key_is_written_nowhere(tmp_path: Path, served: str, typed: str, multirun: bool) -> None:
+    key = typed.format(MARKER)
+    mode = ["-m", "concurrency=1,2"] if multirun else []
+    done = trie(tmp_path, *mode, f"endpoint={served}", "duration=1", key, *QUIET)
+    assert done.returncode == 0
+    assert MARKER not in done.stdout + done.stderr
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert not [path for path in files if MARKER.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["repotr"], "repotr: no such command; did you mean report?"),
+        (["concurency=3"], "concurency: no such key; did you mean concurrency?"),
+        (["tokeniser_model=x"], "did you mean tokenizer_model?"),
+        (["concurrency=0"], "concurrency=0: no such option; must be one of"),
+        (["concurrency=1.5"], "concurrency=1.5: no such option"),
+        (["duration=-1"], "duration=-1.0: must be above 0 (seconds)"),
+        (["duration=soon"], "Value 'soon' of type 'str' could not be converted to Float"),
+        (["num_gpus=x"], "could not be converted to Integer"),
+        (["workload=agentc"], "workload=agentc: no such option; did you mean agentic?"),
+        (["workload=./none.jsonl"], "none.jsonl: no such file"),
+        (["endpoint=localhost:8000"], "must be one of llamacpp, openai"),
+        (["endpoint=http://127.0.0.1:9/v1"], "Connection refused; is the server running"),
+        (["endpoint=http://user:pw@127.0.0.1:9/v1"], "endpoint.base_url"),
+        (["sim.faults=[boom]"], "must be a list of http_429"),
+        (["progress=loud"], "progress"),
+        (["a=["], "quote it?"),
+        (["report", "none"], "none: no such directory"),
+        (["report", "."], ".: holds no manifest.json"),
+        (["sim", "prefil=1"], "prefil=1: no setting of the endpoint"),
+        (["sim", "--port", "0", "sim.max_running=0"], "sim.max_running=0: must be above 0"),
+    ],
+)
+def test_mistakes_are_a_line_or_two(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = trie(tmp_path, *arguments)
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 1
+    assert message in lines[-1]
+    assert len(lines) <= 2
+    assert "Traceback" not in done.stderr
+    assert "pw@" not in done.stderr
+
+
+def test_a_key_in_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("api_key: abc\n")
+    done = trie(tmp_path, f"experiment={tmp_path}/x.yaml")
+    assert done.returncode == 1
+    assert "api_key" in done.stderr
+    assert "abc" not in done.stderr
+
+
+def test_every_request_failed_is_an_error_and_strict_makes_invalid_one(tmp_path: Path) -> None:
+    failing = ["sim.fault_rate=1", "sim.faults=[truncated]", "prompts.calibrate=false", "duration=1", "progress=none"]
+    done = trie(tmp_path, *failing)
+    assert done.returncode == 1
+    assert "every request failed; truncated" in done.stderr
+    assert "Per-trace metrics" in done.stdout
+    half = ["sim.fault_rate=0.5", "sim.faults=[truncated]", "prompts.calibrate=false", "duration=2", "profile=fast"]
+    assert trie(tmp_path, *half).returncode == 0
+    assert trie(tmp_path, *half, "strict=true").returncode == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_reported(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "trie", "duration=60", *QUIET]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        run = started(tmp_path)
+        time.sleep(1.5)
+        process.send_signal(number)
+        assert process.stdout is not None
+        out = process.stdout.read()
+        assert process.wait(10) == 130
+    assert "verdict" in out
+    assert json.loads((run / "manifest.json").read_text())["end"]["reason"] == "interrupted"
+    assert json.loads((run / "summary.json").read_text())["requests"]["ok"] > 0
+
+
+def test_a_killed_run_keeps_all_but_its_last_second(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "trie", "duration=60", *QUIET]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) as process:
+        run = started(tmp_path)
+        begin = time.monotonic()
+        time.sleep(4.0)
+        process.kill()
+        lasted = time.monotonic() - begin
+    rows = read_records(run / "requests")
+    assert max(rows.column("end_s").to_pylist()) > lasted - 2.5  # the second that may be lost, and a slow machine
+    done = trie(tmp_path, "report", str(run))
+    assert done.returncode == 0
+    assert "the run was killed" in done.stdout
+
+
+def started(folder: Path) -> Path:
+    """The run directory, once its first rows are on disk."""
+    for _ in range(400):
+        found = list(folder.glob("outputs/*/*/requests/part-*.parquet"))
+        if found:
+            return found[0].parent.parent
+        time.sleep(0.05)
+    raise AssertionError("no rows")
+
+
+def test_a_narrow_terminal_is_respected(tmp_path: Path) -> None:
+    done = trie(tmp_path, "duration=1", *QUIET, COLUMNS="80")
+    tables = [line for line in done.stdout.splitlines() if line[:1] in {"┏", "┃", "│", "└"}]
+    assert max(map(len, tables)) <= 80
