@@ -51,6 +51,7 @@ def run(arguments: list[str]) -> int:
     """The exit code: 0, 1 user error or every request failed, 3 invalid and strict, 130 interrupted."""
     arguments, key = secrets.take_api_key(arguments)
     try:
+        secrets.refuse_passwords(arguments)
         if arguments and arguments[0] in COMMANDS:
             return COMMANDS[arguments[0]](arguments[1:])
         if arguments == ["--version"]:

@@ -7,6 +7,7 @@ import re
 
 from trie.errors import ConfigError
 
+_PASSWORD = re.compile(r"https?://[^/@\s]+@")
 _KEY = re.compile(r"\+{0,2}(?:endpoint\.)?api_key=(.*)", re.DOTALL)
 
 
@@ -24,6 +25,18 @@ def take_api_key(arguments: list[str]) -> tuple[list[str], str | None]:
             value = match[1]
             key = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
     return kept, key or None
+
+
+def refuse_passwords(arguments: list[str]) -> None:
+    """A user and password in a URL would be written down with the other overrides.
+
+    Raises:
+        ConfigError: naming the argument's key alone.
+    """
+    for argument in arguments:
+        if _PASSWORD.search(argument):
+            key = argument.partition("=")[0]
+            raise ConfigError(f"{key}=(hidden): a URL may not hold user and password; use OPENAI_API_KEY")
 
 
 def api_key(given: str | None, variable: str) -> str | None:
