@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from trie.config import RunConfig
 from trie.endpoint.connection import Connections
 from trie.endpoint.openai import Conversation, RequestFormat
 from trie.endpoint.probe import ServerFacts, choose_model, probe
-from trie.errors import EndpointError
+from trie.errors import ConfigError, EndpointError
 from trie.metrics.summary import Summary
 from trie.prompts.calibration import Calibration, calibrate
 from trie.prompts.maker import Prompts
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("trie")
+OTHER_FILES = 128  # open beside the connections: libraries, logs, parts, the embedded endpoint's pipes
 EXTRA_SCRIPTS = 8  # kept ready beyond one for each slot
 
 
@@ -107,6 +109,7 @@ async def execute_async(
     if workload is None:
         workload = await asyncio.to_thread(load_workload, config.workload)
     log.info("workload %s", describe(workload))
+    allow_open_files(config.concurrency.value)
     async with AsyncExitStack() as stack:
         base_url = config.endpoint.base_url
         if base_url is None:
@@ -132,6 +135,26 @@ async def execute_async(
     summary = await asyncio.to_thread(run.summarize)
     log.info(complete_line(summary))
     return Result(directory, summary, manifest)
+
+
+def allow_open_files(concurrency: int) -> None:
+    """Raise this process's own limit of open files where a connection for each session needs that.
+
+    Raises:
+        ConfigError: when the system's limit is below it.
+    """
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - POSIX alone has it
+
+    needed = concurrency + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ConfigError(
+            f"concurrency={concurrency}: needs {needed} open files, {hard} are allowed; ulimit -Hn {needed}"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _model(config: RunConfig, server: ServerFacts, base_url: str) -> str:

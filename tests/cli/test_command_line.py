@@ -226,3 +226,37 @@ def test_a_narrow_terminal_is_respected(tmp_path: Path) -> None:
     done = trie(tmp_path, "duration=1", *QUIET, COLUMNS="80")
     tables = [line for line in done.stdout.splitlines() if line[:1] in {"┏", "┃", "│", "└"}]
     assert max(map(len, tables)) <= 80
+
+
+def test_an_experiment_repository(tmp_path: Path) -> None:
+    """A folder of one's own, with its own experiment, workload and sweep beside the shipped ones."""
+    (tmp_path / "mine.jsonl").write_text(ROW)
+    files = {
+        "experiment/kv_cache.yaml": "# @package _global_\ndefaults:\n  - override /workload: mine\nduration: 1\n",
+        "workload/mine.yaml": "name: mine\npath: mine.jsonl\n",
+        "sweep/night.yaml": "# @package _global_\nduration: 1\nhydra:\n  mode: MULTIRUN\n"
+        "  sweep: {dir: multirun/night}\n  sweeper: {params: {concurrency: '1,2', workload: mine}}\n",
+    }
+    for name, text in files.items():
+        (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "conf" / name).write_text(text)
+    run = directory(trie(tmp_path, "-cd", "conf", "experiment=kv_cache", "concurrency=2", *QUIET), tmp_path)
+    config = json.loads((run / "manifest.json").read_text())["config"]
+    assert (config["workload"]["name"], config["duration"], config["concurrency"]["value"]) == ("mine", 1.0, 2)
+    assert trie(tmp_path, "-cd", "conf", "sweep=night", *QUIET).returncode == 0
+    assert len(list((tmp_path / "multirun" / "night").glob("mine-c*/summary.json"))) == 2
+
+
+def test_too_many_sessions_for_the_open_files(tmp_path: Path) -> None:
+    command = f"ulimit -n 256; exec {sys.executable} -m trie concurrency=500 duration=1 progress=none"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "concurrency=500: needs 628 open files, 256 are allowed" in done.stderr
