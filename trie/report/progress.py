@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from rich.live import Live as Display
+from rich.text import Text
+
 from trie.config import ProgressStyle
 from trie.replay.live import Live, Point
 
@@ -26,9 +29,6 @@ async def follow(live: Live, style: ProgressStyle) -> None:
 
 
 async def _live(live: Live) -> None:
-    from rich.live import Live as Display  # noqa: PLC0415 - not needed in a pipe
-    from rich.text import Text  # noqa: PLC0415
-
     with Display(auto_refresh=False, transient=True) as display:
         while True:
             display.update(Text(f"{bar(live)}\n{outcomes(live)}\n{rates(live)}"), refresh=True)
