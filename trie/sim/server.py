@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import fields
+from time import perf_counter
 from typing import Any
 from zlib import crc32
 
@@ -15,15 +16,16 @@ import orjson
 from aiohttp import web
 
 from trie.config import SimConfig
-from trie.errors import EndpointError, TrieError
+from trie.errors import ConfigError, EndpointError, TrieError
 from trie.sim import text, wire
 from trie.sim.driver import Driver
-from trie.sim.model import Faults, Job, chain
+from trie.sim.model import Faults, Job
 from trie.sim.reply import Reply
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 1 << 28
 REFUSED = {"http_429": 429, "http_500": 500, "http_503": 503}
+LENGTH_FIELDS = ("max_completion_tokens", "max_tokens")
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not an error of this program
@@ -63,10 +65,12 @@ class Server:
         return await self._generate(request, chat=True)
 
     async def _generate(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
+        content = await request.read()
+        arrived = perf_counter()  # the model's clock runs while the prompt is read
         try:
-            body = self._body(await request.read())
-            tokens = self._prompt(body, chat=chat)
-            length, finish = self._length(body, tokens)
+            body = self._body(content)
+            tokens = await self._prompt(body, chat=chat)
+            length, finish = self._length(body, tokens, chat=chat)
         except Refusal as refusal:
             return _refused(refusal.status, str(refusal), request)
         fault = self.faults.next()
@@ -77,16 +81,16 @@ class Server:
                 request.transport.abort()
             return web.Response()
         number = next(self._numbers)
-        job = self._job(tokens, length)
-        words = text.answer_words(number, job.max_tokens)
+        words = text.answer_words(self.config.seed, number, length)
+        job = Job.of(tokens, length, self.config, self._answer(words))
         out = wire.Wire(chat=chat, number=number, model=self.config.model)
         reply = Reply(request, body, out=out, words=words, job=job, finish=finish, config=self.config, fault=fault)
         try:
-            await reply.send(self.driver)
+            return await reply.send(self.driver, arrived)
         finally:
             self.driver.cancel(job)
-        self._finished(job, words)
-        return reply.response
+            self._generated += job.generated
+            self._succeeded += reply.given
 
     def _body(self, content: bytes) -> dict[str, Any]:
         try:
@@ -98,43 +102,39 @@ class Server:
         model = body.get("model")
         if model != self.config.model:
             raise Refusal(404, f"The model `{str(model)[:80]}` does not exist; this server has `{self.config.model}`")
+        if not isinstance(body.get("stream_options") or {}, dict):
+            raise Refusal(400, "stream_options must be an object")
         return body
 
-    def _prompt(self, body: dict[str, Any], *, chat: bool) -> text.Tokens:
+    async def _prompt(self, body: dict[str, Any], *, chat: bool) -> text.Tokens:
         try:
             prompt = text.chat_text(body.get("messages")) if chat else body.get("prompt")
-            return text.prompt_tokens(prompt, self._cut, add_bos=self.config.add_bos)
+            if self.config.tokenizer is None:
+                return text.prompt_tokens(prompt, self._cut, add_bos=self.config.add_bos)
+            # A real tokenizer takes long enough to hold up everybody else's tokens.
+            return await asyncio.to_thread(text.prompt_tokens, prompt, self._cut, add_bos=self.config.add_bos)
         except ValueError as error:
             raise Refusal(400, str(error)) from None
 
-    def _length(self, body: dict[str, Any], tokens: text.Tokens) -> tuple[int, str]:
+    def _length(self, body: dict[str, Any], tokens: text.Tokens, *, chat: bool) -> tuple[int, str]:
         """The completion's length, as far as the context window holds what was asked for, and why it ends there."""
-        asked = body.get("max_completion_tokens", body.get("max_tokens", 16))
-        if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
-            raise Refusal(400, f"max_tokens must be at least 1, got {str(asked)[:40]}")
         room = self.config.max_model_len - len(tokens)
         if room < 1:
             allowed = f"maximum context length is {self.config.max_model_len} tokens"
             raise Refusal(400, f"This model's {allowed}. However, your request has {len(tokens)} input tokens.")
+        asked = next((body[key] for key in LENGTH_FIELDS if body.get(key) is not None), room if chat else 16)
+        if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
+            raise Refusal(400, f"max_tokens must be at least 1, got {str(asked)[:40]}")
         limit = min(asked, room)
         if body.get("ignore_eos"):
             return limit, "length"
         # Left to itself an answer ends where the model likes: here, somewhere in its second half.
-        early = crc32(repr(tokens[-4:]).encode()) % (limit // 2 + 1)
+        early = crc32(repr((self.config.seed, tokens[-4:])).encode()) % (limit // 2 + 1)
         return limit - early, "stop" if early else "length"
 
-    def _job(self, tokens: text.Tokens, length: int) -> Job:
-        size = self.config.block_tokens
-        blocks = chain(tokens, size) if self.config.cache_blocks else []
-        return Job(blocks, len(tokens), length, tail=tokens[len(blocks) * size :])
-
-    def _finished(self, job: Job, words: list[str]) -> None:
-        self._generated += job.generated
-        if job.done and job.generated:
-            self._succeeded += 1
-            if self.config.cache_blocks:
-                answer = words if self.config.tokenizer is None else self._cut(" " + " ".join(words))
-                self.driver.model.remember(job, answer)
+    def _answer(self, words: list[str]) -> text.Tokens:
+        """The tokens of an answer, as they will come back in the next prompt."""
+        return words if self.config.tokenizer is None else self._cut(" " + " ".join(words))
 
     async def _models(self, _: web.Request) -> web.Response:
         model = {"id": self.config.model, "object": "model", "owned_by": "trie-sim"}
@@ -186,8 +186,9 @@ async def serve(config: SimConfig, port: int, ended: asyncio.Event, ready: Calla
         site = web.TCPSite(runner, HOST, port, backlog=4096)
         try:
             await site.start()
-        except OSError as error:
-            raise EndpointError(f"port {port} on {HOST} can't be had: {error.strerror}; use --port 0") from error
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise EndpointError(f"port {port} on {HOST} can't be had: {why}; use --port 0 for any free one") from error
         ready(runner.addresses[0][1])
         await ended.wait()
     finally:
@@ -220,9 +221,7 @@ def run_as_child() -> None:
     The end of stdin is the parent's end, however it came, so no server is left behind.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    given = orjson.loads(sys.stdin.buffer.readline())
-    known = {field.name for field in fields(SimConfig)}
-    config = SimConfig(**{key: value for key, value in given.items() if key in known})
+    config = _settings(sys.stdin.buffer.readline())
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -238,7 +237,23 @@ def run_as_child() -> None:
     _run(main())
 
 
-def _run(main: Any) -> None:
+def _settings(line: bytes) -> SimConfig:
+    """A line of JSON as settings.
+
+    Raises:
+        ConfigError: for what is no object of SimConfig's fields.
+    """
+    try:
+        given = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"the first line of stdin is no JSON: {error}") from None
+    known = {field.name for field in fields(SimConfig)}
+    if not isinstance(given, dict) or not given.keys() <= known:
+        raise ConfigError(f"the first line of stdin: must be an object of {', '.join(sorted(known))}")
+    return SimConfig(**given)
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
     runner = asyncio.run
     with suppress(ImportError):
         import uvloop  # noqa: PLC0415 - not there on every platform

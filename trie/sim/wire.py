@@ -6,6 +6,10 @@ from typing import Any
 
 import orjson
 
+dumps = orjson.dumps
+
+DONE = b"data: [DONE]\n\n"
+
 
 class Wire:
     """Bytes of one response."""
@@ -67,3 +71,8 @@ def error(status: int, text: str) -> dict[str, Any]:
     """An error object in OpenAI's form."""
     kinds = {400: "invalid_request_error", 404: "not_found_error", 429: "rate_limit_error"}
     return {"error": {"message": text, "type": kinds.get(status, "server_error"), "code": status}}
+
+
+def error_body(status: int, text: str) -> bytes:
+    """An error object as the body of a response."""
+    return orjson.dumps(error(status, text))
