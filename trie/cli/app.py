@@ -25,6 +25,7 @@ PACKAGE = Path(__file__).parent.parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel, in a checkout
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # =1: every error with its traceback
+FLAGS_AT_ODDS = ("Only one of --run", "The --resolve flag")  # how Hydra's complaints on its own flags begin
 EXIT_ERROR, EXIT_INVALID, EXIT_INTERRUPTED = 1, 3, 130
 
 
@@ -110,6 +111,10 @@ def _hydra(arguments: list[str], keys: secrets.Keys) -> int:
             if everything:
                 raise
             raise TrieError(errors.explain(error)) from error
+        except ValueError as error:
+            if everything or not str(error).startswith(FLAGS_AT_ODDS):
+                raise
+            raise TrieError(str(error)) from error
     if outcome.error is not None:
         raise outcome.error
     return outcome.code
