@@ -16,7 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from trie.config import SimConfig
 
@@ -97,6 +97,7 @@ class Model:
         self.running: list[Job] = []  # in the current decode step
         self._joining: list[Job] = []  # prefilled since it began
         self._prefilling: Job | None = None
+        self._now = 0.0  # the last event: nothing happens before it any more
         self._prefill_end = inf
         self._step_end = inf
         self._free_at = 0.0  # since when nothing but a lack of requests keeps the next prefill from starting
@@ -113,7 +114,7 @@ class Model:
 
     def submit(self, arrived: float, job: Job) -> None:
         """A request arrives; it may be scheduled after `request_overhead_s`, in the order of these calls."""
-        self.waiting.append((arrived + self.config.request_overhead_s, job))
+        self.waiting.append((max(arrived, self._now) + self.config.request_overhead_s, job))
 
     def cancel(self, now: float, job: Job) -> None:
         """The client is gone: its slot is free at once, and what was computed for it stays in the cache."""
@@ -142,6 +143,7 @@ class Model:
             at = self.next_event_at()
             if at > now or at == inf:
                 break
+            self._now = at
             if at == self._prefill_end:
                 self._end_prefill(at, out)
             elif at == self._step_end:

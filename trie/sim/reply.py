@@ -16,7 +16,6 @@ from trie.sim.model import Job
 from trie.sim.text import answer_words
 
 STALL_S = 1.0
-DONE = b"data: [DONE]\n\n"
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 
@@ -100,7 +99,7 @@ class Stream:
         if ask.fault != "truncated":
             if ask.usage:
                 self._write(ask.out.usage(ask.usage_now(0 if ask.fault == "empty" else self._sent)))
-            self._write(DONE)
+            self._write(wire.DONE)
         self._complete = True
         if self._held is None:
             self._over.set()

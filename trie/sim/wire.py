@@ -71,8 +71,3 @@ def error(status: int, text: str) -> dict[str, Any]:
     """An error object in OpenAI's form."""
     kinds = {400: "invalid_request_error", 404: "not_found_error", 429: "rate_limit_error"}
     return {"error": {"message": text, "type": kinds.get(status, "server_error"), "code": status}}
-
-
-def error_body(status: int, text: str) -> bytes:
-    """An error object as the body of a response."""
-    return orjson.dumps(error(status, text))
