@@ -108,11 +108,14 @@ def test_added_keys_that_nothing_reads_are_refused(composed: Compose, key: str) 
 def test_fingerprint_changes_with_what_is_measured_and_only_with_that(composed: Compose) -> None:
     def fingerprint(*overrides: str) -> str:
         cfg = composed(*overrides)
-        OmegaConf.update(cfg, "sim.model", "${fingerprint:}")
-        return str(cfg.sim.model)
+        text = "${fingerprint:}"
+        return str(OmegaConf.create({**cfg, "hydra": text}).hydra)
 
     assert fingerprint() == fingerprint("progress=none", "strict=true")
     assert fingerprint() != fingerprint("duration=21")
+    url = "endpoint=http://host/v1"
+    assert fingerprint(url) == fingerprint(url, "profile=fast")
+    assert fingerprint() != fingerprint("profile=fast")
     assert fingerprint("concurrency=16") != fingerprint("concurrency=17")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import pytest
@@ -40,8 +41,6 @@ def test_last_key_wins_and_other_settings_stay() -> None:
 
 def test_environment_is_read_once_and_left_without_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Children that start later inherit nothing; the next cell of a sweep still has the key."""
-    import os
-
     monkeypatch.setenv("MINE", MARKER)
     keys = Keys(None)
     assert keys.key("MINE") == MARKER

@@ -96,7 +96,8 @@ def slug(text: object) -> str:
 
 def _fingerprint(*, _root_: DictConfig) -> str:
     """A short hash of what a run measures: a changed setting is another cell of a sweep."""
-    run = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in BESIDE_THE_RUN])
+    beside = BESIDE_THE_RUN if _root_.endpoint.base_url is None else {*BESIDE_THE_RUN, "sim"}
+    run = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in beside])
     text = OmegaConf.to_yaml(run, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
