@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,18 @@ from conftest import CONSOLE_SCRIPT, ROOT, Command, Endpoint, environment
 
 MARKER = "sk-marker-4711"
 FAST = ("profile=fast", "progress=none")
+
+
+@contextmanager
+def begun(command: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs beside the test and never outlives it."""
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def run_of(output: str) -> Path:
@@ -94,16 +108,13 @@ def test_key_of_the_environment_is_sent(module: Command, endpoint: Endpoint, wor
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_reports_and_exits_130(number: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trie", "concurrency=2", "profile=fast", "duration=60", "progress=none"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "starting benchmark" in line:
-            break
-    time.sleep(1)
-    process.send_signal(number)
-    output, said = process.communicate(timeout=20)
+    with begun(command, tmp_path) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout)
+        assert any("starting benchmark" in line for line in lines)
+        time.sleep(1)
+        process.send_signal(number)
+        output, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (130, "trie: interrupted\n")
     assert json.loads((run_of(output) / "manifest.json").read_text())["end"]["reason"] == "interrupted"
     assert (run_of(output) / "summary.json").is_file()
@@ -163,17 +174,15 @@ def test_experiment_that_undoes_a_typed_group_is_refused(module: Command, tmp_pa
 
 def test_sim_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trie", "sim", "--port", "0", "profile=fast", "sim.model=mine"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    found = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+/v1) model=mine profile=fast\n", line)
-    assert found is not None, line
-    with urllib.request.urlopen(f"{found[1]}/models", timeout=5) as answer:
-        assert json.load(answer)["data"][0]["id"] == "mine"
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=10)
+    with begun(command, tmp_path) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+/v1) model=mine profile=fast\n", line)
+        assert found is not None, line
+        with urllib.request.urlopen(f"{found[1]}/models", timeout=5) as answer:
+            assert json.load(answer)["data"][0]["id"] == "mine"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
     assert (process.returncode, said) == (0, "")
 
 
