@@ -16,7 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from trie.config import SimConfig
 
@@ -31,8 +31,16 @@ class Job:
     tail: Sequence[Hashable] = ()  # the prompt's tokens after its last whole block
     answer: Sequence[Hashable] = ()  # what it will generate, for the prefix cache; empty: not kept
     generated: int = 0
-    cached_tokens: int = 0
+    cached_tokens: int = 0  # known once its prefill has begun
     done: bool = False
+
+    @classmethod
+    def of(
+        cls, tokens: Sequence[Hashable], max_tokens: int, config: SimConfig, answer: Sequence[Hashable] = ()
+    ) -> Self:
+        """The job of generating `max_tokens` after `tokens`."""
+        blocks = chain(tokens, config.block_tokens)
+        return cls(blocks, len(tokens), max_tokens, tail=tokens[len(blocks) * config.block_tokens :], answer=answer)
 
 
 class Emission(NamedTuple):
