@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from pathlib import Path
+from typing import cast
 
 from trie.errors import WorkloadError
+
+log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "TRIE_DATASET_CACHE"
 METADATA_TIMEOUT_S = 10.0
@@ -42,15 +46,22 @@ def fetch(repo: str, filename: str) -> Path:
 
 def _download(repo: str, filename: str, folder: Path) -> Path:
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # one plain file over plain HTTP, mirrors included
-    from huggingface_hub import HfApi  # noqa: PLC0415 - a fifth of a second, only for hub files
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+    from huggingface_hub import HfApi, hf_hub_url  # noqa: PLC0415 - a fifth of a second, only for hub files
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
-    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None  # the library itself reads it once, at import
+    url = hf_hub_url(repo, filename, repo_type="dataset", endpoint=endpoint)
+    api = HfApi(endpoint=endpoint)
+    # httpx or requests, as the installed huggingface_hub has it: the class that its own errors derive from
+    errors = cast("tuple[type[Exception], ...]", (*HfHubHTTPError.__bases__, ValueError))
     try:
+        # Asked once, without retries: the download itself tries an unreachable hub for a minute before it says so.
+        api.get_hf_file_metadata(url=url, timeout=METADATA_TIMEOUT_S)
+        log.info("fetching %s", url)
         path = api.hf_hub_download(
             repo, filename, repo_type="dataset", local_dir=folder, etag_timeout=METADATA_TIMEOUT_S
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, ValueError) as error:
+    except errors as error:
         raise OSError(_reason(error)) from error
     return Path(path)
 
