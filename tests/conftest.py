@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
+from support import Serve
 
 from trie.config import SimConfig
 from trie.sim.server import serve
-
-Serve = Callable[[SimConfig], AbstractAsyncContextManager[str]]
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from trie.config import RunConfig, WorkloadConfig
+from trie.config import RunConfig, SimConfig, WorkloadConfig
 from trie.manifest import plain
 from trie.records import Outcome, RequestRecord
 
@@ -18,6 +18,7 @@ QUICK: dict[str, float] = {
     "decode_per_request_s": 0.0,
     "request_overhead_s": 0.0,
 }
+Serve = Callable[[SimConfig], AbstractAsyncContextManager[str]]
 Script = Sequence[bytes | float | None]  # bytes to write, seconds to wait, None to break the connection off
 
 

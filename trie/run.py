@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trie")
 OTHER_FILES = 128  # open beside the connections: libraries, logs, parts, the embedded endpoint's pipes
+SAME_SIGNAL_S = 0.5  # within which a second signal is the first one again
 EXTRA_SCRIPTS = 8  # kept ready beyond one for each slot
 
 
@@ -255,14 +256,20 @@ async def _shown(live: Live, config: RunConfig) -> AsyncIterator[None]:
 
 @contextmanager
 def _signals(engine: Engine) -> Iterator[None]:
-    """SIGINT and SIGTERM end the run in order; once more, and Python's own handling ends it at once."""
+    """SIGINT and SIGTERM end the run in order; once more after a moment, and Python's own handling ends it at once.
+
+    A signal may come twice by itself: `timeout` and shells send it to the process and to its group.
+    """
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def stop() -> None:
+        engine.stop("interrupted")
+        loop.call_later(SAME_SIGNAL_S, give_back)
+
+    def give_back() -> None:
         for number in numbers:
             loop.remove_signal_handler(number)
-        engine.stop("interrupted")
 
     for number in numbers:
         loop.add_signal_handler(number, stop)

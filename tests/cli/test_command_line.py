@@ -98,7 +98,7 @@ def test_a_run_replays_from_its_own_config(tmp_path: Path) -> None:
     assert configs[0] == configs[1]
     hidden = trie(tmp_path, f"experiment={run}/.hydra/config.yaml", "concurrency=3")
     assert hidden.returncode == 1
-    assert "concurrency=... has no effect: the experiment sets concurrency itself" in hidden.stderr
+    assert "concurrency=... has no effect: the experiment sets concurrency.value itself" in hidden.stderr
 
 
 def test_a_sweep_skips_what_is_done_and_goes_on_after_a_failure(tmp_path: Path) -> None:
@@ -131,22 +131,9 @@ def test_a_typed_key_is_written_nowhere(tmp_path: Path, served: str, typed: str,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["repotr"], "repotr: no such command; did you mean report?"),
-        (["concurency=3"], "concurency: no such key; did you mean concurrency?"),
-        (["tokeniser_model=x"], "did you mean tokenizer_model?"),
-        (["concurrency=0"], "concurrency=0: no such option; must be one of"),
-        (["concurrency=1.5"], "concurrency=1.5: no such option"),
-        (["duration=-1"], "duration=-1.0: must be above 0 (seconds)"),
-        (["duration=soon"], "Value 'soon' of type 'str' could not be converted to Float"),
-        (["num_gpus=x"], "could not be converted to Integer"),
-        (["workload=agentc"], "workload=agentc: no such option; did you mean agentic?"),
-        (["workload=./none.jsonl"], "none.jsonl: no such file"),
-        (["endpoint=localhost:8000"], "must be one of llamacpp, openai"),
         (["endpoint=http://127.0.0.1:9/v1"], "Connection refused; is the server running"),
         (["endpoint=http://user:pw@127.0.0.1:9/v1"], "endpoint=(hidden): a URL may not hold user and password"),
         (["sim.faults=[boom]"], "must be a list of http_429"),
-        (["progress=loud"], "progress"),
-        (["a=["], "quote it?"),
         (["report", "none"], "none: no such directory"),
         (["report", "."], ".: holds no manifest.json"),
         (["sim", "prefil=1"], "prefil=1: no setting of the endpoint"),
@@ -175,7 +162,7 @@ def test_every_request_failed_is_an_error_and_strict_makes_invalid_one(tmp_path:
     failing = ["sim.fault_rate=1", "sim.faults=[truncated]", "prompts.calibrate=false", "duration=1", "progress=none"]
     done = trie(tmp_path, *failing)
     assert done.returncode == 1
-    assert "every request failed; truncated" in done.stderr
+    assert "every request failed: truncated" in done.stderr
     assert "Per-trace metrics" in done.stdout
     half = ["sim.fault_rate=0.5", "sim.faults=[truncated]", "prompts.calibrate=false", "duration=2", "profile=fast"]
     assert trie(tmp_path, *half).returncode == 0

@@ -15,7 +15,6 @@ from omegaconf import OmegaConf
 from trie.cli import options
 from trie.cli.app import CONF
 from trie.cli.errors import keys
-from trie.cli.secrets import take_api_key
 from trie.cli.task import validate
 from trie.config import RunConfig, WorkloadConfig
 from trie.workload.names import NAMED
@@ -85,14 +84,6 @@ def test_a_changed_setting_is_another_fingerprint() -> None:
     assert fingerprint("concurrency=8") == fingerprint()
     assert fingerprint("timeout=9") != fingerprint()
     assert fingerprint().startswith("sample-c8-")
-
-
-def test_keys_leave_the_arguments() -> None:
-    assert take_api_key(["a=1", "api_key=k", "b=2"]) == (["a=1", "b=2"], "k")
-    assert take_api_key(["++api_key='k=v'"]) == ([], "k=v")
-    assert take_api_key(["endpoint.api_key=k"]) == ([], "k")
-    assert take_api_key(["api_key="]) == ([], None)
-    assert take_api_key(["endpoint.api_key_env=X"]) == (["endpoint.api_key_env=X"], None)
 
 
 def test_help_names_commands_groups_and_keys() -> None:

@@ -22,10 +22,12 @@ from trie.records import Outcome, RequestRecord, to_table
 def two_turns(session: int = 0, at: float = 0.0) -> list[RequestRecord]:
     """A trace of two requests: 100 prompt tokens and 10 completion tokens, then 20 new ones and 5."""
     return [
-        row(session, 0, 1, queued_s=at, sent_s=at + 0.1, first_token_s=at + 1.1, end_s=at + 2.0, attempts=1,
+        row(session, 0, 1, queued_s=at, sent_s=at + 0.1, attempt_sent_s=at + 0.1, chunks=10,
+            first_token_s=at + 1.1, end_s=at + 2.0, attempts=1,
             new_prompt_tokens=100, requested_completion_tokens=10,
             usage_prompt_tokens=100, usage_completion_tokens=10, usage_cached_tokens=0),
-        row(session, 1, 1, queued_s=at + 3.0, sent_s=at + 3.0, first_token_s=at + 3.5, end_s=at + 4.5, attempts=1,
+        row(session, 1, 1, queued_s=at + 3.0, sent_s=at + 3.0, attempt_sent_s=at + 3.0, chunks=5,
+            first_token_s=at + 3.5, end_s=at + 4.5, attempts=1,
             new_prompt_tokens=20, cached_prompt_tokens=110, requested_completion_tokens=5,
             usage_prompt_tokens=130, usage_completion_tokens=5, usage_cached_tokens=96),
     ]  # fmt: skip
@@ -119,6 +121,15 @@ def test_time_budget_adds_up() -> None:
     assert budget["decode"] == pytest.approx(1.9 / 4.5)
     assert budget["tool_wait"] == pytest.approx(1.0 / 4.5)
     assert budget["client"] == pytest.approx(0.1 / 4.5)
+    assert budget["retries"] == 0.0
+
+
+def test_tpot_needs_several_chunks() -> None:
+    rows = two_turns()
+    rows[1].chunks = 1
+    stats = summary(rows).per_request["tpot_s"]
+    assert stats is not None
+    assert stats.max == stats.min == pytest.approx(0.9 / 9)
 
 
 def test_kaplan_meier_by_hand() -> None:

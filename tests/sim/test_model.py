@@ -94,14 +94,13 @@ def test_several_tokens_a_chunk() -> None:
 
 def test_cached_tokens_from_turn_to_turn() -> None:
     """Blocks of 4: turn 0 hits nothing; turn 1 hits prompt and answer but for the last token, in whole blocks."""
-    model = Model(config(block_tokens=4))
+    settings = config(block_tokens=4)
+    model = Model(settings)
     prompt, answer, tool = [f"p{i}" for i in range(10)], [f"a{i}" for i in range(7)], [f"t{i}" for i in range(5)]
-    first = Job(chain(prompt, 4), len(prompt), len(answer), tail=prompt[8:])
+    first = Job.of(prompt, len(answer), settings, answer)
     model.submit(0.0, first)
     run(model)
-    model.remember(first, answer)
-    longer = [*prompt, *answer, *tool]
-    second = Job(chain(longer, 4), len(longer), 1)
+    second = Job.of([*prompt, *answer, *tool], 1, settings)
     model.submit(9.0, second)
     run(model)
     assert (first.cached_tokens, second.cached_tokens) == (0, 16)  # 10 + 7 - 1 = 16 tokens have KV

@@ -12,8 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from conftest import Serve
-from support import QUICK
+from support import QUICK, Serve
 
 from trie.config import SimConfig
 from trie.errors import EndpointError

@@ -7,7 +7,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,8 @@ log = logging.getLogger("trie")
 PACKAGE = Path(__file__).parent.parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel, in a checkout
 
+FULL_ERROR = "HYDRA_FULL_ERROR"  # =1: every error with its traceback
+FLAGS_AT_ODDS = ("Only one of --run", "The --resolve flag")  # how Hydra's complaints on its own flags begin
 EXIT_ERROR, EXIT_INVALID, EXIT_INTERRUPTED = 1, 3, 130
 
 
@@ -49,18 +53,18 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code: 0, 1 user error or every request failed, 3 invalid and strict, 130 interrupted."""
-    arguments, key = secrets.take_api_key(arguments)
+    arguments, keys = secrets.take_api_key(arguments)
     try:
         secrets.refuse_passwords(arguments)
         if arguments and arguments[0] in COMMANDS:
             return COMMANDS[arguments[0]](arguments[1:])
-        if arguments == ["--version"]:
+        if "--version" in arguments:
             print(f"trie {trie.__version__}")
             return 0
         _refuse_words(arguments)
-        return _hydra(arguments, key)
+        return _hydra(arguments, keys)
     except TrieError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        if os.environ.get(FULL_ERROR) == "1":
             raise
         print(f"trie: {error}", file=sys.stderr)
         return EXIT_ERROR
@@ -81,7 +85,7 @@ def _refuse_words(arguments: list[str]) -> None:
         raise TrieError(f"{arguments[0]}: no such command{hint}")
 
 
-def _hydra(arguments: list[str], key: str | None) -> int:
+def _hydra(arguments: list[str], keys: secrets.Keys) -> int:
     """Compose and run; Hydra's own errors become one line."""
     import hydra  # noqa: PLC0415
     from hydra.errors import HydraException  # noqa: PLC0415
@@ -90,29 +94,64 @@ def _hydra(arguments: list[str], key: str | None) -> int:
     from trie.cli import errors, options  # noqa: PLC0415
 
     options.install()
-    codes: list[int] = []
-    everything = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors over instead of printing them
-    sys.argv[1:] = arguments
-    task = functools.partial(_task, key=key, codes=codes)
-    functools.update_wrapper(task, _task)
+    outcome = Outcome(keys)
+    sys.argv = [_prog(), *_flags_first(arguments)]
+    task = functools.update_wrapper(functools.partial(_task, outcome=outcome), _task)
+    with _errors_handed_over() as everything:
+        try:
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+        except (HydraException, OmegaConfBaseException) as error:
+            if everything:
+                raise
+            raise TrieError(errors.explain(error)) from error
+        except ValueError as error:
+            if everything or not str(error).startswith(FLAGS_AT_ODDS):
+                raise
+            raise TrieError(str(error)) from error
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.code
+
+
+def _prog() -> str:
+    """What usage lines and completion call us: `python -m trie` would be __main__.py."""
+    name = Path(sys.argv[0]).name
+    return "trie" if name == "__main__.py" else name
+
+
+def _flags_first(arguments: list[str]) -> list[str]:
+    """`trie a=1 -m b=2` as `trie -m a=1 b=2`: argparse wants overrides in one piece."""
+    flags = [argument for argument in arguments if argument in {"-m", "--multirun"}]
+    return [*flags, *(argument for argument in arguments if argument not in flags)]
+
+
+@contextmanager
+def _errors_handed_over() -> Iterator[bool]:
+    """Hydra raises instead of printing, which it does on one variable only; yields whether the user had set it."""
+    before = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
-    except (HydraException, OmegaConfBaseException) as error:
-        if everything:
-            raise
-        raise TrieError(errors.explain(error)) from error
+        yield before == "1"
     finally:
-        if not everything:
-            del os.environ["HYDRA_FULL_ERROR"]
-    return max(codes, default=0)
+        del os.environ[FULL_ERROR]
+        if before is not None:
+            os.environ[FULL_ERROR] = before
 
 
-def _task(cfg: DictConfig, *, key: str | None, codes: list[int]) -> float | None:
+@dataclass
+class Outcome:
+    """What becomes of the command, beside what Hydra returns."""
+
+    keys: secrets.Keys
+    code: int = 0
+    error: TrieError | None = None  # of a single run: Hydra would print a line of its own in front
+
+
+def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
     """One run, inside the directory that Hydra made for it; returns the headline figure for sweepers that want one.
 
     Raises:
-        TrieError: for what the user can mend, and when every request failed.
+        TrieError: in a sweep, for what the user can mend, and when every request failed.
         KeyboardInterrupt: after the report of a run that was interrupted.
     """
     from hydra.core.hydra_config import HydraConfig  # noqa: PLC0415
@@ -121,20 +160,22 @@ def _task(cfg: DictConfig, *, key: str | None, codes: list[int]) -> float | None
     from trie.cli import task  # noqa: PLC0415 - the run and all it needs
 
     directory = Path(HydraConfig.get().runtime.output_dir)
+    sweeping = HydraConfig.get().mode is RunMode.MULTIRUN
     try:
-        result = task.measure(cfg, directory, key)
+        result = task.measure(cfg, directory, outcome.keys, resume=sweeping)
+        if result is None:
+            return None
+        task.show(result)
+        task.refuse_all_failed(result)
     except TrieError as error:
-        if HydraConfig.get().mode is RunMode.MULTIRUN:
+        if sweeping:
             # At once: Hydra itself says so after the last cell only, and of the first failure only.
             log.error("%s: %s", directory.name, error)  # noqa: TRY400 - a user's error has no traceback
-        raise
-    if result is None:
+            raise
+        outcome.error = error
         return None
-    task.show(result)
     if result.interrupted:
         raise KeyboardInterrupt
-    if result.all_failed:
-        raise TrieError(f"every request failed; {task.commonest_error(result)}")
     if task.strict(result) and not result.summary.valid:
-        codes.append(EXIT_INVALID)
+        outcome.code = EXIT_INVALID
     return result.summary.workload["completion_tok_s"].steady_state

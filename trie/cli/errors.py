@@ -11,15 +11,21 @@ from typing import Any, get_type_hints
 from trie.config import RunConfig
 
 GROUPS = ("workload", "endpoint", "concurrency", "profile", "experiment", "sweep")
-OPEN_FORMS = {
-    "concurrency": "any whole number from 1",
-    "workload": "the path of a JSONL file",
-    "endpoint": "a URL up to and including /v1",
-    "experiment": "the path of a .yaml file",
+FREE = ("endpoint.headers", "endpoint.extra_body")  # keys that hold keys of the user's own
+ALSO = {
+    "workload": "or the path of a JSONL file (with a / in it)",
+    "endpoint": "or a URL (http://HOST:PORT/v1)",
+    "concurrency": "or any number from 1 up",
+    "experiment": "or a .yaml file",
 }
-_UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
-_UNKNOWN_OPTION = re.compile(r"Could not find '([^'/]+)/([^']+)'")
-_LISTED = re.compile(r"Available options in '[^']+':\n((?:\t\S.*\n?)+)")
+KEY_IN_FILE = "api_key: no setting, so that no file holds it; use api_key=... on the command line or OPENAI_API_KEY"
+
+_OVERRIDE = re.compile(r"Could not override '([^']+)'")
+_UNKNOWN = re.compile(r"Key '([^']+)' (?:is )?not in ")
+_OPTION = re.compile(r"Could not find '([^'/]+)/(.*?)'\n")
+_OPTIONS = re.compile(r"Available options in '[^']+':\n((?:\t.*\n?)*)")
+_MERGE = re.compile(r"Error merging override ([^\n]+)")
+_FILE = re.compile(r"In '([^']+)': ")
 
 
 def keys(schema: Any = RunConfig, prefix: str = "") -> Iterable[str]:
@@ -39,34 +45,59 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
+def unknown(key: str) -> str:
+    """What to say of a key that does not exist."""
+    if key.rpartition(".")[2] == "api_key":
+        return KEY_IN_FILE
+    for free in FREE:
+        if key.startswith(free + "."):
+            return f"{key}: not there yet; +{key}=... adds it"
+    return f"{key}: no such key{_near_key(key) or '; trie --help lists the keys'}"
+
+
+def _near_key(key: str) -> str:
+    """The near miss, among its neighbours where its group is right."""
+    group, _, last = key.rpartition(".")
+    names = [name.removeprefix(f"{group}.") for name in keys() if group and name.startswith(f"{group}.")]
+    if names:
+        return near_miss(last, names).replace("mean ", f"mean {group}.")
+    return near_miss(key, [*GROUPS, *keys()])
+
+
 def explain(error: BaseException) -> str:
     """Hydra's and OmegaConf's errors as one line, or two where options are listed."""
     text = str(error)
-    key = _UNKNOWN_KEY.search(text)
-    if key is not None and "not in" in f"{text} {error.__cause__}":
-        hint = near_miss(key[1], [*GROUPS, *keys()]) or "; trie --help lists the keys"
-        return f"{key[1]}: no such key{hint}"
-    option = _UNKNOWN_OPTION.search(text)
-    if option is not None:
-        return _no_option(option[1], option[2], _LISTED.search(text))
-    override = getattr(error, "override", None)
-    if isinstance(override, str):
-        return f"{override}: not of the form key=value in Hydra's grammar ({text.splitlines()[0]}); quote it?"
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not _noise(line)]
-    cause = error.__cause__
-    if cause is not None and str(cause) not in text:
-        lines += [line.strip() for line in str(cause).splitlines() if line.strip() and not _noise(line)][:1]
-    return "; ".join(lines) or type(error).__name__
+    whole = f"{text}\n{error.__cause__ or ''}"
+    where = _FILE.match(text)
+    if (override := _OVERRIDE.search(text)) is not None:
+        return unknown(override[1])
+    if (key := _UNKNOWN.search(whole)) is not None:
+        return f"{where[1]}: {unknown(key[1])}" if where is not None else unknown(key[1])
+    if (option := _OPTION.search(text)) is not None:
+        return _no_option(option[1], option[2], _OPTIONS.search(text))
+    if isinstance(typed := getattr(error, "override", None), str):
+        return f"{typed}: {_lines(text)[0]}; a value with any of , = ( [ {{ in it needs quotes of its own"
+    if (merge := _MERGE.search(text)) is not None:
+        return f"{merge[1]}: {_lines(whole.replace(merge[0], ''))[0]}"
+    return "; ".join(_lines(whole)) or type(error).__name__
 
 
 def _no_option(group: str, option: str, listed: re.Match[str] | None) -> str:
-    names = listed[1].split() if listed is not None else []
-    hint = "" if option.isdigit() else near_miss(option, names)
-    allowed = [*names, OPEN_FORMS[group]] if group in OPEN_FORMS else names
-    return f"{group}={option}: no such option{hint}; must be one of {', '.join(allowed)}"
+    options = listed[1].split() if listed is not None else []
+    allowed = sorted(options, key=lambda name: (len(name), name) if name.isdigit() else (0, name))
+    hint = "" if group == "concurrency" else near_miss(option, options)
+    also = f", {ALSO[group]}" if group in ALSO else ""
+    return f"{group}={option}: no such {group}{hint}\navailable: {', '.join(allowed)}{also}"
+
+
+def _lines(text: str) -> list[str]:
+    """The lines that tell a person something, each once."""
+    lines = (line.strip() for line in text.splitlines())
+    return list(dict.fromkeys(line for line in lines if line and not _noise(line)))
 
 
 def _noise(line: str) -> bool:
-    """Lines that tell a person nothing: where in a library the error came up."""
-    bare = line.strip()
-    return bare.startswith(("full_key:", "object_type=", "reference_type=", "To append to your config", "See https:"))
+    """Lines on where in a library an error came up, or that repeat the line before them."""
+    return line.startswith(
+        ("[Errno", "full_key:", "object_type=", "reference_type=", "To append to your config", "See https:")
+    )

@@ -22,6 +22,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
+from trie.cli.errors import GROUPS
 from trie.config import RunConfig
 
 Load = Callable[[str], Any]
@@ -34,6 +35,7 @@ OPEN_GROUPS: dict[str, tuple[re.Pattern[str], Load]] = {
     "experiment": (re.compile(r".+\.ya?ml"), OmegaConf.load),
 }
 ALIASES = {"workload_path": "workload"}  # the reference's spelling
+BESIDE_THE_RUN = frozenset({"hydra", "progress", "strict"})  # change nothing in what is measured
 
 
 class OptionSource(ConfigSource):  # type: ignore[misc]
@@ -77,15 +79,13 @@ _parse_overrides = OverridesParser.parse_overrides
 
 
 def _with_names(self: OverridesParser, overrides: list[str]) -> list[Override]:
-    """Hydra's own parsing; then aliases are resolved, and a number or null that names an option is its name."""
+    """Hydra's own parsing; then aliases are resolved, and a number, null or truth that names an option is its name."""
     parsed: list[Override] = _parse_overrides(self, overrides)
     for override in parsed:
-        group = override.key_or_group = ALIASES.get(override.key_or_group, override.key_or_group)
-        value = override._value  # noqa: SLF001 - only the parser has a setter
-        if group in OPEN_GROUPS and isinstance(value, int | float):
-            override._value = str(value)  # noqa: SLF001
-        elif group == "profile" and value is None and not override.is_delete():
-            override._value = "null"  # noqa: SLF001
+        override.key_or_group = ALIASES.get(override.key_or_group, override.key_or_group)
+        value = override._value  # noqa: SLF001 - has no setter but the parser
+        if override.key_or_group in GROUPS and (value is None or isinstance(value, int | float)):
+            override._value = "null" if value is None else str(value)  # noqa: SLF001
     return parsed
 
 
@@ -94,13 +94,11 @@ def slug(text: object) -> str:
     return re.sub(r"[^\w.-]+", "-", str(text)).strip("-.") or "unnamed"
 
 
-def _run_of(root: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(root, [str(key) for key in root if key != "hydra"])
-
-
 def _fingerprint(*, _root_: DictConfig) -> str:
-    """A short hash of the whole run config: a changed setting is another cell of a sweep."""
-    text = OmegaConf.to_yaml(_run_of(_root_), sort_keys=True)
+    """A short hash of what a run measures: a changed setting is another cell of a sweep."""
+    beside = BESIDE_THE_RUN if _root_.endpoint.base_url is None else {*BESIDE_THE_RUN, "sim"}
+    run = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in beside])
+    text = OmegaConf.to_yaml(run, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

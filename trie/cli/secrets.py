@@ -1,30 +1,46 @@
-"""The API key on a command line: taken off before anything can write it down."""
+"""The API key: off the command line before anything can write it down, out of the environment before children start."""
 
 from __future__ import annotations
 
 import os
 import re
+from typing import NoReturn
 
 from trie.errors import ConfigError
 
+# Whatever Hydra's grammar could take for the key: with its prefixes, with a package, with blanks around.
+_KEY = re.compile(r"\s*[+~]{0,2}\s*(?:endpoint\.)?api_key(?:@[^=]*)?\s*=(.*)", re.DOTALL)
+
 _PASSWORD = re.compile(r"https?://[^/@\s]+@")
-_KEY = re.compile(r"\+{0,2}(?:endpoint\.)?api_key=(.*)", re.DOTALL)
 
 
-def take_api_key(arguments: list[str]) -> tuple[list[str], str | None]:
-    """The arguments without any api_key=..., and the last key given; quotes around it are not part of it.
+class Keys:
+    """The keys of this process, in its memory alone: they are not shown and not pickled."""
 
-    Hydra would write an override into half a dozen files, so the key must be gone before Hydra sees the arguments.
-    """
-    kept, key = [], None
-    for argument in arguments:
-        match = _KEY.fullmatch(argument)
-        if match is None:
-            kept.append(argument)
-        else:
-            value = match[1]
-            key = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
-    return kept, key or None
+    __slots__ = ("_given", "_taken")
+
+    def __init__(self, given: str | None) -> None:
+        self._given = given
+        self._taken: dict[str, str] = {}
+
+    def key(self, variable: str) -> str | None:
+        """The key to send: the one given on the command line, else the environment's, taken out of it.
+
+        Raises:
+            ConfigError: for a key that no header can carry; the key is not repeated.
+        """
+        if variable in os.environ:
+            self._taken[variable] = os.environ.pop(variable)  # kept for the other cells of a sweep
+        key = self._given or self._taken.get(variable) or None
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise ConfigError(f"the API key (api_key=, {variable}): holds characters that a header can't carry")
+        return key
+
+    def __repr__(self) -> str:
+        return "Keys(hidden)"
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigError("the API key stays in this process; this launcher needs runs that are all made here")
 
 
 def refuse_passwords(arguments: list[str]) -> None:
@@ -39,13 +55,17 @@ def refuse_passwords(arguments: list[str]) -> None:
             raise ConfigError(f"{key}=(hidden): a URL may not hold user and password; use OPENAI_API_KEY")
 
 
-def api_key(given: str | None, variable: str) -> str | None:
-    """The key to send: the one given on the command line, else the environment's.
+def take_api_key(arguments: list[str]) -> tuple[list[str], Keys]:
+    """The arguments without any api_key=..., and the last key given; quotes around it are not part of it.
 
-    Raises:
-        ConfigError: for a key that no header can carry; the key is not repeated.
+    Hydra would write an override into half a dozen files, so the key must be gone before Hydra sees the arguments.
     """
-    key = given or os.environ.get(variable) or None
-    if key is not None and not (key.isascii() and key.isprintable()):
-        raise ConfigError(f"the API key (api_key=, {variable}): holds characters that a header can't carry")
-    return key
+    kept, key = [], None
+    for argument in arguments:
+        match = _KEY.fullmatch(argument)
+        if match is None:
+            kept.append(argument)
+        else:
+            value = match[1].strip()
+            key = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+    return kept, Keys(key or None)

@@ -3,39 +3,62 @@
 from __future__ import annotations
 
 import logging
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from trie.cli import secrets
+from trie.cli import errors, secrets
 from trie.cli.experiments import refuse_hidden_options
 from trie.config import RunConfig
-from trie.errors import ConfigError
-from trie.rundir import SUMMARY
+from trie.errors import ConfigError, EndpointError
+from trie.rundir import MANIFEST, REQUESTS, SUMMARY, RunDir
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
     from trie.run import Result
 
 log = logging.getLogger("trie")
 
 
-def measure(cfg: DictConfig, directory: Path, key: str | None) -> Result | None:
-    """Run and report; None for a cell of a sweep that was finished before.
+def measure(cfg: DictConfig, directory: Path, keys: secrets.Keys, *, resume: bool = False) -> Result | None:
+    """Run and report; with `resume`, None for a cell of a sweep that was finished before.
 
     Raises:
         TrieError: for what the user can mend.
     """
-    if (directory / SUMMARY).exists():
-        log.info("done before, skipped: %s", directory)
-        return None
     refuse_hidden_options(cfg)
     config = validate(cfg)
+    if resume:
+        if finished(directory):
+            log.info("done before, skipped: %s", directory)
+            return None
+        set_aside(directory)
     from trie.run import execute  # noqa: PLC0415 - heavy, and a mistake above should not wait for it
 
-    return execute(config, directory, api_key=secrets.api_key(key, config.endpoint.api_key_env))
+    return execute(config, directory, api_key=keys.key(config.endpoint.api_key_env))
+
+
+def finished(directory: Path) -> bool:
+    """Whether a cell ran to its deadline and measured something."""
+    if not (directory / SUMMARY).is_file():
+        return False
+    run = RunDir.open(directory)
+    end = run.manifest()["end"]
+    return end is not None and end["reason"] == "deadline" and run.summary()["requests"]["ok"] > 0
+
+
+def set_aside(directory: Path) -> None:
+    """Make room for a new run where an unfinished one left its rows; nothing is deleted."""
+    left = [directory / name for name in (MANIFEST, REQUESTS, SUMMARY) if (directory / name).exists()]
+    if not left:
+        return
+    number = next(n for n in count(1) if not (directory / f"unfinished-{n}").exists())
+    aside = directory / f"unfinished-{number}"
+    aside.mkdir()
+    for path in left:
+        path.rename(aside / path.name)
+    log.info("measured again, the unfinished run is kept: %s", aside)
 
 
 def validate(cfg: DictConfig) -> RunConfig:
@@ -44,12 +67,24 @@ def validate(cfg: DictConfig) -> RunConfig:
     Raises:
         ConfigError: naming the key, what was found and what is allowed.
     """
+    _refuse_unknown(cfg)
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise ConfigError(f"missing: {', '.join(f'{name}=...' for name in missing)}")
     config: Any = OmegaConf.to_object(cfg)
     assert isinstance(config, RunConfig)
     return config
+
+
+def _refuse_unknown(cfg: DictConfig, prefix: str = "") -> None:
+    """`+key=...` adds to any config, also what nothing reads."""
+    known = set(errors.keys())
+    for name, value in cfg.items_ex(resolve=False):
+        key = f"{prefix}{name!s}"
+        if any(other.startswith(f"{key}.") for other in known) and isinstance(value, DictConfig):
+            _refuse_unknown(value, f"{key}.")
+        elif key not in known:
+            raise ConfigError(errors.unknown(key))
 
 
 def show(result: Result) -> None:
@@ -65,8 +100,14 @@ def strict(result: Result) -> bool:
     return bool(result.manifest["config"]["strict"])
 
 
-def commonest_error(result: Result) -> str:
-    """The kind of error that occurred most often, with its count."""
-    errors = result.summary.facts["errors"]
-    kind = max(errors, key=errors.__getitem__, default="no error was recorded")
-    return f"{kind} {errors.get(kind, 0)} times; the rows hold the texts"
+def refuse_all_failed(result: Result) -> None:
+    """Make an error of a run in which no request ended well.
+
+    Raises:
+        EndpointError: with the error that occurred most often.
+    """
+    if not result.all_failed or result.interrupted:
+        return
+    kinds = result.summary.facts["errors"]
+    kind = max(kinds, key=kinds.__getitem__, default="no error was recorded")
+    raise EndpointError(f"every request failed: {kind}, {kinds.get(kind, 0)} times; {result.directory} holds the rows")

@@ -155,6 +155,8 @@ class Connections:
             whole = True
         except FOREIGN as error:
             exchange.error_kind, exchange.error = kind_of(error)
+            if exchange.error_kind == "reset" and exchange.headers is None:
+                exchange.error_kind = "disconnected"  # a close or a reset: either way there was no answer
         finally:
             if exchange.end is None:
                 exchange.end = perf_counter()

@@ -40,7 +40,7 @@ class Exchange:
     @property
     def stale(self) -> bool:
         """The server closed a kept-alive connection just as it was used again: no answer, and nobody's fault."""
-        return self.idle_s > STALE_AFTER_S and self.error_kind in {"disconnected", "reset"} and self.headers is None
+        return self.idle_s > STALE_AFTER_S and self.error_kind == "disconnected"
 
     def arrival(self, place: int) -> float:
         """The instant of the read that brought the body's byte number `place` (counted from 1)."""

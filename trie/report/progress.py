@@ -31,15 +31,17 @@ async def follow(live: Live, style: ProgressStyle) -> None:
 async def _live(live: Live) -> None:
     with Display(auto_refresh=False, transient=True) as display:
         while True:
-            display.update(Text(f"{bar(live)}\n{outcomes(live)}\n{rates(live)}"), refresh=True)
+            # In a thread: a terminal that stalls must not hold up the event loop, and with it the measurement.
+            text = Text(f"{bar(live)}\n{outcomes(live)}\n{rates(live)}")
+            await asyncio.to_thread(display.update, text, refresh=True)
             await asyncio.sleep(REFRESH_S)
 
 
 async def _lines(live: Live) -> None:
     await asyncio.sleep(FIRST_LINE_S)
     while True:
-        sys.stdout.write(f"{live.now_s:.0f}/{live.duration_s:g} s | {outcomes(live)} | {rates(live)}\n")
-        sys.stdout.flush()
+        line = f"{live.now_s:.0f}/{live.duration_s:g} s | {outcomes(live)} | {rates(live)}"
+        await asyncio.to_thread(print, line, flush=True)
         await asyncio.sleep(LINE_EVERY_S if live.now_s < 600 else LATER_LINES_S)
 
 

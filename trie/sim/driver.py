@@ -10,7 +10,7 @@ from time import perf_counter
 from trie.config import SimConfig
 from trie.sim.model import Job, Model
 
-STEPS_AT_ONCE = 4  # steps of the model between two passes of the event loop
+EVENTS_AT_ONCE = 4  # of the model between two passes of the event loop, which reads and writes the sockets
 EARLY_S = 0.0002  # timers are as coarse as a millisecond; the last stretch is waited out by passes of the loop
 
 Receiver = Callable[[int, bool], None]  # tokens in this chunk, whether it is the last
@@ -25,10 +25,10 @@ class Driver:
         self._handle: asyncio.Handle | None = None
         self._armed_for = inf
 
-    def submit(self, job: Job, receiver: Receiver) -> None:
-        """Start a job; `receiver` is called as its tokens leave."""
+    def submit(self, job: Job, receiver: Receiver, arrived: float) -> None:
+        """Start a job whose request arrived at `arrived`; `receiver` is called as its tokens leave."""
         self._receivers[job] = receiver
-        self.model.submit(perf_counter(), job)
+        self.model.submit(arrived, job)
         self._arm()
 
     def cancel(self, job: Job) -> None:
@@ -50,7 +50,7 @@ class Driver:
 
     def _tick(self) -> None:
         self._handle, self._armed_for = None, inf
-        for emission in self.model.advance(perf_counter(), STEPS_AT_ONCE):
+        for emission in self.model.advance(perf_counter(), EVENTS_AT_ONCE):
             receiver = self._receivers.get(emission.job)
             if receiver is None:
                 continue

@@ -4,6 +4,9 @@ One prompt is prefilled at a time, in order of arrival, at `prefill_tok_s`; what
 The end of a prefill yields the first token. Running requests then share decode steps of
 `decode_base_s + decode_per_request_s * (batch - 1)`; a request joins at the next step's start. Prefill and decode run
 side by side. At most `max_running` requests are past the queue. docs/simulator.md states this in closed form.
+
+Every start and end is an event with its own instant, which follows from the arrivals alone: a caller that asks late
+gets the same instants, so its lateness never adds up.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from trie.config import SimConfig
 
@@ -26,9 +29,18 @@ class Job:
     prompt_tokens: int
     max_tokens: int
     tail: Sequence[Hashable] = ()  # the prompt's tokens after its last whole block
+    answer: Sequence[Hashable] = ()  # what it will generate, for the prefix cache; empty: not kept
     generated: int = 0
-    cached_tokens: int = 0
+    cached_tokens: int = 0  # known once its prefill has begun
     done: bool = False
+
+    @classmethod
+    def of(
+        cls, tokens: Sequence[Hashable], max_tokens: int, config: SimConfig, answer: Sequence[Hashable] = ()
+    ) -> Self:
+        """The job of generating `max_tokens` after `tokens`."""
+        blocks = chain(tokens, config.block_tokens)
+        return cls(blocks, len(tokens), max_tokens, tail=tokens[len(blocks) * config.block_tokens :], answer=answer)
 
 
 class Emission(NamedTuple):
@@ -93,84 +105,87 @@ class Model:
         self.running: list[Job] = []  # in the current decode step
         self._joining: list[Job] = []  # prefilled since it began
         self._prefilling: Job | None = None
+        self._now = 0.0  # the last event: nothing happens before it any more
         self._prefill_end = inf
-        self._free_at = 0.0  # the prefill unit's last end
         self._step_end = inf
+        self._free_at = 0.0  # since when nothing but a lack of requests keeps the next prefill from starting
+        self.prompt_tokens = 0
+        self.generated_tokens = 0
         self.queries_tokens = 0  # prompt tokens looked up in the cache
         self.hit_tokens = 0
+        self.finished = 0
 
     @property
     def active(self) -> int:
         """Requests that hold a slot."""
         return len(self.running) + len(self._joining) + (self._prefilling is not None)
 
-    def submit(self, now: float, job: Job) -> None:
-        """A request arrives; it may be scheduled after `request_overhead_s`."""
-        self.waiting.append((now + self.config.request_overhead_s, job))
-        self._schedule(now)
+    def submit(self, arrived: float, job: Job) -> None:
+        """A request arrives; it may be scheduled after `request_overhead_s`, in the order of these calls."""
+        self.waiting.append((max(arrived, self._now) + self.config.request_overhead_s, job))
 
     def cancel(self, now: float, job: Job) -> None:
-        """The client is gone: its slot is free at once."""
+        """The client is gone: its slot is free at once, and what was computed for it stays in the cache."""
         if job.done:
             return
-        job.done = True
         self.waiting = deque(item for item in self.waiting if item[1] is not job)
         if job is self._prefilling:
-            self._prefilling, self._prefill_end, self._free_at = None, inf, now
+            self._prefilling, self._prefill_end = None, inf
+            self._free_at = now
         for group in (self.running, self._joining):
             if job in group:
+                self._free_slot(now)
                 group.remove(job)
         if not self.running and not self._joining:
             self._step_end = inf
-        self._schedule(now)
+        self._leave(job)
 
     def next_event_at(self) -> float:
         """When `advance` has something to do; infinity when idle."""
-        return min(self._prefill_end, self._step_end, self._ready_at())
+        return min(self._prefill_end, self._step_end, self._prefill_start())
 
     def advance(self, now: float, limit: int = 1 << 30) -> list[Emission]:
-        """Everything up to `now`, each at its own exact time however late the call is; at most `limit` steps."""
+        """Everything up to `now`, each at its own exact instant however late the call is; at most `limit` events."""
         out: list[Emission] = []
         for _ in range(limit):
             at = self.next_event_at()
             if at > now or at == inf:
                 break
+            self._now = at
             if at == self._prefill_end:
                 self._end_prefill(at, out)
             elif at == self._step_end:
                 self._end_step(at, out)
-            self._schedule(at)
+            else:
+                self._begin_prefill(at)
         return out
 
-    def _ready_at(self) -> float:
-        """When the first waiting request can start its prefill, as far as that needs an event of its own."""
+    def _prefill_start(self) -> float:
+        """When the first in the queue gets the prefill unit and a slot, as far as that is known."""
         if self._prefilling is not None or not self.waiting or self.active >= self.config.max_running:
             return inf
         return max(self.waiting[0][0], self._free_at)
 
-    def _schedule(self, now: float) -> None:
-        start = self._ready_at()
-        if start > now:
-            return
+    def _begin_prefill(self, at: float) -> None:
         _, job = self.waiting.popleft()
-        job.cached_tokens = self.cache.cached_tokens(job.blocks, job.prompt_tokens)
-        self.queries_tokens += job.prompt_tokens
-        self.hit_tokens += job.cached_tokens
+        self.prompt_tokens += job.prompt_tokens
+        if self.config.cache_blocks:
+            job.cached_tokens = self.cache.cached_tokens(job.blocks, job.prompt_tokens)
+            self.queries_tokens += job.prompt_tokens
+            self.hit_tokens += job.cached_tokens
         self._prefilling = job
-        self._prefill_end = max(start, now) + (job.prompt_tokens - job.cached_tokens) / self.config.prefill_tok_s
+        self._prefill_end = at + (job.prompt_tokens - job.cached_tokens) / self.config.prefill_tok_s
 
     def _end_prefill(self, at: float, out: list[Emission]) -> None:
         job = self._prefilling
         assert job is not None
         self._prefilling, self._prefill_end, self._free_at = None, inf, at
         self.cache.insert(job.blocks)
-        job.generated = 1
-        job.done = job.max_tokens == 1
-        out.append(Emission(at, job, 1, job.done))
-        if not job.done:
-            self._joining.append(job)
-            if self._step_end == inf:
-                self._begin_step(at)
+        self._joining.append(job)
+        if self._emit(at, job, 1, out):
+            self._joining.remove(job)
+        elif self._step_end == inf:
+            self._begin_step(at)
 
     def _begin_step(self, at: float) -> None:
         self.running += self._joining
@@ -180,22 +195,36 @@ class Model:
         self._step_end = at + step if batch else inf
 
     def _end_step(self, at: float, out: list[Emission]) -> None:
-        per_chunk = self.config.tokens_per_chunk
-        going_on: list[Job] = []
-        for job in self.running:
-            tokens = min(per_chunk, job.max_tokens - job.generated)
-            job.generated += tokens
-            job.done = job.generated >= job.max_tokens
-            out.append(Emission(at, job, tokens, job.done))
-            if not job.done:
-                going_on.append(job)
+        per_step = self.config.tokens_per_chunk
+        going_on = [job for job in self.running if not self._emit(at, job, per_step, out)]
+        if len(going_on) < len(self.running):
+            self._free_slot(at)
         self.running = going_on
         self._begin_step(at)
 
-    def remember(self, job: Job, answer: Sequence[Hashable]) -> None:
-        """Hold a finished job's KV: prompt and answer, whose last token was sampled but never computed."""
-        tokens = [*job.tail, *answer[:-1]]
-        self.cache.insert(chain(tokens, self.config.block_tokens, job.blocks))
+    def _emit(self, at: float, job: Job, tokens: int, out: list[Emission]) -> bool:
+        """Let tokens of a job leave, as many as it still has; true when it has no more."""
+        tokens = min(tokens, job.max_tokens - job.generated)
+        job.generated += tokens
+        self.generated_tokens += tokens
+        finished = job.generated >= job.max_tokens
+        out.append(Emission(at, job, tokens, finished))
+        if finished:
+            self.finished += 1
+            self._leave(job)
+        return finished
+
+    def _free_slot(self, at: float) -> None:
+        """Note when a full batch gets a free slot, if that is what the queue waits for; call it before the change."""
+        if self.active >= self.config.max_running:
+            self._free_at = max(self._free_at, at)
+
+    def _leave(self, job: Job) -> None:
+        """Hold a leaving job's KV: prompt and answer, whose last token was sampled but never computed."""
+        job.done = True
+        computed = job.answer[: job.generated - 1] if job.generated else ()
+        if computed:
+            self.cache.insert(chain([*job.tail, *computed], self.config.block_tokens, job.blocks))
 
 
 class Faults:

@@ -3,132 +3,171 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from trie.config import SimConfig
 from trie.sim import wire
 from trie.sim.driver import Driver
 from trie.sim.model import Job
+from trie.sim.text import answer_words
 
 STALL_S = 1.0
-DONE = b"data: [DONE]\n\n"
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 
-class Reply:
-    """Streams or collects an answer of `words`, one a token."""
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One accepted request: what it wants and what will come of it."""
 
-    def __init__(
-        self,
-        request: web.Request,
-        body: dict[str, Any],
-        *,
-        out: wire.Wire,
-        words: list[str],
-        job: Job,
-        finish: str,
-        config: SimConfig,
-        fault: str | None,
-    ) -> None:
-        options = body.get("stream_options") or {}
-        self._request = request
-        self._stream = bool(body.get("stream"))
-        self._usage_last = not self._stream or bool(options.get("include_usage"))
-        self._usage_each = bool(options.get("continuous_usage_stats"))
-        self._out = out
-        self._words = words
-        self._job = job
-        self._config = config
-        self._fault = fault
-        self._finish = finish
-        self._sent = 0
-        self._ended = asyncio.Event()
-        headers = {"X-Request-Id": request.headers["X-Request-Id"]} if "X-Request-Id" in request.headers else None
-        self.response: web.StreamResponse = web.StreamResponse(headers=headers) if self._stream else web.Response()
+    request: web.Request
+    arrived: float  # when its body was there, by perf_counter
+    number: int
+    job: Job
+    out: wire.Wire
+    finish: str
+    fault: str | None
+    usage: bool  # report it at the end
+    usage_each: bool  # report it in every chunk
+    report_cached: bool
 
-    async def send(self, driver: Driver) -> None:
+    def usage_now(self, tokens: int) -> dict[str, Any]:
+        """The usage object after that many tokens."""
+        return wire.usage_of(self.job.prompt_tokens, tokens, self.job.cached_tokens if self.report_cached else None)
+
+    def headers(self) -> dict[str, str]:
+        """The request's own id comes back."""
+        given = self.request.headers.get("X-Request-Id")
+        return {} if given is None else {"X-Request-Id": given}
+
+
+class Stream:
+    """A response of server-sent events, a chunk for each emission of the engine."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._sent = 0  # tokens
+        self._broken = False
+        self._complete = False
+        self._held: list[bytes] | None = None  # events that a stall keeps back
+        self._over = asyncio.Event()
+
+    async def send(self, driver: Driver) -> web.StreamResponse:
         """Run the job and see the response out; a broken connection ends it quietly."""
-        if not self._stream:
-            driver.submit(self._job, self._count)
-            await self._ended.wait()
-            self.response = self._whole()
-            return
-        self.response.content_type = "text/event-stream"
-        self.response.enable_chunked_encoding()
-        await self.response.prepare(self._request)
-        driver.submit(self._job, self._emit)
-        await self._ended.wait()
-        if self._fault == "stall":
-            await asyncio.sleep(STALL_S)
-            self._close()
-        if self._request.transport is not None and not self._request.transport.is_closing():
-            await self.response.write_eof()
-
-    def _count(self, _: int, finished: bool) -> None:
-        if finished:
-            self._ended.set()
+        ask = self._ask
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **ask.headers()})
+        response.enable_chunked_encoding()
+        await response.prepare(ask.request)
+        driver.submit(ask.job, self._emit, ask.arrived)
+        await self._over.wait()
+        if self._broken:
+            abort(ask.request)
+        elif _open(ask.request):
+            await response.write_eof()
+        return response
 
     def _emit(self, tokens: int, finished: bool) -> None:
-        """Write one chunk straight to the transport: it is framed here, and nothing waits for a drain."""
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
-            self._ended.set()
+        ask, first = self._ask, self._sent == 0
+        if self._over.is_set():
             return
-        if self._fault == "empty":
-            self._close_without_tokens(finished=finished)
+        if ask.fault in {"reset", "error_event"} and (not first or finished):
+            self._break()
             return
-        said = " " + " ".join(self._words[self._sent : self._sent + tokens])
+        said = " " + " ".join(answer_words(ask.number, self._sent, self._sent + tokens))
         self._sent += tokens
-        broken = self._broken(transport)
-        usage = self._usage() if self._usage_each else None
-        finish = self._finish if finished and self._fault != "truncated" else None
-        data = self._out.chunk(said, finish, usage)
-        if not broken:
-            transport.write(wire.framed(data))
-        if broken or (finished and self._fault in {"stall", "truncated"}):
-            self._ended.set()
-        elif finished:
-            self._close()
-
-    def _broken(self, transport: asyncio.Transport) -> bool:
-        """Break the stream off after its first tokens, if that is the fault."""
-        if self._sent < 2 and self._job.max_tokens > 1:
-            return False
-        if self._fault == "reset":
-            transport.abort()
-        elif self._fault == "error_event":
-            transport.write(wire.framed(wire.event(wire.error(500, "injected fault error_event"))))
-        else:
-            return False
-        return True
-
-    def _close_without_tokens(self, *, finished: bool) -> None:
+        if ask.fault != "empty":
+            usage = ask.usage_now(self._sent) if ask.usage_each else None
+            finish = ask.finish if finished and ask.fault != "truncated" else None
+            self._write(ask.out.chunk(said, finish, usage))
+        if ask.fault == "stall" and first:
+            self._held = []
+            asyncio.get_running_loop().call_later(STALL_S, self._resume)
         if finished:
-            self._sent = 0
             self._close()
+
+    def _break(self) -> None:
+        if self._ask.fault == "error_event":
+            self._write(wire.event(wire.error(500, "injected fault error_event")))
+        self._broken = self._ask.fault == "reset"
+        self._over.set()
 
     def _close(self) -> None:
-        transport = self._request.transport
-        if transport is not None and not transport.is_closing():
-            if self._usage_last and self._config.report_usage and self._fault != "no_usage":
-                transport.write(wire.framed(self._out.usage(self._usage())))
-            transport.write(wire.framed(DONE))
-        self._ended.set()
+        ask = self._ask
+        if ask.fault != "truncated":
+            if ask.usage:
+                self._write(ask.out.usage(ask.usage_now(0 if ask.fault == "empty" else self._sent)))
+            self._write(wire.DONE)
+        self._complete = True
+        if self._held is None:
+            self._over.set()
 
-    def _usage(self) -> dict[str, Any]:
-        cached = self._job.cached_tokens if self._config.report_cached_tokens else None
-        return wire.usage_of(self._job.prompt_tokens, self._sent, cached)
+    def _resume(self) -> None:
+        held, self._held = self._held or [], None
+        for data in held:
+            self._write(data)
+        if self._complete:
+            self._over.set()
 
-    def _whole(self) -> web.Response:
-        empty = self._fault == "empty"
-        self._sent = 0 if empty else len(self._words)
-        answer = "" if empty else " " + " ".join(self._words)
-        usage = self._usage() if self._config.report_usage and self._fault != "no_usage" else None
-        body = self._out.plain(answer, self._finish, usage)
-        if self._fault == "error_event":
-            body = wire.event(wire.error(500, "injected fault error_event")).removeprefix(b"data: ")
-        elif self._fault in {"truncated", "reset"}:
-            body = body[: len(body) // 2]
-        headers = dict(self.response.headers)
-        return web.Response(body=body, content_type="application/json", headers=headers or None)
+    def _write(self, data: bytes) -> None:
+        """Write one event straight to the transport: it is framed here, and nothing waits for a drain."""
+        if self._held is not None:
+            self._held.append(data)
+        elif _open(self._ask.request):
+            transport = self._ask.request.transport
+            assert transport is not None
+            transport.write(wire.framed(data))
+        else:
+            self._over.set()
+
+
+async def plain(ask: Ask, driver: Driver) -> web.StreamResponse:
+    """A whole answer in one body, once its last token is there."""
+    over = asyncio.Event()
+    driver.submit(ask.job, lambda _, finished: over.set() if finished else None, ask.arrived)
+    await over.wait()
+    if ask.fault == "stall":
+        await asyncio.sleep(STALL_S)
+    if ask.fault == "error_event":
+        return json_response(wire.error(500, "injected fault error_event"), headers=ask.headers())
+    tokens = 0 if ask.fault == "empty" else ask.job.generated
+    words = answer_words(ask.number, 0, tokens)
+    answer = " " + " ".join(words) if words else ""
+    body = ask.out.plain(answer, ask.finish, ask.usage_now(tokens) if ask.usage else None)
+    if ask.fault == "reset":
+        return await _half(ask, body)
+    if ask.fault == "truncated":
+        body = body[: len(body) // 2]
+    return web.Response(body=body, content_type="application/json", headers=ask.headers())
+
+
+async def _half(ask: Ask, body: bytes) -> web.StreamResponse:
+    """Break the connection off in the middle of a body whose length was announced."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
+    await response.prepare(ask.request)
+    await response.write(body[: len(body) // 2])
+    await asyncio.sleep(0)  # some loops write at the end of a pass
+    abort(ask.request)
+    return response
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """JSON as the body."""
+    return web.Response(body=wire.dumps(content), status=status, content_type="application/json", headers=headers)
+
+
+def abort(request: web.Request) -> None:
+    """Reset the connection: the client sees it break rather than end."""
+    transport = request.transport
+    if transport is None:
+        return
+    sock = transport.get_extra_info("socket")
+    if sock is not None and not transport.is_closing():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    transport.abort()
+
+
+def _open(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()

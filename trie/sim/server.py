@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import fields
+from itertools import count
+from time import perf_counter
 from typing import Any
 from zlib import crc32
 
@@ -15,15 +17,18 @@ import orjson
 from aiohttp import web
 
 from trie.config import SimConfig
-from trie.errors import EndpointError, TrieError
+from trie.errors import ConfigError, EndpointError, TrieError
 from trie.sim import text, wire
 from trie.sim.driver import Driver
-from trie.sim.model import Faults, Job, chain
-from trie.sim.reply import Reply
+from trie.sim.model import Faults, Job
+from trie.sim.reply import Ask, Stream, abort, json_response, plain
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 1 << 28
+DEFAULT_TOKENS = 16  # of a completion that names no max_tokens
+NATURAL_TOKENS = 1024  # an answer that may end by itself does so within these
 REFUSED = {"http_429": 429, "http_500": 500, "http_503": 503}
+LENGTH_FIELDS = ("max_completion_tokens", "max_tokens")  # the first that is given counts
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not an error of this program
@@ -41,9 +46,8 @@ class Server:
         self.config = config
         self.driver = Driver(config)
         self.faults = Faults(config)
-        self._cut = text.tokenizer(config)
-        self._numbers = iter(range(1 << 62))
-        self._generated = self._succeeded = 0
+        self._reader = text.Reader(config)
+        self._numbers = count()
 
     def app(self) -> web.Application:
         """The application, ready for a runner."""
@@ -63,30 +67,51 @@ class Server:
         return await self._generate(request, chat=True)
 
     async def _generate(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
+        content = await request.read()
+        arrived = perf_counter()
         try:
-            body = self._body(await request.read())
-            tokens = self._prompt(body, chat=chat)
-            length, finish = self._length(body, tokens)
+            body = self._body(content)
+            prompt = await self._prompt(body, chat=chat)
+            length, finish = self._length(body, prompt, chat=chat)
         except Refusal as refusal:
             return _refused(refusal.status, str(refusal), request)
         fault = self.faults.next()
         if fault in REFUSED:
             return _refused(REFUSED[fault], f"injected fault {fault}", request)
         if fault == "disconnect":
-            if request.transport is not None:
-                request.transport.abort()
+            abort(request)
             return web.Response()
         number = next(self._numbers)
-        job = self._job(tokens, length)
-        words = text.answer_words(number, job.max_tokens)
-        out = wire.Wire(chat=chat, number=number, model=self.config.model)
-        reply = Reply(request, body, out=out, words=words, job=job, finish=finish, config=self.config, fault=fault)
+        job = Job(prompt.blocks, prompt.tokens, length, tail=prompt.tail, answer=self._answer(number, length))
+        ask = Ask(
+            request=request,
+            arrived=arrived,
+            number=number,
+            job=job,
+            out=wire.Wire(chat=chat, number=number, model=self.config.model),
+            finish=finish,
+            fault=fault,
+            report_cached=self.config.report_cached_tokens,
+            **self._usage_wanted(body, fault),
+        )
         try:
-            await reply.send(self.driver)
+            return await (Stream(ask).send(self.driver) if body.get("stream") else plain(ask, self.driver))
         finally:
-            self.driver.cancel(job)
-        self._finished(job, words)
-        return reply.response
+            self.driver.cancel(ask.job)
+
+    def _usage_wanted(self, body: dict[str, Any], fault: str | None) -> dict[str, bool]:
+        """Whether usage is reported at the end and in every chunk; a plain answer always has it."""
+        options = body.get("stream_options") or {}
+        reports = self.config.report_usage and fault != "no_usage"
+        last = not body.get("stream") or bool(options.get("include_usage"))
+        return {"usage": reports and last, "usage_each": reports and bool(options.get("continuous_usage_stats"))}
+
+    def _answer(self, number: int, length: int) -> text.Tokens:
+        """The answer's tokens as they will come back in the next turn's prompt, for the prefix cache."""
+        if not self.config.cache_blocks:
+            return ()
+        words = text.answer_words(number, 0, length)
+        return self._reader.cut(" " + " ".join(words)) if self._reader.slow else words
 
     def _body(self, content: bytes) -> dict[str, Any]:
         try:
@@ -98,54 +123,51 @@ class Server:
         model = body.get("model")
         if model != self.config.model:
             raise Refusal(404, f"The model `{str(model)[:80]}` does not exist; this server has `{self.config.model}`")
+        for key, kind in (("stream", bool), ("stream_options", dict), ("ignore_eos", bool)):
+            if not isinstance(body.get(key), kind | None):
+                raise Refusal(400, f"{key}: must be a {kind.__name__}, got {str(body[key])[:40]}")
+        if body.get("n") not in {None, 1}:
+            raise Refusal(400, "n: must be 1, this server gives one answer")
         return body
 
-    def _prompt(self, body: dict[str, Any], *, chat: bool) -> text.Tokens:
+    async def _prompt(self, body: dict[str, Any], *, chat: bool) -> text.Prompt:
         try:
             prompt = text.chat_text(body.get("messages")) if chat else body.get("prompt")
-            return text.prompt_tokens(prompt, self._cut, add_bos=self.config.add_bos)
+            if self._reader.slow:
+                return await asyncio.to_thread(self._reader.read, prompt)
+            return self._reader.read(prompt)
         except ValueError as error:
             raise Refusal(400, str(error)) from None
 
-    def _length(self, body: dict[str, Any], tokens: text.Tokens) -> tuple[int, str]:
+    def _length(self, body: dict[str, Any], prompt: text.Prompt, *, chat: bool) -> tuple[int, str]:
         """The completion's length, as far as the context window holds what was asked for, and why it ends there."""
-        asked = body.get("max_completion_tokens", body.get("max_tokens", 16))
-        if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
-            raise Refusal(400, f"max_tokens must be at least 1, got {str(asked)[:40]}")
-        room = self.config.max_model_len - len(tokens)
+        room = self.config.max_model_len - prompt.tokens
         if room < 1:
             allowed = f"maximum context length is {self.config.max_model_len} tokens"
-            raise Refusal(400, f"This model's {allowed}. However, your request has {len(tokens)} input tokens.")
+            raise Refusal(400, f"This model's {allowed}. However, your request has {prompt.tokens} input tokens.")
+        default = room if chat else DEFAULT_TOKENS
+        asked = next((body[key] for key in LENGTH_FIELDS if body.get(key) is not None), default)
+        if type(asked) is not int or asked < 1:
+            raise Refusal(400, f"max_tokens must be at least 1, got {str(asked)[:40]}")
         limit = min(asked, room)
         if body.get("ignore_eos"):
             return limit, "length"
-        # Left to itself an answer ends where the model likes: here, somewhere in its second half.
-        early = crc32(repr(tokens[-4:]).encode()) % (limit // 2 + 1)
-        return limit - early, "stop" if early else "length"
-
-    def _job(self, tokens: text.Tokens, length: int) -> Job:
-        size = self.config.block_tokens
-        blocks = chain(tokens, size) if self.config.cache_blocks else []
-        return Job(blocks, len(tokens), length, tail=tokens[len(blocks) * size :])
-
-    def _finished(self, job: Job, words: list[str]) -> None:
-        self._generated += job.generated
-        if job.done and job.generated:
-            self._succeeded += 1
-            if self.config.cache_blocks:
-                answer = words if self.config.tokenizer is None else self._cut(" " + " ".join(words))
-                self.driver.model.remember(job, answer)
+        # Left to itself an answer ends where the model likes: here, in the second half of what it may say.
+        within = min(limit, NATURAL_TOKENS)
+        seed = f"{self.config.seed} {prompt.tokens} {prompt.tail[-4:]}"
+        length = within - crc32(seed.encode("utf-8", "replace")) % (within // 2 + 1)
+        return length, "stop" if length < limit else "length"
 
     async def _models(self, _: web.Request) -> web.Response:
         model = {"id": self.config.model, "object": "model", "owned_by": "trie-sim"}
-        return _json({"object": "list", "data": [{**model, "max_model_len": self.config.max_model_len}]})
+        return json_response({"object": "list", "data": [{**model, "max_model_len": self.config.max_model_len}]})
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.Response()
 
     async def _reset(self, _: web.Request) -> web.Response:
         self.driver.model.cache.clear()
-        return _json({"success": True})
+        return json_response({"success": True})
 
     async def _metrics(self, _: web.Request) -> web.Response:
         model = self.driver.model
@@ -155,23 +177,19 @@ class Server:
             "cache_blocks_used": ("gauge", len(model.cache)),
             "prefix_cache_queries_total": ("counter", model.queries_tokens),
             "prefix_cache_hits_total": ("counter", model.hit_tokens),
-            "generation_tokens_total": ("counter", self._generated),
-            "request_success_total": ("counter", self._succeeded),
+            "prompt_tokens_total": ("counter", model.prompt_tokens),
+            "generation_tokens_total": ("counter", model.generated_tokens),
+            "request_success_total": ("counter", model.finished),
         }
         lines = [f"# TYPE trie_sim:{name} {kind}\ntrie_sim:{name} {value}\n" for name, (kind, value) in values.items()]
         return web.Response(text="".join(lines), content_type="text/plain")
-
-
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    body = orjson.dumps(content)
-    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 
 def _refused(status: int, message: str, request: web.Request) -> web.Response:
     headers = {"Retry-After": "0"} if status == 429 else {}
     if "X-Request-Id" in request.headers:
         headers["X-Request-Id"] = request.headers["X-Request-Id"]
-    return _json(wire.error(status, message), status, headers)
+    return json_response(wire.error(status, message), status, headers)
 
 
 async def serve(config: SimConfig, port: int, ended: asyncio.Event, ready: Callable[[int], None]) -> None:
@@ -186,8 +204,9 @@ async def serve(config: SimConfig, port: int, ended: asyncio.Event, ready: Calla
         site = web.TCPSite(runner, HOST, port, backlog=4096)
         try:
             await site.start()
-        except OSError as error:
-            raise EndpointError(f"port {port} on {HOST} can't be had: {error.strerror}; use --port 0") from error
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise EndpointError(f"port {port} on {HOST} can't be had: {why}; use --port 0 for any free one") from error
         ready(runner.addresses[0][1])
         await ended.wait()
     finally:
@@ -220,9 +239,7 @@ def run_as_child() -> None:
     The end of stdin is the parent's end, however it came, so no server is left behind.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    given = orjson.loads(sys.stdin.buffer.readline())
-    known = {field.name for field in fields(SimConfig)}
-    config = SimConfig(**{key: value for key, value in given.items() if key in known})
+    config = _settings(sys.stdin.buffer.readline())
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -238,7 +255,23 @@ def run_as_child() -> None:
     _run(main())
 
 
-def _run(main: Any) -> None:
+def _settings(line: bytes) -> SimConfig:
+    """A line of JSON as settings.
+
+    Raises:
+        ConfigError: for what is no object of SimConfig's fields.
+    """
+    try:
+        given = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"the first line of stdin is no JSON: {error}") from None
+    known = {field.name for field in fields(SimConfig)}
+    if not isinstance(given, dict) or not given.keys() <= known:
+        raise ConfigError(f"the first line of stdin: must be an object of {', '.join(sorted(known))}")
+    return SimConfig(**given)
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
     runner = asyncio.run
     with suppress(ImportError):
         import uvloop  # noqa: PLC0415 - not there on every platform

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import random
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trie.config import SimConfig
 from trie.errors import ConfigError
+from trie.sim.model import chain
 
 # One token each, behind a space, in every current vocabulary.
 WORDS = (
@@ -15,68 +18,130 @@ WORDS = (
     "only first over these most after also made many before through where much your well down should because each "
     "people state good very world still between life being under never day same another know while last might great"
 ).split()
-STRIDES = (1, 5, 11, 13, 17, 19, 23, 25, 29, 31)
+POOL = random.Random(0).choices(WORDS, k=4093)  # a prime, so that answers start all over it
+ANSWER_STEP = 1597
+
+HEAD_CHARS = 256  # what tells conversations apart when their next turn is recognised
+KEPT_CHARS = 1 << 26  # of prompts kept to recognise a next turn by
 
 Tokens = Sequence[Hashable]
 
 
-def tokenizer(config: SimConfig) -> Callable[[str], Tokens]:
-    """How text is cut into tokens: at its spaces, or by the tokenizer.json in `sim.tokenizer`.
+class Prompt(NamedTuple):
+    """A prompt as the model needs it."""
+
+    tokens: int
+    blocks: list[int]  # chain hashes of its whole blocks
+    tail: Tokens  # tokens after the last whole block
+
+
+class Reader:
+    """Cuts prompts into tokens: a text at its spaces, or by the tokenizer.json in `sim.tokenizer`.
 
     Raises:
         ConfigError: when that file can't be read.
     """
-    if config.tokenizer is None:
-        return str.split
+
+    def __init__(self, config: SimConfig) -> None:
+        self._block = config.block_tokens
+        self._bos: tuple[Hashable, ...] = ("<bos>",) if config.add_bos else ()
+        self._loaded = None if config.tokenizer is None else _load(config.tokenizer)
+        self._kept: OrderedDict[str, tuple[str, Prompt]] = OrderedDict()
+        self._kept_chars = 0
+
+    @property
+    def slow(self) -> bool:
+        """Whether reading a text takes long enough to belong in a thread."""
+        return self._loaded is not None
+
+    def read(self, prompt: Any) -> Prompt:
+        """A completions prompt: a text, a list of one text, token ids, or a list of one list of them.
+
+        Raises:
+            ValueError: for anything else, or an empty prompt.
+        """
+        if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
+            prompt = prompt[0]
+        if not prompt:
+            raise ValueError("prompt: must not be empty")
+        if isinstance(prompt, str):
+            return self._cut_whole([*self._bos, *self.cut(prompt)]) if self.slow else self._read_words(prompt)
+        if isinstance(prompt, list) and all(type(token) is int for token in prompt):
+            return self._cut_whole(prompt)
+        raise ValueError("prompt: must be one text or one list of token ids")
+
+    def cut(self, text: str) -> Tokens:
+        """The tokens of a text, at least one."""
+        if self._loaded is None:
+            return text.split() or [text]
+        ids: list[int] = self._loaded.encode(text, add_special_tokens=False).ids
+        return ids or [0]
+
+    def _cut_whole(self, tokens: Tokens, before: Prompt | None = None) -> Prompt:
+        """A prompt out of its tokens, or out of those that come after another prompt."""
+        if before is not None:
+            tokens = [*before.tail, *tokens]
+        blocks = chain(tokens, self._block, before.blocks if before else ())
+        known = len(before.blocks) if before else 0
+        rest = tokens[(len(blocks) - known) * self._block :]
+        return Prompt(len(blocks) * self._block + len(rest), blocks, rest)
+
+    def _read_words(self, text: str) -> Prompt:
+        """Cut at spaces; a conversation's next turn repeats the last one, so only what was added is cut."""
+        head = text[:HEAD_CHARS]
+        known_text, known = self._kept.pop(head, ("", None))
+        self._kept_chars -= len(known_text)
+        if known is not None and text.startswith(known_text) and text[len(known_text) :][:1].strip() == "":
+            prompt = self._cut_whole(text[len(known_text) :].split(), known)
+        else:
+            prompt = self._cut_whole([*self._bos, *self.cut(text)])
+        self._kept[head] = (text, prompt)
+        self._kept_chars += len(text)
+        while self._kept_chars > KEPT_CHARS:
+            self._kept_chars -= len(self._kept.popitem(last=False)[1][0])
+        return prompt
+
+
+def _load(folder: str) -> Any:
     from tokenizers import Tokenizer  # noqa: PLC0415 - only for those who ask
 
-    file = Path(config.tokenizer) / "tokenizer.json"
+    file = Path(folder) / "tokenizer.json"
     if not file.is_file():
-        raise ConfigError(f"sim.tokenizer={config.tokenizer}: must be a folder that holds a tokenizer.json")
-    loaded = Tokenizer.from_file(str(file))
-    return lambda text: loaded.encode(text, add_special_tokens=False).ids
-
-
-def prompt_tokens(prompt: Any, cut: Callable[[str], Tokens], *, add_bos: bool) -> Tokens:
-    """The tokens of a completions prompt: text, a list of one text, token ids, or a list of one list of them.
-
-    Raises:
-        ValueError: for anything else, or an empty prompt.
-    """
-    if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str | list):
-        prompt = prompt[0]
-    if isinstance(prompt, str):
-        tokens = cut(prompt)
-        tokens = ["<bos>", *tokens] if add_bos else tokens
-    elif isinstance(prompt, list) and all(isinstance(token, int) for token in prompt):
-        tokens = prompt
-    else:
-        raise ValueError("prompt: must be a text or a list of token ids")
-    if not tokens:
-        raise ValueError("prompt: must not be empty")
-    return tokens
+        raise ConfigError(f"sim.tokenizer={folder}: must be a folder that holds a tokenizer.json")
+    return Tokenizer.from_file(str(file))
 
 
 def chat_text(messages: Any) -> str:
-    """Messages under a minimal template: a role word before each, and one for the answer to come.
+    """Messages under a minimal template: one word for the role before each, and one for the answer to come.
 
     Raises:
         ValueError: for anything but a list of messages with text contents.
     """
     if not isinstance(messages, list) or not messages:
         raise ValueError("messages: must be a list of at least one message")
-    words = []
-    for message in messages:
-        content = message.get("content") if isinstance(message, dict) else None
-        if not isinstance(content, str):
-            raise ValueError("messages: each must hold a role and a text content")
-        words.append(f" <{message.get('role', 'user')}>{content}")
-    return "".join(words) + " <assistant>"
+    return "".join(f" <{_role(message)}> {_content(message)}" for message in messages) + " <assistant>"
 
 
-def answer_words(number: int, count: int) -> list[str]:
-    """The words of answer `number`: seeded, different from one answer to the next."""
-    size = len(WORDS)
-    stride = STRIDES[number % len(STRIDES)]
-    at = number // len(STRIDES)
-    return [WORDS[(at + i * stride) % size] for i in range(count)]
+def _role(message: Any) -> str:
+    role = message.get("role") if isinstance(message, dict) else None
+    if not isinstance(role, str) or not role:
+        raise ValueError("messages: each must be an object with a role")
+    return role
+
+
+def _content(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, dict) else None for part in content]
+        texts = [part for part in parts if isinstance(part, str)]
+        content = "".join(texts) if len(texts) == len(parts) else None
+    if not isinstance(content, str):
+        raise ValueError("messages: each must have a text content")
+    return content
+
+
+def answer_words(number: int, start: int, stop: int) -> list[str]:
+    """Words `start` to `stop` of answer `number`: different from one answer to the next."""
+    at = number * ANSWER_STEP
+    size = len(POOL)
+    return [POOL[(at + i) % size] for i in range(start, stop)]

@@ -6,6 +6,10 @@ from typing import Any
 
 import orjson
 
+dumps = orjson.dumps
+
+DONE = b"data: [DONE]\n\n"
+
 
 class Wire:
     """Bytes of one response."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import socket
-import sys
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+from typing import cast
 
 from trie.errors import WorkloadError
 
+log = logging.getLogger(__name__)
+
 CACHE_VARIABLE = "TRIE_DATASET_CACHE"
 METADATA_TIMEOUT_S = 10.0
-CONNECT_TIMEOUT_S = 10.0
 
 
 def cache_folder() -> Path:
@@ -46,44 +45,25 @@ def fetch(repo: str, filename: str) -> Path:
 
 
 def _download(repo: str, filename: str, folder: Path) -> Path:
-    """Fetch into `folder`; progress is the hub library's own bar on stderr.
-
-    Raises:
-        OSError: for whatever the hub or the way to it refuses.
-    """
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # one plain file over plain HTTP, mirrors included
-    from huggingface_hub import HfApi  # noqa: PLC0415 - a fifth of a second, only for hub files
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+    from huggingface_hub import HfApi, hf_hub_url  # noqa: PLC0415 - a fifth of a second, only for hub files
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
-    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
-    _reach(api.endpoint)
-    foreign: tuple[type[Exception], ...] = (HfHubHTTPError, LocalEntryNotFoundError, ValueError, *_transport_errors())
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None  # the library itself reads it once, at import
+    url = hf_hub_url(repo, filename, repo_type="dataset", endpoint=endpoint)
+    api = HfApi(endpoint=endpoint)
+    # httpx or requests, as the installed huggingface_hub has it: the class that its own errors derive from
+    errors = cast("tuple[type[Exception], ...]", (*HfHubHTTPError.__bases__, ValueError))
     try:
+        # Asked once, without retries: the download itself tries an unreachable hub for a minute before it says so.
+        api.get_hf_file_metadata(url=url, timeout=METADATA_TIMEOUT_S)
+        log.info("fetching %s", url)
         path = api.hf_hub_download(
             repo, filename, repo_type="dataset", local_dir=folder, etag_timeout=METADATA_TIMEOUT_S
         )
-    except foreign as error:
+    except errors as error:
         raise OSError(_reason(error)) from error
     return Path(path)
-
-
-def _reach(endpoint: str) -> None:
-    """Fail at once when nothing listens at the hub's address: the library would try for minutes.
-
-    Raises:
-        OSError: when no connection can be made.
-    """
-    if getproxies():
-        return  # the way leads elsewhere
-    url = urlsplit(endpoint)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    socket.create_connection((url.hostname or "", port), CONNECT_TIMEOUT_S).close()
-
-
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """The errors of the HTTP library that the hub library came with; they are no OSErrors."""
-    modules = (sys.modules.get(name) for name in ("httpx", "httpx2"))
-    return tuple(module.HTTPError for module in modules if module is not None)
 
 
 def _reason(error: BaseException) -> str:

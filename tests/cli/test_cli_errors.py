@@ -1,0 +1,71 @@
+"""A mistake is answered in one or two lines that say what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trie.cli import app, errors
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("worklod=agentic", "worklod: no such key; did you mean workload?"),
+        ("duraton=3", "duraton: no such key; did you mean duration?"),
+        ("endpoint.apii=chat", "endpoint.apii: no such key; did you mean endpoint.api?"),
+        ("endpont.api=chat", "endpont.api: no such key; did you mean endpoint.api?"),
+        ("qqq=1", "qqq: no such key; trie --help lists the keys"),
+        ("endpoint.headers.X-A=1", "endpoint.headers.X-A: not there yet; +endpoint.headers.X-A=... adds it"),
+        ("duration=abc", "duration=abc: Value 'abc' of type 'str' could not be converted to Float"),
+        ("progress=fancy", "progress=fancy: Invalid value 'fancy', expected one of [auto, rich, plain, none]"),
+        ("workload=agentc", "workload=agentc: no such workload; did you mean agentic?"),
+        ("workload=null", "workload=null: no such workload"),
+        ("endpoint=foo", "endpoint=foo: no such endpoint"),
+        ("concurrency=0", "available: 8, 16, 24, 32, 40, 48, or any number from 1 up"),
+        ("concurrency=1.5", "concurrency=1.5: no such concurrency"),
+        ("-m concurrency=2,x", "concurrency=x: no such concurrency"),
+        ("experiment=./nix.yaml", "./nix.yaml: No such file or directory"),
+        ("a=b=c", "a=b=c: mismatched input"),
+        ("reprot x", "reprot: no such command; did you mean report?"),
+        ("qqq", "qqq: no such command; trie --help lists the commands"),
+        ("report nix", "nix: no such directory; give the directory of a run"),
+        ("sim foo=1", "foo=1: no setting of the endpoint; use profile=NAME or sim.KEY=VALUE"),
+        ("sim sim.fault_rate=4", "sim.fault_rate=4.0: must be between 0 and 1"),
+        ("sim profile=nix", "profile=nix: no such profile"),
+        ("-m --cfg job", "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified"),
+    ],
+)
+def test_mistake_is_said_in_two_lines_at_most(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(line.split()) == 1
+    text = capsys.readouterr().err
+    assert said in text
+    assert text.startswith("trie: ")
+    assert len(text.splitlines()) <= 2
+
+
+@pytest.mark.parametrize("body", ["api_key: sk-file\n", "endpoint: {api_key: sk-file}\n"])
+def test_key_in_a_file_is_refused_with_the_way_to_give_it(
+    body: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(body)
+    assert app.run([f"experiment={file}"]) == 1
+    text = capsys.readouterr().err
+    assert "use api_key=... on the command line or OPENAI_API_KEY" in text
+    assert "sk-file" not in text
+    assert len(text.splitlines()) == 1
+
+
+def test_keys_name_every_leaf_of_the_run_config() -> None:
+    known = set(errors.keys())
+    assert {
+        "duration",
+        "workload.path",
+        "endpoint.headers",
+        "concurrency.value",
+        "sim.faults",
+        "limits.loop_lag_s",
+    } <= (known)
+    assert "workload" not in known

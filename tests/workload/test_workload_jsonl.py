@@ -1,0 +1,118 @@
+"""The JSONL format: what is read, what is refused and in which words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trie.config import WorkloadConfig
+from trie.errors import WorkloadError
+from trie.trace import Trace
+from trie.workload import jsonl
+from trie.workload.sources import load
+
+ROW = {
+    "num_turns": 2,
+    "input_prompt_length": 32,
+    "assistant_response_length": [16, 20],
+    "tool_call_output_length": [8, 0],
+    "tool_call_latency": [0.0, 1.5],
+    "final_assistant_response_length": 64,
+}
+TRACE = Trace(32, (16, 20), (8, 0), (0.0, 1.5), 64)
+LINE = json.dumps(ROW).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        LINE,
+        LINE + b"\n",
+        b"\xef\xbb\xbf" + LINE + b"\r\n",
+        b"\n\n  \r\n" + LINE + b"\n\n",
+        json.dumps(dict(reversed(ROW.items()))).encode(),
+        json.dumps({**ROW, "comment": "ignored"}).encode(),
+    ],
+    ids=["no newline", "newline", "BOM and CRLF", "blank lines", "other key order", "further keys"],
+)
+def test_these_bytes_are_one_trace(content: bytes) -> None:
+    assert jsonl.parse(content, where="f") == [TRACE]
+
+
+def test_a_trace_without_turns_is_one_request() -> None:
+    row = {**ROW, "num_turns": 0, "assistant_response_length": [], "tool_call_output_length": []}
+    (trace,) = jsonl.parse(json.dumps({**row, "tool_call_latency": []}).encode(), where="f")
+    assert [plan.completion_tokens for plan in trace.requests()] == [64]
+
+
+def test_what_is_written_reads_back_the_same() -> None:
+    traces = jsonl.parse(b"\n".join([LINE] * 3), where="f")
+    assert [trace.row for trace in traces] == [0, 1, 2]
+    assert jsonl.parse(jsonl.dump(traces), where="f") == traces
+    assert json.loads(jsonl.dump([TRACE])) == ROW
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"input_prompt_length": 0}, "input_prompt_length: found 0, must be a whole number from 1 to"),
+        ({"input_prompt_length": True}, "input_prompt_length: found True, must be a whole number"),
+        ({"input_prompt_length": 3.0}, "input_prompt_length: found 3.0, must be a whole number"),
+        ({"num_turns": 3}, "assistant_response_length: found 2 entries, must be num_turns=3"),
+        ({"tool_call_output_length": [8, -1]}, "tool_call_output_length[1]: found -1, must be a whole number from 0"),
+        ({"tool_call_latency": [0, "1"]}, "tool_call_latency[1]: found '1', must be seconds from 0"),
+        ({"tool_call_latency": 1}, "tool_call_latency: found 1, must be a list"),
+    ],
+)
+def test_a_bad_row_names_file_line_field_found_and_allowed(change: dict[str, object], expected: str) -> None:
+    content = LINE + b"\n\n" + json.dumps({**ROW, **change}).encode()
+    with pytest.raises(WorkloadError) as caught:
+        jsonl.parse(content, where="mine.jsonl")
+    assert str(caught.value).startswith(f"mine.jsonl:3: {expected}")
+
+
+def test_a_missing_field_is_named() -> None:
+    row = {key: value for key, value in ROW.items() if key != "final_assistant_response_length"}
+    with pytest.raises(WorkloadError, match=r"^f:1: final_assistant_response_length is missing$"):
+        jsonl.parse(json.dumps(row).encode(), where="f")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "holds no trace"),
+        (b"\n \n", "holds no trace"),
+        (b"\xef\xbb\xbf", "holds no trace"),
+        (b"[" + LINE + b"]", "f:1: found [{'num_turns': 2"),
+        (json.dumps([ROW], indent=1).encode(), "a JSON array is not JSON lines"),
+        (json.dumps(ROW, indent=1).encode(), "f:1: not a JSON object"),
+        (LINE.decode().encode("utf-16"), "found UTF-16 data"),
+        (b"\x1f\x8b\x08\x00rest", "found gzip data"),
+        (b"PK\x03\x04rest", "found zip data"),
+        (b"PAR1rest", "found Parquet data"),
+        (LINE[:-1] + b"\xff}", "f:1: not a JSON object"),
+        (b"input,output\n1,2\n", "f:1: not a JSON object"),
+    ],
+    ids="empty blank bom array pretty-array pretty-object utf16 gzip zip parquet latin1 csv".split(),
+)
+def test_a_file_of_another_kind_is_refused_in_one_line(content: bytes, expected: str) -> None:
+    with pytest.raises(WorkloadError) as caught:
+        jsonl.parse(content, where="f")
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_path_is_relative_to_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.jsonl").write_bytes(LINE)
+    monkeypatch.chdir(tmp_path)
+    assert load(WorkloadConfig(path="mine.jsonl")).traces == [TRACE]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load(WorkloadConfig(path="~/mine.jsonl")).traces == [TRACE]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("", "is a folder"), ("none.jsonl", "no such file")])
+def test_a_path_that_is_no_file_is_refused(tmp_path: Path, name: str, expected: str) -> None:
+    with pytest.raises(WorkloadError, match=expected):
+        load(WorkloadConfig(path=str(tmp_path / name)))
