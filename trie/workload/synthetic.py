@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import exp, sqrt
 
 from trie.errors import WorkloadError
 from trie.trace import Trace
@@ -26,7 +26,7 @@ class LogNormal:
 
     def of(self, z: float) -> float:
         """The value at `z` standard deviations."""
-        return exp(log(self.median) + self.sigma * z)
+        return self.median * exp(self.sigma * z)
 
     def draw(self, rng: random.Random) -> float:
         return self.of(rng.gauss(0.0, 1.0))
