@@ -40,12 +40,14 @@ class Columns:
 
         return np.asarray(pc.equal(self._rows.column("outcome"), name).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
-    def counts(self, name: str) -> dict[str, int]:
-        """How often each value of a text column occurs, nulls left out."""
+    def failures(self) -> dict[str, int]:
+        """Failed requests by the kind of their error, the commonest first."""
         import pyarrow.compute as pc  # noqa: PLC0415
 
-        pairs: list[dict[str, Any]] = pc.value_counts(self._rows.column(name)).to_pylist()
-        return {pair["values"]: pair["counts"] for pair in pairs if pair["values"] is not None}
+        kinds = pc.fill_null(self._rows.column("error_kind").filter(self.outcome("failed")), "unknown")
+        pairs: list[dict[str, Any]] = pc.value_counts(kinds).to_pylist()
+        counted = ((pair["values"], pair["counts"]) for pair in pairs)
+        return dict(sorted(counted, key=lambda pair: (-pair[1], pair[0])))
 
     @cached_property
     def starts(self) -> NDArray[np.intp]:

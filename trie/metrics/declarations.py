@@ -186,7 +186,8 @@ RUN = (
         "latency with censored traces",
         "s",
         "lower",
-        "Kaplan-Meier p50 and p90 of trace latency, cancelled traces counted as lasting at least so long",
+        "Kaplan-Meier p50 and p90 of trace latency: cancelled traces count as lasting at least until the end of the "
+        "run, failed ones until their failure; none where so many were cut off that the share was never reached",
         reference=False,
     ),
     Metric(
