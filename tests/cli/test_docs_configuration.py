@@ -13,10 +13,8 @@ from trie.cli.errors import GROUPS, keys
 from trie.config import FAULTS, RunConfig
 
 PAGE = (Path(trie.__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
-ROWS = {
-    match[1]: match[2]
-    for match in re.finditer(r"^\| `([\w.]+)` \| [^|]+ \| ([^|]+) \|(?: [^|]*\|){2}$", PAGE, re.MULTILINE)
-}
+ROW = re.compile(r"^\| `([\w.]+)` \| [^|]+ \| ([^|]+) \|(?: [^|]*\|){2}$", re.MULTILINE)
+ROWS = {match[1]: match[2] for match in ROW.finditer(PAGE)}
 
 
 def defaults(schema: Any = RunConfig, prefix: str = "") -> dict[str, str]:
