@@ -12,7 +12,7 @@ WINDOW_LABELS = ("Overall", "Last 30s Window", "Steady State", "Steady State / G
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. `scale` turns the stored unit into the shown one only where a label says so."""
+    """One metric: its key in summary.json, its name in tables, its unit, the direction that is better, its formula."""
 
     key: str
     label: str
@@ -214,6 +214,9 @@ RUN = (
         "lower",
         "share of first requests with cached tokens: a warm cache or shared prefixes",
         reference=False,
+    ),
+    Metric(
+        "retries", "retries", "attempts", "lower", "attempts that were made again, over all requests", reference=False
     ),
     Metric("concurrency.active_traces", "active traces", "traces", None, "time-weighted mean", reference=False),
     Metric(
