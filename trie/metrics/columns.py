@@ -70,6 +70,20 @@ class Columns:
         reported = self["usage_completion_tokens"]
         return np.where(np.isnan(reported), self["requested_completion_tokens"], reported)
 
+    @cached_property
+    def omitted_zeros(self) -> Bools:
+        """Which rows report usage without cached tokens in a run where others report them.
+
+        Several engines leave the field out where it would be 0; a server that never reports it is another matter.
+        """
+        cached = self["usage_cached_tokens"]
+        return np.isnan(cached) & ~np.isnan(self["usage_prompt_tokens"]) & bool((~np.isnan(cached)).any())
+
+    @cached_property
+    def cached_tokens(self) -> Floats:
+        """As the server reports them, 0 where it leaves a zero out, NaN where it does not report them."""
+        return np.where(self.omitted_zeros, 0.0, self["usage_cached_tokens"])
+
 
 @dataclass(frozen=True, slots=True)
 class Stats:

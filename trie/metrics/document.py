@@ -45,6 +45,8 @@ _CONVENTIONS = """\
   two part, drift says so. Drift is stated raw: what calibration found the server to add to a prompt stands beside it as
   `drift.offset_tokens` and is not taken off. For completions the first prompt was made shorter by a BOS token, so the
   expected drift is 0; a chat template's tokens are part of the drift.
+- In a run where some requests report cached tokens, usage without the field counts as 0 cached tokens, since several
+  engines leave a zero out; `cache.omitted_zero_requests` says how often.
 - Cache rates are over completed traces in which every request reports usage; a trace without eligible tokens (one
   request) has no eligible rate.
 - Without streaming there are no first tokens: TTFT, TTFAT, decode speed, TPOT and gaps are not measured.

@@ -165,7 +165,7 @@ def _censoring(sessions: Traces, wall_time_s: float) -> dict[str, Any]:
 
 def _cache(columns: Columns) -> dict[str, Any]:
     ok = columns.outcome("ok")
-    cached, prompt = columns["usage_cached_tokens"], columns["usage_prompt_tokens"]
+    cached, prompt = columns.cached_tokens, columns["usage_prompt_tokens"]
     known = ok & ~np.isnan(cached) & ~np.isnan(prompt)
     eligible, ceiling = eligible_tokens(columns), ceiling_tokens(columns)
     first = known & (columns["turn"] == 0)
@@ -174,6 +174,7 @@ def _cache(columns: Columns) -> dict[str, Any]:
     most = _ratio(float(ceiling[usable].sum()), float(eligible[usable].sum()))
     return {
         "requests_with_cached_tokens": int(known.sum()),
+        "omitted_zero_requests": int((ok & columns.omitted_zeros).sum()),
         "hit_rate_pct": None if hits is None else 100.0 * hits,
         "eligible_ceiling_pct": None if most is None else 100.0 * most,
         "turn0_hit_share": _ratio(float((cached[first] > 0).sum()), float(first.sum())),

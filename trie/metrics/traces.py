@@ -50,7 +50,7 @@ def traces(columns: Columns, *, stream: bool) -> Traces:
     def streamed(values: Floats) -> Floats:
         return done(values) if stream else np.full(len(first), np.nan)
 
-    cached, eligible = columns["usage_cached_tokens"], eligible_tokens(columns)
+    cached, eligible = columns.cached_tokens, eligible_tokens(columns)
     prompt = columns.per_session(columns["usage_prompt_tokens"])
     hits = columns.per_session(cached)
     return Traces(

@@ -180,7 +180,8 @@ def _facts(summary: Summary) -> Iterable[tuple[str, str]]:
         "client",
         (
             f"{_percent(client['cpu_share'])} of a core, event loop late by "
-            f"{_short(None if lag is None else lag * 1e3)} ms at p99, suspect requests {_percent(client['suspect_share'])}"
+            f"{_short(None if lag is None else lag * 1e3)} ms at p99, "
+            f"suspect requests {_percent(client['suspect_share'])}"
         ),
     )
 
