@@ -140,7 +140,7 @@ def test_it_ends_when_its_parent_is_killed(runner, tmp_path):
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=ENV, cwd=tmp_path) as parent:
         assert parent.stdout is not None
-        port = port_of(parent.stdout.readline().decode())
+        port = port_of(parent.stdout.readline().decode().strip())
         assert listening(port)
         parent.kill()
     assert ends_listening(port)
