@@ -205,9 +205,11 @@ def _number(stats: Stats | None, name: str, scale: float) -> str:
 
 
 def _short(value: float | None, digits: int = 2) -> str:
-    """A figure as people read it: thousands apart, no decimals where they say nothing."""
+    """A figure as people read it: thousands apart, no decimals where they say nothing, M for millions."""
     if value is None:
         return MISSING
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:,.3f}M"
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.{digits}f}"
 
 
