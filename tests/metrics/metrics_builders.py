@@ -31,6 +31,7 @@ def row(session: int = 0, turn: int = 0, *, turns: int = 0, sent: float = 0.0, *
         "usage_completion_tokens": 11,
         "usage_cached_tokens": 0,
         "max_gap_s": 0.1,
+        "chunks": 11,
     }
     return RequestRecord(**{**values, **other})
 

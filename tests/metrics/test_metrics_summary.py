@@ -144,6 +144,16 @@ def test_tpot_by_hand():
     assert (tpot.min, tpot.max) == (pytest.approx(1.5 / 30), pytest.approx(1.0 / 10))
 
 
+def test_an_answer_in_one_chunk_has_no_tpot():
+    assert summary([row(chunks=1)]).per_request["tpot_s"] is None
+
+
+def test_failed_attempts_are_a_part_of_the_time():
+    budget = summary([row(sent=0.0, attempt_sent_s=0.3)]).facts["budget"]
+    assert budget["retries"] == pytest.approx(0.3 / 1.5)
+    assert budget["prefill"] == pytest.approx(0.2 / 1.5)
+
+
 def test_drift_in_total_and_at_most():
     rows = [row(0, usage_prompt_tokens=102), row(1, usage_prompt_tokens=97, usage_completion_tokens=8)]
     drift = summary(rows).facts["drift"]

@@ -21,7 +21,7 @@ def request(session: int, turn: int = 0, turns: int = 0, scale: float = 1.0, **o
         "is_final": turn == turns, "outcome": Outcome.ok, "attempts": 1, "queued_s": session, "sent_s": session,
         "first_token_s": session + 0.25 * scale, "end_s": session + 1.25 * scale, "new_prompt_tokens": 1000,
         "requested_completion_tokens": 101, "usage_prompt_tokens": 1000, "usage_completion_tokens": 101,
-        "usage_cached_tokens": 0, "max_gap_s": 0.01,
+        "usage_cached_tokens": 0, "max_gap_s": 0.01, "attempt_sent_s": session,
     }  # fmt: skip
     return RequestRecord(**{**values, **other})
 

@@ -82,7 +82,7 @@ PER_REQUEST = (
         "TPOT (s)",
         "s",
         "lower",
-        "(end - first token) / (completion tokens - 1); requests of two tokens or more",
+        "(end - first token) / (completion tokens - 1); requests of two tokens or more that came in several chunks",
         reference=False,
     ),
     Metric("latency_s", "Request latency (s)", "s", "lower", "from a request's send to its end", reference=False),
@@ -227,8 +227,8 @@ RUN = (
         "time budget",
         "ratio",
         None,
-        "share of completed traces' time in prefill (send to first token), decode (first token to end), tool wait "
-        "and client (due to send)",
+        "share of completed traces' time in prefill (send to first token), decode (first token to end), failed "
+        "attempts, tool wait and client (due to send)",
         reference=False,
     ),
     Metric(

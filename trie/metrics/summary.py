@@ -115,7 +115,8 @@ def _per_request(columns: Columns, *, stream: bool) -> dict[str, Stats | None]:
     ok = columns.outcome("ok")
     sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
     tokens = columns.completion_tokens - 1
-    tpot = np.divide(end - first, tokens, out=np.full(len(columns), np.nan), where=tokens > 0)
+    several = (tokens > 0) & (columns["chunks"] > 1)  # in one chunk, nothing was seen of the time between tokens
+    tpot = np.divide(end - first, tokens, out=np.full(len(columns), np.nan), where=several)
     values: dict[str, Floats] = {
         "ttft_s": first - sent,
         "tpot_s": tpot,
@@ -195,11 +196,13 @@ def _budget(columns: Columns, sessions: Traces) -> dict[str, float | None] | Non
     if not sessions.completed.any():
         return None
     sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
+    attempt = columns["attempt_sent_s"]
     before = np.r_[np.nan, end[:-1]]
     before[columns.starts] = columns["queued_s"][columns.starts]
     spans = {
-        "prefill": first - sent,
+        "prefill": first - attempt,
         "decode": end - first,
+        "retries": attempt - sent,
         "tool_wait": columns["queued_s"] - before,
         "client": sent - columns["queued_s"],
     }

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from rich.live import Live as Display
+from rich.text import Text
+
 from trie.config import ProgressStyle
 from trie.replay.live import Live, Point
 
@@ -27,21 +30,24 @@ async def follow(live: Live, style: ProgressStyle) -> None:
 
 
 async def _live(live: Live) -> None:
-    from rich.live import Live as Display  # noqa: PLC0415 - not needed in a pipe
-    from rich.text import Text  # noqa: PLC0415
-
     with Display(auto_refresh=False, transient=True) as display:
         while True:
-            display.update(Text(f"{bar(live)}\n{outcomes(live)}\n{rates(live)}"), refresh=True)
+            # In a thread: a terminal that stalls must not hold up the event loop, and with it the measurement.
+            text = Text(f"{bar(live)}\n{outcomes(live)}\n{rates(live)}")
+            await asyncio.to_thread(display.update, text, refresh=True)
             await asyncio.sleep(REFRESH_S)
 
 
 async def _lines(live: Live) -> None:
     await asyncio.sleep(FIRST_LINE_S)
     while True:
-        sys.stdout.write(f"{live.now_s:.0f}/{live.duration_s:g} s | {outcomes(live)} | {rates(live)}\n")
-        sys.stdout.flush()
+        await asyncio.to_thread(_say, f"{live.now_s:.0f}/{live.duration_s:g} s | {outcomes(live)} | {rates(live)}")
         await asyncio.sleep(LINE_EVERY_S if live.now_s < 600 else LATER_LINES_S)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")  # in one call, so that no log line comes between
+    sys.stdout.flush()
 
 
 def bar(live: Live) -> str:
