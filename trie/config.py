@@ -147,7 +147,7 @@ class PromptConfig:
     """What the synthetic prompts are made of."""
 
     zipf: float = 1.0  # exponent of the word frequencies; 0: all words equally often
-    pool_tokens: int = 1 << 20  # size of the pool that prompts are cut from
+    pool_tokens: int = 1 << 18  # size of the pool that prompts are cut from: above it a session repeats itself
     calibrate: bool = True  # prove lengths against the server with two small requests before the run
 
     def __post_init__(self) -> None:

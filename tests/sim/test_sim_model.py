@@ -70,7 +70,7 @@ def test_a_batch_of_n_has_steps_of_base_plus_n_minus_1_times_extra(batch):
     out = model.advance(inf)
     for job in jobs:
         at = times(out, job)
-        gaps = [later - earlier for earlier, later in pairwise(at[2:-1])]
+        gaps = [later - earlier for earlier, later in pairwise(at[2:-1])]  # while all are in the batch
         assert gaps == pytest.approx([BASE + (batch - 1) * EXTRA] * len(gaps), abs=1e-12)
 
 

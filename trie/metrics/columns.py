@@ -40,12 +40,14 @@ class Columns:
 
         return np.asarray(pc.equal(self._rows.column("outcome"), name).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
-    def counts(self, name: str) -> dict[str, int]:
-        """How often each value of a text column occurs, nulls left out."""
+    def failures(self) -> dict[str, int]:
+        """Failed requests by the kind of their error, the commonest first."""
         import pyarrow.compute as pc  # noqa: PLC0415
 
-        pairs: list[dict[str, Any]] = pc.value_counts(self._rows.column(name)).to_pylist()
-        return {pair["values"]: pair["counts"] for pair in pairs if pair["values"] is not None}
+        kinds = pc.fill_null(self._rows.column("error_kind").filter(self.outcome("failed")), "unknown")
+        pairs: list[dict[str, Any]] = pc.value_counts(kinds).to_pylist()
+        counted = ((pair["values"], pair["counts"]) for pair in pairs)
+        return dict(sorted(counted, key=lambda pair: (-pair[1], pair[0])))
 
     @cached_property
     def starts(self) -> NDArray[np.intp]:
@@ -67,6 +69,20 @@ class Columns:
         """As the server reports them, else as asked for."""
         reported = self["usage_completion_tokens"]
         return np.where(np.isnan(reported), self["requested_completion_tokens"], reported)
+
+    @cached_property
+    def omitted_zeros(self) -> Bools:
+        """Which rows report usage without cached tokens in a run where others report them.
+
+        Several engines leave the field out where it would be 0; a server that never reports it is another matter.
+        """
+        cached = self["usage_cached_tokens"]
+        return np.isnan(cached) & ~np.isnan(self["usage_prompt_tokens"]) & bool((~np.isnan(cached)).any())
+
+    @cached_property
+    def cached_tokens(self) -> Floats:
+        """As the server reports them, 0 where it leaves a zero out, NaN where it does not report them."""
+        return np.where(self.omitted_zeros, 0.0, self["usage_cached_tokens"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ WINDOW_LABELS = ("Overall", "Last 30s Window", "Steady State", "Steady State / G
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. `scale` turns the stored unit into the shown one only where a label says so."""
+    """One metric: its key in summary.json, its name in tables, its unit, the direction that is better, its formula."""
 
     key: str
     label: str
@@ -186,7 +186,8 @@ RUN = (
         "latency with censored traces",
         "s",
         "lower",
-        "Kaplan-Meier p50 and p90 of trace latency, cancelled traces counted as lasting at least so long",
+        "Kaplan-Meier p50 and p90 of trace latency: cancelled traces count as lasting at least until the end of the "
+        "run, failed ones until their failure; none where so many were cut off that the share was never reached",
         reference=False,
     ),
     Metric(
@@ -213,6 +214,9 @@ RUN = (
         "lower",
         "share of first requests with cached tokens: a warm cache or shared prefixes",
         reference=False,
+    ),
+    Metric(
+        "retries", "retries", "attempts", "lower", "attempts that were made again, over all requests", reference=False
     ),
     Metric("concurrency.active_traces", "active traces", "traces", None, "time-weighted mean", reference=False),
     Metric(

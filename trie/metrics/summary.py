@@ -79,9 +79,9 @@ def summarize(rows: pa.Table, manifest: Mapping[str, Any]) -> Summary:
     wall_time_s = _wall_time_s(columns, manifest)
     completed = int(sessions.completed.sum())
     facts = {
-        "errors": columns.counts("error_kind"),
+        "errors": columns.failures(),
         "retries": int(np.maximum(columns["attempts"] - 1, 0).sum()),
-        "drift": _drift(columns),
+        "drift": _drift(columns, manifest),
         "censoring": _censoring(sessions, wall_time_s),
         "cache": _cache(columns),
         "concurrency": _concurrency(columns, sessions, wall_time_s, int(config["concurrency"]["value"])),
@@ -128,8 +128,12 @@ def _per_request(columns: Columns, *, stream: bool) -> dict[str, Stats | None]:
     return {key: Stats.of(found[ok]) if stream or key not in streaming_only else None for key, found in values.items()}
 
 
-def _drift(columns: Columns) -> dict[str, Any]:
-    """The server's counts against the accounting, over requests that ended well and report usage."""
+def _drift(columns: Columns, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The server's counts against the accounting, over requests that ended well and report usage.
+
+    What calibration found the server to add is stated beside the drift and never taken off it: for completions the
+    first prompt was made shorter by it already, for chat the template's tokens are part of the drift.
+    """
     ok = columns.outcome("ok")
     accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
     prompt, completion = columns["usage_prompt_tokens"], columns["usage_completion_tokens"]
@@ -139,6 +143,7 @@ def _drift(columns: Columns) -> dict[str, Any]:
     short = np.maximum(requested - completion, 0.0)[completed]
     return {
         "requests_with_usage": int(counted.sum()),
+        "offset_tokens": (manifest.get("prompts") or {}).get("offset_tokens"),
         "prompt_tokens": float(off.sum()) if len(off) else None,
         "prompt_ratio": _ratio(float(off.sum()), float(accounted[counted].sum())) if len(off) else None,
         "prompt_max_abs_tokens": float(np.abs(off).max()) if len(off) else None,
@@ -149,7 +154,7 @@ def _drift(columns: Columns) -> dict[str, Any]:
 
 def _censoring(sessions: Traces, wall_time_s: float) -> dict[str, Any]:
     started = len(sessions.completed)
-    lasted = np.where(sessions.cancelled, wall_time_s, sessions.last_s) - sessions.began_s
+    lasted = np.where(sessions.cancelled, wall_time_s, sessions.last_s) - sessions.sent_s
     progress = sessions.progress[sessions.cancelled]
     return {
         "share": _ratio(float(sessions.cancelled.sum()), started),
@@ -161,7 +166,7 @@ def _censoring(sessions: Traces, wall_time_s: float) -> dict[str, Any]:
 
 def _cache(columns: Columns) -> dict[str, Any]:
     ok = columns.outcome("ok")
-    cached, prompt = columns["usage_cached_tokens"], columns["usage_prompt_tokens"]
+    cached, prompt = columns.cached_tokens, columns["usage_prompt_tokens"]
     known = ok & ~np.isnan(cached) & ~np.isnan(prompt)
     eligible, ceiling = eligible_tokens(columns), ceiling_tokens(columns)
     first = known & (columns["turn"] == 0)
@@ -170,6 +175,7 @@ def _cache(columns: Columns) -> dict[str, Any]:
     most = _ratio(float(ceiling[usable].sum()), float(eligible[usable].sum()))
     return {
         "requests_with_cached_tokens": int(known.sum()),
+        "omitted_zero_requests": int((ok & columns.omitted_zeros).sum()),
         "hit_rate_pct": None if hits is None else 100.0 * hits,
         "eligible_ceiling_pct": None if most is None else 100.0 * most,
         "turn0_hit_share": _ratio(float((cached[first] > 0).sum()), float(first.sum())),

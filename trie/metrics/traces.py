@@ -25,6 +25,7 @@ class Traces:
     cache_hit_rate_pct: Floats
     eligible_cache_hit_rate_pct: Floats
     began_s: Floats  # when the first request was due
+    sent_s: Floats  # when it was sent, from which latency counts; when it was due, where it was never sent
     last_s: Floats  # end of the last request that started
     progress: Floats  # share of its requests that ended well
 
@@ -49,7 +50,7 @@ def traces(columns: Columns, *, stream: bool) -> Traces:
     def streamed(values: Floats) -> Floats:
         return done(values) if stream else np.full(len(first), np.nan)
 
-    cached, eligible = columns["usage_cached_tokens"], eligible_tokens(columns)
+    cached, eligible = columns.cached_tokens, eligible_tokens(columns)
     prompt = columns.per_session(columns["usage_prompt_tokens"])
     hits = columns.per_session(cached)
     return Traces(
@@ -63,6 +64,7 @@ def traces(columns: Columns, *, stream: bool) -> Traces:
         cache_hit_rate_pct=done(percent(hits, prompt)),
         eligible_cache_hit_rate_pct=done(percent(hits, columns.per_session(eligible))),
         began_s=columns["queued_s"][first],
+        sent_s=np.where(np.isnan(sent), columns["queued_s"], sent)[first],
         last_s=end[last],
         progress=columns.per_session(ok.astype(np.float64)) / (columns["num_turns"][first] + 1),
     )
@@ -75,7 +77,7 @@ def percent(part: Floats, whole: Floats) -> Floats:
 
 def eligible_tokens(columns: Columns) -> Floats:
     """For each request the tokens that a cache could hold: prompt and completion of the one before, 0 for the first."""
-    context = columns["usage_prompt_tokens"] + columns["usage_completion_tokens"]
+    context = columns["usage_prompt_tokens"] + columns.completion_tokens
     eligible = np.r_[0.0, context[:-1]] if len(context) else context
     eligible[columns.starts] = 0.0
     return eligible

@@ -59,7 +59,7 @@ def _outcomes(run: _Evidence) -> Iterator[Check]:
         "run longer than one trace takes (duration=...), or see why requests fail",
     )
     rate = failed / ended if ended else 0.0
-    kinds = ", ".join(f"{kind} {count}" for kind, count in run.facts["errors"].items() if kind not in _OUR_ENDS)
+    kinds = ", ".join(f"{kind} {count}" for kind, count in run.facts["errors"].items())
     yield Check(
         "few failures",
         "error",
@@ -77,9 +77,6 @@ def _outcomes(run: _Evidence) -> Iterator[Check]:
     )
 
 
-_OUR_ENDS = frozenset({"deadline", "interrupted", "cancelled"})
-
-
 def _lengths(run: _Evidence) -> Iterator[Check]:
     drift, limits = run.facts["drift"], run.limits
     if drift["prompt_ratio"] is None:
@@ -91,6 +88,14 @@ def _lengths(run: _Evidence) -> Iterator[Check]:
             "endpoint.include_usage=true, or the server's own flag for usage in streams",
         )
         return
+    counted, ok = drift["requests_with_usage"], run.requests["ok"]
+    yield Check(
+        "usage complete",
+        "warning",
+        counted == ok,
+        f"{counted} of {ok} requests report usage",
+        "cache rates and drift speak for traces and requests with usage alone",
+    )
     yield Check(
         "prompt lengths",
         "error",
@@ -113,22 +118,22 @@ def _lengths(run: _Evidence) -> Iterator[Check]:
 def _client(run: _Evidence) -> Iterator[Check]:
     client, limits = run.facts["client"], run.limits
     lag, share = client["loop_lag_p99_s"], client["cpu_share"]
-    if lag is None or share is None:
-        return
-    yield Check(
-        "client on time",
-        "error",
-        lag <= limits.loop_lag_s,
-        f"event loop late by {lag * 1e3:.1f} ms at p99, {client['loop_lag_max_s'] * 1e3:.0f} ms at most",
-        "leave the client a core of its own (another host), or lower the concurrency",
-    )
-    yield Check(
-        "client not saturated",
-        "error",
-        share <= limits.client_cpu,
-        f"client used {share:.0%} of one core",
-        "the numbers are the client's, not the server's: lower the concurrency, or share it among several clients",
-    )
+    if lag is not None:
+        yield Check(
+            "client on time",
+            "error",
+            lag <= limits.loop_lag_s,
+            f"event loop late by {lag * 1e3:.1f} ms at p99, {(client['loop_lag_max_s'] or lag) * 1e3:.0f} ms at most",
+            "leave the client a core of its own (another host), or lower the concurrency",
+        )
+    if share is not None:
+        yield Check(
+            "client not saturated",
+            "error",
+            share <= limits.client_cpu,
+            f"client used {share:.0%} of one core",
+            "the numbers are the client's, not the server's: lower the concurrency, or share it among several clients",
+        )
     suspect = client["suspect_share"] or 0.0
     yield Check(
         "few suspect requests",

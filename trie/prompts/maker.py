@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 from trie.config import RunConfig
 from trie.errors import PromptError
 from trie.prompts import tokenizers
+from trie.prompts.fitted import FittedText
 from trie.prompts.pool import Pieces, Pool
 from trie.prompts.script import Script
 from trie.prompts.vocabulary import ENOUGH, Vocabulary, bundled
 from trie.trace import Trace
 
 WORDS = "words"  # as tokenizer_model: the word list whatever the model
+CHECKED = (16, 64, 1024)  # tokens of the texts that a tokenizer is asked to count
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class ExactText(Protocol):
-    """Text of an exact number of tokens, always the same for the same key."""
+    """Texts of exact numbers of tokens, always the same for the same key."""
 
-    def text(self, tokens: int, key: Hashable) -> Pieces: ...
+    def texts(self, lengths: Sequence[int], key: Hashable) -> tuple[Pieces, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +40,13 @@ class Prompts:
 
     def text(self, tokens: int, key: Hashable) -> bytes:
         """One text of exactly `tokens` tokens."""
-        return b"".join(self.maker.text(tokens, key))
+        return b"".join(self.maker.texts([tokens], key)[0])
 
     def script(self, trace: Trace, session_id: int, *, bos_tokens: int = 0) -> Script:
         """All texts of one session; `bos_tokens` that the server adds are taken off the first prompt."""
-        parts = []
-        for plan in trace.requests():
-            tokens = plan.new_prompt_tokens
-            if plan.turn == 0:
-                tokens = max(tokens - bos_tokens, 1)
-            parts.append(self.maker.text(tokens, (session_id, plan.turn)))
-        return Script(trace, session_id, tuple(parts))
+        first, *later = [plan.new_prompt_tokens for plan in trace.requests()]
+        lengths = [max(first - bos_tokens, 1), *later]
+        return Script(trace, session_id, self.maker.texts(lengths, session_id))
 
 
 def load(config: RunConfig, model: str, seed: int) -> Prompts:
@@ -66,7 +63,7 @@ def load(config: RunConfig, model: str, seed: int) -> Prompts:
         return _from_vocabulary("words", bundled(), config, seed)
     if named is not None:
         return _from_tokenizer(tokenizers.load(named), named, config, seed)
-    if Path(model).is_dir() or HUB_ID.fullmatch(model):
+    if tokenizers.is_folder(model) or HUB_ID.fullmatch(model):
         try:
             return _from_tokenizer(tokenizers.load(model), model, config, seed)
         except PromptError as error:
@@ -74,13 +71,22 @@ def load(config: RunConfig, model: str, seed: int) -> Prompts:
     return _from_vocabulary("words", bundled(), config, seed)
 
 
-def _from_tokenizer(tokenizer: Any, name: str, config: RunConfig, seed: int) -> Prompts:
-    vocabulary = tokenizers.vocabulary(tokenizer, name)
-    adds_bos = tokenizers.added_tokens(tokenizer)
+def _from_tokenizer(tokenizer: tokenizers.Tokenizer, name: str, config: RunConfig, seed: int) -> Prompts:
+    """Prompts of a tokenizer's own pieces, fitted ones where it has too few.
+
+    Raises:
+        PromptError: when the tokenizer does not count its own prompts as they were made.
+    """
+    vocabulary = tokenizer.vocabulary()
     if len(vocabulary.pieces) >= ENOUGH:
-        return _from_vocabulary("tokenizer", vocabulary, config, seed, adds_bos=adds_bos)
-    fitted = tokenizers.FittedText(tokenizer, seed)
-    return Prompts("tokenizer", f"{name} (fitted)", vocabulary.fingerprint, fitted, adds_bos)
+        prompts = _from_vocabulary("tokenizer", vocabulary, config, seed)
+    else:
+        fitted = FittedText(tokenizer.count_behind, tokenizer.words(), seed=seed)
+        prompts = Prompts("tokenizer", f"{name} (fitted)", vocabulary.fingerprint, fitted)
+    added = {tokenizer.count_request(prompts.text(n, ("check", n)).decode()) - n for n in CHECKED}
+    if len(added) > 1:
+        raise PromptError(f"tokenizer_model={name}: its own count of its prompts is not theirs; use another, or words")
+    return replace(prompts, adds_bos=max(added.pop(), 0))
 
 
 def _from_vocabulary(
@@ -89,8 +95,7 @@ def _from_vocabulary(
     config: RunConfig,
     seed: int,
     *,
-    adds_bos: int | None = None,
     note: str | None = None,
 ) -> Prompts:
     pool = Pool(vocabulary, seed=seed, size=config.prompts.pool_tokens, zipf=config.prompts.zipf)
-    return Prompts(source, vocabulary.name, vocabulary.fingerprint, pool, adds_bos, note)
+    return Prompts(source, vocabulary.name, vocabulary.fingerprint, pool, note=note)

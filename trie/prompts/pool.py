@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from hashlib import blake2b
 from itertools import accumulate
 
@@ -16,8 +16,6 @@ from trie.prompts.vocabulary import Vocabulary
 
 HEAD = 4  # own words at the front of every text
 DRAWS = 1 << 16  # size of the table by which two random bytes pick a piece
-STEP = 0x5851F42D4C957F2D
-MASK = (1 << 96) - 1
 
 Pieces = tuple[bytes | memoryview, ...]
 
@@ -36,36 +34,43 @@ class Pool:
         lengths = list(map(len, self._pieces))
         self._offset = array("Q", accumulate(map(lengths.__getitem__, chosen), initial=0))
 
-    def text(self, tokens: int, key: Hashable) -> Pieces:
-        """Pieces whose concatenation is exactly `tokens` tokens of ASCII letters and spaces; () for none.
+    def texts(self, lengths: Sequence[int], key: Hashable) -> tuple[Pieces, ...]:
+        """For each length, pieces whose concatenation is exactly so many tokens of ASCII letters and spaces.
 
-        The first own word is one that stays a single token where a server trims the text. The rest are slices of the
-        pool: memory is shared, not copied.
+        A text begins with own words, the first of them one that stays a single token where a server trims the text;
+        the rest is the pool from a place of the key's own, each text where the one before it ended, so that nothing
+        comes twice before the whole pool was used. Memory is shared, not copied. Length 0 gives ().
         """
-        if tokens <= 0:
-            return ()
-        digest = blake2b(repr((self._seed, key)).encode(), digest_size=32).digest()
-        state = int.from_bytes(digest, "little")
-        state, head = self._head(state, min(tokens, HEAD))
-        return (head, *self._slices(state, tokens - HEAD))
+        place = self._digest(key) % self._size
+        texts: list[Pieces] = []
+        for number, tokens in enumerate(lengths):
+            if tokens <= 0:
+                texts.append(())
+                continue
+            head = self._head(self._digest((key, number)), min(tokens, HEAD))
+            texts.append((head, *self._slices(place, tokens - HEAD)))
+            place = (place + max(tokens - HEAD, 0)) % self._size
+        return tuple(texts)
 
-    def _head(self, state: int, words: int) -> tuple[int, bytes]:
+    def _digest(self, key: Hashable) -> int:
+        return int.from_bytes(blake2b(repr((self._seed, key)).encode(), digest_size=32).digest(), "little")
+
+    def _head(self, state: int, words: int) -> bytes:
         state, index = divmod(state, len(self._first))
         head = [self._pieces[self._first[index]]]
         for _ in range(words - 1):
             state, index = divmod(state, len(self._pieces))
             head.append(self._pieces[index])
-        return state, b"".join(head)
+        return b"".join(head)
 
-    def _slices(self, state: int, tokens: int) -> list[memoryview]:
-        """Runs of the pool, each at most half of it, from places that the state chooses."""
+    def _slices(self, place: int, tokens: int) -> list[memoryview]:
+        """Runs of the pool from `place` on, around its end as often as needed."""
         slices = []
         while tokens > 0:
-            take = min(tokens, self._size // 2)
-            start = state % (self._size - take)
-            slices.append(self._text[self._offset[start] : self._offset[start + take]])
-            state = (state * STEP + tokens) & MASK
-            tokens -= take
+            end = min(place + tokens, self._size)
+            slices.append(self._text[self._offset[place] : self._offset[end]])
+            tokens -= end - place
+            place = 0
         return slices
 
 

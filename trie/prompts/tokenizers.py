@@ -2,84 +2,110 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Hashable
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from trie.errors import PromptError
-from trie.prompts.pool import Pieces
-from trie.prompts.vocabulary import Vocabulary, from_tokenizer
+from trie.prompts.vocabulary import ANCHOR, Vocabulary, from_vocabulary
 
-PROBE = "Hello world"
-CORE = 16  # tokens that are searched for at the end of a fitted text
-ROUNDS = 400
+HUB_TIMEOUT_S = 10.0
+CHOICE = "name a folder that holds its tokenizer.json, a mirror through HF_ENDPOINT, or tokenizer_model=words"
+FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
 
 
-def load(name: str) -> Any:
+class Tokenizer:
+    """What prompts need of a tokenizer, fast or slow: ids without anything added, and what it adds."""
+
+    def __init__(self, loaded: Any, name: str) -> None:
+        self.name = name
+        self._loaded = loaded
+        self._fast = getattr(loaded, "backend_tokenizer", None)
+
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, nothing added around it."""
+        if self._fast is not None:
+            return [found.ids for found in self._fast.encode_batch(list(texts), add_special_tokens=False)]
+        return [list(self._loaded.encode(text, add_special_tokens=False)) for text in texts]
+
+    def count_behind(self, text: str) -> int:
+        """Tokens that a text adds behind another one."""
+        alone, together = self.encode_all([ANCHOR, ANCHOR + text])
+        return len(together) - len(alone)
+
+    def count_request(self, text: str) -> int:
+        """Tokens of a request's prompt, BOS and the like included."""
+        return len(self._loaded.encode(text))
+
+    def vocabulary(self) -> Vocabulary:
+        """The pieces that never merge."""
+        return from_vocabulary(self._loaded.get_vocab(), self.encode_all, self.name)
+
+    def words(self) -> list[str]:
+        """Words of ASCII letters that the vocabulary holds, merging or not."""
+        texts = (entry.replace("Ġ", "").replace("▁", "") for entry in sorted(self._loaded.get_vocab()))
+        return [text for text in texts if text.isascii() and text.isalpha()]
+
+
+def is_folder(name: str) -> bool:
+    """Whether `name` is a local folder with a tokenizer in it."""
+    return any((Path(name).expanduser() / file).is_file() for file in FILES)
+
+
+def load(name: str) -> Tokenizer:
     """The tokenizer of a hub id or a folder; a folder with nothing but a tokenizer.json will do.
 
     Raises:
         PromptError: when it can't be loaded; no code from a hub is run.
     """
+    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch: none is needed
     import transformers  # noqa: PLC0415 - a second of start-up, only for runs that need it
     from transformers.utils import logging  # noqa: PLC0415
 
     logging.set_verbosity_error()
-    folder = Path(name).expanduser()
     try:
-        if folder.is_dir() and not (folder / "config.json").exists() and (folder / "tokenizer.json").is_file():
-            return transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
-        return transformers.AutoTokenizer.from_pretrained(str(folder) if folder.is_dir() else name)
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        choice = "name a folder that holds its tokenizer.json, a mirror through HF_ENDPOINT, or tokenizer_model=words"
-        raise PromptError(f"tokenizer_model={name}: can't load it ({reason[0][:160]}); {choice}") from error
+        if Path(name).expanduser().is_dir():
+            return Tokenizer(_from_folder(transformers, Path(name).expanduser()), name)
+        return Tokenizer(_from_hub(transformers, name), name)
+    # The Rust side of tokenizers raises bare Exception for a file it can't read
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise PromptError(f"tokenizer_model={name}: can't load it ({reason[:160]}); {CHOICE}") from error
 
 
-def vocabulary(tokenizer: Any, name: str) -> Vocabulary:
-    """The pieces of a tokenizer that never merge."""
-    return from_tokenizer(tokenizer, name)
+def _from_folder(transformers: Any, folder: Path) -> Any:
+    alone = folder / "tokenizer.json"
+    if alone.is_file() and not any((folder / file).exists() for file in ("config.json", "tokenizer_config.json")):
+        return transformers.PreTrainedTokenizerFast(tokenizer_file=str(alone))
+    return transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
 
 
-def added_tokens(tokenizer: Any) -> int:
-    """How many tokens the tokenizer puts around a text by itself, such as one BOS."""
-    return len(tokenizer.encode(PROBE)) - len(tokenizer.encode(PROBE, add_special_tokens=False))
+def _from_hub(transformers: Any, name: str) -> Any:
+    """From the local cache when it is whole there; else from a hub that answers, which is asked once before."""
+    try:
+        return transformers.AutoTokenizer.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError):
+        _answers(name)
+    return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
 
 
-class FittedText:
-    """Exact lengths for a tokenizer whose words merge: drawn, counted and fitted at the end. Slow, for threads only."""
+def _answers(name: str) -> None:
+    """Ask the hub for one small file without retries: the loader itself would try for minutes.
 
-    def __init__(self, tokenizer: Any, seed: int) -> None:
-        self._tokenizer = tokenizer
-        self._seed = seed
-        words = (token.replace("Ġ", "").replace("▁", "") for token in sorted(tokenizer.get_vocab()))
-        self._words = [" " + word for word in words if word.isascii() and word.isalpha()] or [" a", " b", " c"]
+    Raises:
+        OSError: when nothing answers; a hub that answers, whatever it says, is left to the loader.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
-    def text(self, tokens: int, key: Hashable) -> Pieces:
-        """Text of exactly `tokens` tokens.
-
-        Raises:
-            PromptError: when none is found.
-        """
-        if tokens <= 0:
-            return ()
-        draw = random.Random(repr((self._seed, key)))
-        words: list[str] = []
-        rest = tokens
-        while rest > CORE or (rest < 0):
-            words = words + draw.choices(self._words, k=max(rest // 3, 1)) if rest > 0 else words[: len(words) // 2]
-            rest = tokens - self._count("".join(words))
-        return (self._fit("".join(words), tokens, draw).encode(),)
-
-    def _fit(self, body: str, tokens: int, draw: random.Random) -> str:
-        if self._count(body) == tokens:
-            return body
-        for attempt in range(ROUNDS):
-            text = body + "".join(draw.choices(self._words, k=attempt % CORE + 1))
-            if self._count(text) == tokens:
-                return text
-        raise PromptError(f"no text of exactly {tokens} tokens found; use another tokenizer_model, or words")
-
-    def _count(self, text: str) -> int:
-        return len(self._tokenizer.encode(text, add_special_tokens=False)) if text else 0
+    errors = cast("tuple[type[Exception], ...]", (*HfHubHTTPError.__bases__, ValueError))
+    try:
+        get_hf_file_metadata(hf_hub_url(name, FILES[1]), timeout=HUB_TIMEOUT_S)
+    except HfHubHTTPError as error:
+        if error.response is not None and error.response.status_code in (404, 429):
+            return
+        raise
+    except errors as error:
+        raise OSError(f"{constants.ENDPOINT} does not answer: {error}") from error

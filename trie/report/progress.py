@@ -16,6 +16,7 @@ FIRST_LINE_S = 2.0
 LINE_EVERY_S = 5.0
 LATER_LINES_S = 30.0  # from the tenth minute on
 BAR = 24  # columns of the bar
+WINDOW_S = 30.0
 
 
 async def follow(live: Live, style: ProgressStyle) -> None:
@@ -40,9 +41,13 @@ async def _live(live: Live) -> None:
 async def _lines(live: Live) -> None:
     await asyncio.sleep(FIRST_LINE_S)
     while True:
-        line = f"{live.now_s:.0f}/{live.duration_s:g} s | {outcomes(live)} | {rates(live)}"
-        await asyncio.to_thread(print, line, flush=True)
+        await asyncio.to_thread(_say, f"{live.now_s:.0f}/{live.duration_s:g} s | {outcomes(live)} | {rates(live)}")
         await asyncio.sleep(LINE_EVERY_S if live.now_s < 600 else LATER_LINES_S)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")  # in one call, so that no log line comes between
+    sys.stdout.flush()
 
 
 def bar(live: Live) -> str:
@@ -62,7 +67,18 @@ def outcomes(live: Live) -> str:
 def rates(live: Live) -> str:
     """Token rates over the run and over the last 30 s, by the trace's accounting."""
     overall = _rate(Point(0.0, 0, 0, 0), Point(live.now_s, *live.total[1:]))
-    return f"tok/s prompt/completion: {overall} overall, {_rate(live.recent[0], live.total)} last 30 s"
+    return f"tok/s prompt/completion: {overall} overall, {_rate(*_last_30_s(live))} last 30 s"
+
+
+def _last_30_s(live: Live) -> tuple[Point, Point]:
+    """Tokens at the window's two ends, of which the later is now: a server that stalls is seen to."""
+    since = max(live.now_s - WINDOW_S, 0.0)
+    start = live.recent[0]
+    for point in live.recent:  # kept short by completions; walked further only while nothing completes
+        if point.t > since:
+            break
+        start = point
+    return Point(since, *start[1:]), Point(live.now_s, *live.total[1:])
 
 
 def _rate(start: Point, end: Point) -> str:

@@ -13,19 +13,16 @@ from rich.text import Text
 from trie.metrics.columns import Stats
 from trie.metrics.declarations import PER_REQUEST, PER_TRACE, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
 from trie.metrics.summary import Summary
-from trie.metrics.verdict import Check
-from trie.text import one_line
 
 WIDE = 118  # columns from which a table of all per-trace metrics fits side by side
 MISSING = "-"
 STAND_IN = "synthetic stand-in"
-LONGEST = 500  # characters of a line that names what others named
 
 
 def starting_line(manifest: Mapping[str, Any]) -> str:
     """The log line at a run's start, with the reference's fields."""
     config = manifest["config"]
-    facts = {
+    facts: dict[str, Any] = {
         "concurrency": config["concurrency"]["value"],
         "duration": config["duration"],
         "model": manifest["server"]["model"],
@@ -38,7 +35,7 @@ def starting_line(manifest: Mapping[str, Any]) -> str:
 def complete_line(summary: Summary) -> str:
     """The log line at a run's end, with the reference's fields, whose "requests" are whole traces."""
     traces = summary.traces
-    facts = {
+    facts: dict[str, Any] = {
         "completed_requests": traces["completed"],
         "failed_requests": traces["failed"],
         "cancelled_requests": traces["cancelled"],
@@ -50,13 +47,17 @@ def complete_line(summary: Summary) -> str:
 
 
 def _fields(facts: Mapping[str, Any]) -> str:
-    return " ".join(f"{key}={value}" for key, value in facts.items())
+    return printable(" ".join(f"{key}={value}" for key, value in facts.items()))
+
+
+def printable(text: str) -> str:
+    """Text that others wrote (models, workloads, errors) without anything that could steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> None:
     """Print a run's report; fits 80 columns, and holds no control sequences of anybody else's."""
-    for line in _head(manifest):
-        console.print(Text(one_line(line, LONGEST)), soft_wrap=True)
+    _lines(console, _head(manifest))
     console.print()
     _statistics(console, "Per-trace metrics", PER_TRACE, summary.per_trace)
     console.print()
@@ -64,21 +65,36 @@ def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> N
     console.print()
     _statistics(console, "Per-request metrics (ms)", PER_REQUEST, summary.per_request, scale=1e3)
     console.print()
-    for line in _facts(summary):
-        console.print(Text(line), soft_wrap=True)
+    _lines(console, _facts(summary))
     console.print()
     _verdict(console, summary)
 
 
-def _head(manifest: Mapping[str, Any]) -> Iterable[str]:
+def _lines(console: Console, lines: Iterable[tuple[str, str]], style: str = "") -> None:
+    """A word and what there is to say about it, wrapped beside the word."""
+    for word, said in lines:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=10, no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row(Text(word, style=style), Text(_encodable(printable(said), console)))
+        console.print(grid)
+
+
+def _encodable(text: str, console: Console) -> str:
+    """The text in what the console can write: a pipe may be ASCII."""
+    return text.encode(console.encoding, "replace").decode(console.encoding)
+
+
+def _head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     config, server, workload, prompts = (manifest[key] for key in ("config", "server", "workload", "prompts"))
     label = f" [{STAND_IN}]" if workload["synthetic"] else ""
-    yield f"workload   {workload['name']}{label}: {workload['traces']} traces, {workload['source']}"
+    yield "workload", f"{workload['name']}{label}: {workload['traces']} traces, {workload['source']}"
     where = "embedded endpoint (simulated)" if server["embedded"] else server["base_url"]
     mode = "streaming" if config["stream"] else "not streaming"
-    yield f"server     {where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
-    yield f"prompts    {prompts['name']}, seed {manifest['seed']}: {prompts['finding']}"
-    yield f"load       concurrency {config['concurrency']['value']}, duration {config['duration']:g} s"
+    yield "server", f"{where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
+    finding = prompts.get("finding") or f"offset {prompts.get('offset_tokens')} tokens"
+    yield "prompts", f"{prompts['name']}, seed {manifest['seed']}: {finding}"
+    yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s"
 
 
 def _statistics(
@@ -88,8 +104,9 @@ def _statistics(
     console.print(Text(title, style="bold"))
     labels = [metric.label if scale == 1.0 else metric.label.replace("(s)", "").strip() for metric in metrics]
     cells = [[_number(values[metric.key], name, scale) for name in STATISTICS] for metric in metrics]
-    table = Table(box=HEAVY_HEAD, header_style="bold")
-    if console.width >= WIDE:
+    wide = console.width >= WIDE
+    table = Table(box=HEAVY_HEAD, header_style="bold", padding=(0, 1) if wide else 0)
+    if wide:
         table.add_column("Metric")
         for label in labels:
             table.add_column(label, justify="right")
@@ -105,7 +122,7 @@ def _statistics(
 
 
 def _workload(console: Console, summary: Summary) -> None:
-    console.print(Text("Workload metrics", style="bold"))
+    console.print(Text("Workload metrics", style="bold"))  # the title and the next line as in the reference
     done, rate = summary.traces["completed"], summary.trace_per_s
     console.print(Text(f"completed={done}/{sum(summary.traces.values())} trace/s={_short(rate, 3)}"))
     table = Table(box=HEAVY_HEAD, header_style="bold")
@@ -118,37 +135,54 @@ def _workload(console: Console, summary: Summary) -> None:
     console.print(table)
 
 
-def _facts(summary: Summary) -> Iterable[str]:
+def _facts(summary: Summary) -> Iterable[tuple[str, str]]:
     requests, facts = summary.requests, summary.facts
+    yield "traces", ", ".join(f"{count} {outcome}" for outcome, count in summary.traces.items())
     counts = ", ".join(f"{count} {outcome}" for outcome, count in requests.items())
-    errors = ", ".join(f"{kind} {count}" for kind, count in sorted(facts["errors"].items()))
-    yield f"requests   {counts}; {facts['retries']} retries" + (f"; {errors}" if errors else "")
+    errors = ", ".join(f"{kind} {count}" for kind, count in facts["errors"].items())
+    yield "requests", f"{counts}; {facts['retries']} retries" + (f"; errors: {errors}" if errors else "")
     drift, cache, censoring = facts["drift"], facts["cache"], facts["censoring"]
     yield (
-        f"drift      prompt {_percent(drift['prompt_ratio'], 2, sign=True)} "
-        f"(at most {_short(drift['prompt_max_abs_tokens'], 0)} tokens a request), "
-        f"completions short {_percent(drift['completion_short_ratio'], 2)}"
+        "drift",
+        (
+            f"prompt {_percent(drift['prompt_ratio'], 2, sign=True)} "
+            f"(at most {_short(drift['prompt_max_abs_tokens'], 0)} tokens a request), "
+            f"completions short {_percent(drift['completion_short_ratio'], 2)}"
+        ),
     )
     yield (
-        f"cache      {_short(cache['hit_rate_pct'])} % token-weighted; eligible ceiling "
-        f"{_short(cache['eligible_ceiling_pct'])} %; first requests with hits {_percent(cache['turn0_hit_share'])}"
+        "cache",
+        (
+            f"{_short(cache['hit_rate_pct'])} % token-weighted; eligible ceiling "
+            f"{_short(cache['eligible_ceiling_pct'])} %; first requests with hits {_percent(cache['turn0_hit_share'])}"
+        ),
     )
     yield (
-        f"censoring  {_percent(censoring['share'])} of the traces cut off at {_percent(censoring['progress'])} of "
-        f"their requests; Kaplan-Meier latency p50 {_short(censoring['latency_km_p50_s'])} s, "
-        f"p90 {_short(censoring['latency_km_p90_s'])} s"
+        "censoring",
+        (
+            f"{_percent(censoring['share'])} of the traces cut off at {_percent(censoring['progress'])} of "
+            f"their requests; Kaplan-Meier latency p50 {_short(censoring['latency_km_p50_s'])} s, "
+            f"p90 {_short(censoring['latency_km_p90_s'])} s"
+        ),
     )
     concurrency, client, budget = facts["concurrency"], facts["client"], facts["budget"] or {}
     yield (
-        f"load       {_short(concurrency['active_traces'])} of {concurrency['configured']} traces active, "
-        f"{_short(concurrency['in_flight_requests'])} requests in flight on average"
+        "active",
+        (
+            f"{_short(concurrency['active_traces'])} of {concurrency['configured']} traces active, "
+            f"{_short(concurrency['in_flight_requests'])} requests in flight on average"
+        ),
     )
     shares = ", ".join(f"{key.replace('_', ' ')} {_percent(share)}" for key, share in budget.items())
-    yield f"time       {shares or MISSING}"
+    yield "time", shares or MISSING
     lag = client["loop_lag_p99_s"]
     yield (
-        f"client     {_percent(client['cpu_share'])} of a core, event loop late by "
-        f"{_short(None if lag is None else lag * 1e3)} ms at p99, suspect requests {_percent(client['suspect_share'])}"
+        "client",
+        (
+            f"{_percent(client['cpu_share'])} of a core, event loop late by "
+            f"{_short(None if lag is None else lag * 1e3)} ms at p99, "
+            f"suspect requests {_percent(client['suspect_share'])}"
+        ),
     )
 
 
@@ -156,25 +190,26 @@ def _verdict(console: Console, summary: Summary) -> None:
     word, style = ("VALID", "bold green") if summary.valid else ("INVALID", "bold red")
     warnings = [check for check in summary.verdict if not check.ok and check.level == "warning"]
     counted = f" with {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
-    console.print(Text.assemble(("verdict    ", ""), (word, style), (counted, "")))
+    console.print(Text.assemble(f"{'verdict':<11}", (word, style), counted))
     for check in summary.verdict:
         if not check.ok:
-            console.print(_complaint(check), soft_wrap=True)
-
-
-def _complaint(check: Check) -> Text:
-    style = "red" if check.level == "error" else "yellow"
-    return Text.assemble((f"  {check.level:<8} ", style), f"{check.check}: {check.found}; {check.advice}")
+            said = f"{check.check}: {check.found}; {check.advice}"
+            _lines(console, [(f"  {check.level}", said)], style="red" if check.level == "error" else "yellow")
 
 
 def _number(stats: Stats | None, name: str, scale: float) -> str:
-    return MISSING if stats is None else _short(getattr(stats, name) * scale)
+    if stats is None:
+        return MISSING
+    value = getattr(stats, name) * scale
+    return _short(value, 3 if abs(value) < 10 else 2)  # a TTFT of milliseconds, in seconds
 
 
 def _short(value: float | None, digits: int = 2) -> str:
-    """A figure as people read it: thousands apart, no decimals where they say nothing."""
+    """A figure as people read it: thousands apart, no decimals where they say nothing, M for millions."""
     if value is None:
         return MISSING
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:,.3f}M"
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.{digits}f}"
 
 
