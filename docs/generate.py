@@ -33,7 +33,7 @@ WORDS = {
     "False": "false",
     "field(default_factory=dict)": "{}",
     "field(default_factory=list)": "[]",
-    "1 << 20": "1048576",
+    "1 << 18": "262144",
 }
 
 

@@ -234,13 +234,13 @@ async def _replay(
 
 
 def bos_tokens_of(config: RunConfig, prompts: Prompts, calibration: Calibration) -> int:
-    """Tokens to take off each first prompt: as set, else one where the server is known to add one to a text."""
+    """Tokens to take off each first prompt: as set, else as many as the server is known to add to a text."""
     if config.endpoint.bos_tokens is not None:
         return config.endpoint.bos_tokens
     if config.endpoint.api.name == "chat":
         return 0  # a template adds to every turn: stated as drift, not hidden in the first
     known = calibration.offset_tokens if calibration.proven else prompts.adds_bos
-    return min(known or 0, 1)
+    return known or 0
 
 
 @asynccontextmanager

@@ -43,6 +43,19 @@ def ends_listening(port: int, within_s: float = 5.0) -> bool:
     return True
 
 
+def noted_processes(monkeypatch) -> list[asyncio.subprocess.Process]:
+    """A list that every process started from now on is put in."""
+    started: list[asyncio.subprocess.Process] = []
+    create = asyncio.create_subprocess_exec
+
+    async def noting(*args, **kwargs) -> asyncio.subprocess.Process:
+        started.append(await create(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noting)
+    return started
+
+
 async def models(url: str) -> dict:
     async with aiohttp.ClientSession() as http, http.get(url + "/models") as response:
         return await response.json()
@@ -56,6 +69,35 @@ async def test_it_serves_with_the_settings_given_and_is_gone_afterwards(tmp_path
         listed = (await models(url))["data"][0]
     assert (listed["id"], listed["max_model_len"]) == ("given", 999)
     assert not listening(port_of(url))
+
+
+async def test_files_where_the_user_stands_are_not_taken_for_modules(tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("raise SystemExit('not mine')")
+    monkeypatch.chdir(tmp_path)
+    async with embedded(SimConfig(model="given")) as url:
+        assert (await models(url))["data"][0]["id"] == "given"
+
+
+async def test_a_second_cancellation_ends_it_at_once(monkeypatch):
+    monkeypatch.setattr(sim_process, "END_S", 60.0)
+    started = noted_processes(monkeypatch)
+    urls: list[str] = []
+
+    async def use() -> None:
+        async with embedded(SimConfig()) as url:
+            started[0].send_signal(signal.SIGSTOP)  # it can't end the polite way
+            urls.append(url)
+            await asyncio.sleep(60)
+
+    task = asyncio.ensure_future(use())
+    while not urls:  # noqa: ASYNC110 - a list has no event
+        await asyncio.sleep(0.01)
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0.05)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
+    assert not listening(port_of(urls[0]))
 
 
 async def test_it_is_gone_after_an_error_in_the_block():
@@ -88,14 +130,7 @@ async def test_it_is_gone_after_a_cancellation_even_with_a_request_in_flight():
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.02, 0.1])
 async def test_a_cancellation_while_it_starts_leaves_no_process(delay_s, monkeypatch):
-    started: list[asyncio.subprocess.Process] = []
-    create = asyncio.create_subprocess_exec
-
-    async def noting(*args, **kwargs) -> asyncio.subprocess.Process:
-        started.append(await create(*args, **kwargs))
-        return started[-1]
-
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", noting)
+    started = noted_processes(monkeypatch)
 
     async def use() -> None:
         async with embedded(SimConfig()):

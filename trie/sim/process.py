@@ -33,6 +33,7 @@ async def embedded(config: SimConfig) -> AsyncIterator[str]:
     with TemporaryFile() as stderr:  # a pipe that nobody reads could fill up and hold the server
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # a random.py where the user stands is none of ours
             "-m",
             "trie.sim.server",
             stdin=asyncio.subprocess.PIPE,
@@ -48,7 +49,12 @@ async def embedded(config: SimConfig) -> AsyncIterator[str]:
                 raise EndpointError(f"the embedded endpoint did not start: {_last_words(stderr)}")
             yield f"http://127.0.0.1:{port}/v1"
         finally:
-            await asyncio.shield(_end(process))
+            ending = asyncio.ensure_future(_end(process))
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:  # no more time for the polite way
+                await _kill(process)
+                raise
 
 
 def _environment() -> dict[str, str]:
