@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import QUICK, Serve
+from support import QUICK, Serve, plain_response, scripted
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from trie.config import (
@@ -217,3 +217,25 @@ async def test_a_cancelled_caller_leaves_every_row(sim: Serve, tmp_path: Path) -
     rows = RunDir.open(tmp_path / "run").records()
     assert rows.num_rows > 10
     assert not list((tmp_path / "run" / "requests").glob("*.tmp"))
+
+
+async def test_a_session_keeps_its_header_and_requests_their_own(tmp_path: Path) -> None:
+    """A router tells sessions apart by the header that a setting names; each request has an id of its own."""
+    body = b'{"choices": [{"text": " a", "finish_reason": "length"}], "usage": {"completion_tokens": 1}}'
+    models = plain_response("200 OK", b'{"data": [{"id": "m"}]}')
+    async with scripted(*[(models,)] + [(plain_response("200 OK", body),)] * 50) as (url, got):
+        await replayed(
+            url,
+            tmp_path,
+            endpoint={"session_header": "X-SMG-Routing-Key"},
+            prompts=PromptConfig(pool_tokens=1 << 14, calibrate=False),
+            concurrency=1,
+            stream=False,
+            duration=0.3,
+        )
+    heads = [
+        dict(line.split(": ", 1) for line in raw.decode().split("\r\n\r\n")[0].split("\r\n")[1:]) for raw in got[1:]
+    ]
+    sessions = [head["X-SMG-Routing-Key"] for head in heads]
+    assert sessions[0] == sessions[1] == sessions[2] != sessions[3]  # the first trace makes three requests
+    assert len({head["X-Request-Id"] for head in heads}) == len(heads)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import CONSOLE_SCRIPT, ROOT, Command, Endpoint, environment
+from commands import CONSOLE_SCRIPT, ROOT, Command, Endpoint, environment
 
 MARKER = "sk-marker-4711"
 FAST = ("profile=fast", "progress=none")

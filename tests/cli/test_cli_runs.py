@@ -53,22 +53,6 @@ def served() -> Iterator[str]:
         assert server.wait(10) == 0
 
 
-def test_the_main_job_and_its_report_again(tmp_path: Path) -> None:
-    done = trie(tmp_path, "duration=3", "num_gpus=2", *QUIET)
-    run = directory(done, tmp_path)
-    for text in ("[info ] starting benchmark concurrency=8 duration=3.0 model=sim num_gpus=2", "benchmark complete",
-                 "Per-trace metrics", "Workload metrics", "verdict    VALID"):  # fmt: skip
-        assert text in done.stdout
-    assert "[info ] starting benchmark" in (run / "trie.log").read_text()
-    summary = json.loads((run / "summary.json").read_text())
-    assert summary["traces"]["completed"] > 0
-    (run / "summary.json").unlink()
-    again = trie(tmp_path, "report", str(run))
-    assert "Per-trace metrics" in again.stdout
-    assert json.loads((run / "summary.json").read_text()) == summary
-    assert json.loads(trie(tmp_path, "report", str(run), "--json").stdout) == summary
-
-
 def test_the_references_flat_form(tmp_path: Path, served: str) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "agentic_coding_8k.jsonl").write_text(ROW)
@@ -99,20 +83,6 @@ def test_a_run_replays_from_its_own_config(tmp_path: Path) -> None:
     hidden = trie(tmp_path, f"experiment={run}/.hydra/config.yaml", "concurrency=3")
     assert hidden.returncode == 1
     assert "concurrency=... has no effect: the experiment sets concurrency.value itself" in hidden.stderr
-
-
-def test_a_sweep_skips_what_is_done_and_goes_on_after_a_failure(tmp_path: Path) -> None:
-    (tmp_path / "mine.jsonl").write_text(ROW)
-    sweep = ["-m", "workload=sample,./mine.jsonl", "concurrency=1,2", "duration=1", *QUIET]
-    assert trie(tmp_path, *sweep).returncode == 0
-    cells = sorted(path.parent.name for path in (tmp_path / "multirun" / "sim").glob("*/summary.json"))
-    assert [name.rsplit("-", 1)[0] for name in cells] == ["mine-c1", "mine-c2", "sample-c1", "sample-c2"]
-    again = trie(tmp_path, *sweep)
-    assert again.stdout.count("done before, skipped") == 4
-    failing = trie(tmp_path, "-m", "workload=./none.jsonl,./mine.jsonl", "concurrency=3", "duration=1", *QUIET)
-    assert failing.returncode == 1
-    assert "none.jsonl: no such file" in failing.stdout
-    assert len(list((tmp_path / "multirun" / "sim").glob("mine-c3-*/summary.json"))) == 1
 
 
 @pytest.mark.parametrize("typed", ["api_key={}", "+api_key={}", "++api_key='{}'", "endpoint.api_key={}"])
@@ -158,32 +128,6 @@ def test_a_key_in_a_file_is_refused(tmp_path: Path) -> None:
     assert "abc" not in done.stderr
 
 
-def test_every_request_failed_is_an_error_and_strict_makes_invalid_one(tmp_path: Path) -> None:
-    failing = ["sim.fault_rate=1", "sim.faults=[truncated]", "prompts.calibrate=false", "duration=1", "progress=none"]
-    done = trie(tmp_path, *failing)
-    assert done.returncode == 1
-    assert "every request failed: truncated" in done.stderr
-    assert "Per-trace metrics" in done.stdout
-    half = ["sim.fault_rate=0.5", "sim.faults=[truncated]", "prompts.calibrate=false", "duration=2", "profile=fast"]
-    assert trie(tmp_path, *half).returncode == 0
-    assert trie(tmp_path, *half, "strict=true").returncode == 3
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_is_reported(tmp_path: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "trie", "duration=60", *QUIET]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True) as process:
-        run = started(tmp_path)
-        time.sleep(1.5)
-        process.send_signal(number)
-        assert process.stdout is not None
-        out = process.stdout.read()
-        assert process.wait(10) == 130
-    assert "verdict" in out
-    assert json.loads((run / "manifest.json").read_text())["end"]["reason"] == "interrupted"
-    assert json.loads((run / "summary.json").read_text())["requests"]["ok"] > 0
-
-
 def test_a_killed_run_keeps_all_but_its_last_second(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trie", "duration=60", *QUIET]
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) as process:
@@ -213,25 +157,6 @@ def test_a_narrow_terminal_is_respected(tmp_path: Path) -> None:
     done = trie(tmp_path, "duration=1", *QUIET, COLUMNS="80")
     tables = [line for line in done.stdout.splitlines() if line[:1] in {"┏", "┃", "│", "└"}]
     assert max(map(len, tables)) <= 80
-
-
-def test_an_experiment_repository(tmp_path: Path) -> None:
-    """A folder of one's own, with its own experiment, workload and sweep beside the shipped ones."""
-    (tmp_path / "mine.jsonl").write_text(ROW)
-    files = {
-        "experiment/kv_cache.yaml": "# @package _global_\ndefaults:\n  - override /workload: mine\nduration: 1\n",
-        "workload/mine.yaml": "name: mine\npath: mine.jsonl\n",
-        "sweep/night.yaml": "# @package _global_\nduration: 1\nhydra:\n  mode: MULTIRUN\n"
-        "  sweep: {dir: multirun/night}\n  sweeper: {params: {concurrency: '1,2', workload: mine}}\n",
-    }
-    for name, text in files.items():
-        (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "conf" / name).write_text(text)
-    run = directory(trie(tmp_path, "-cd", "conf", "experiment=kv_cache", "concurrency=2", *QUIET), tmp_path)
-    config = json.loads((run / "manifest.json").read_text())["config"]
-    assert (config["workload"]["name"], config["duration"], config["concurrency"]["value"]) == ("mine", 1.0, 2)
-    assert trie(tmp_path, "-cd", "conf", "sweep=night", *QUIET).returncode == 0
-    assert len(list((tmp_path / "multirun" / "night").glob("mine-c*/summary.json"))) == 2
 
 
 def test_too_many_sessions_for_the_open_files(tmp_path: Path) -> None:

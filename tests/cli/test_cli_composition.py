@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,12 +23,6 @@ HEAVY = {"transformers", "pandas", "pyarrow", "aiohttp", "rich", "huggingface_hu
 def composed(*overrides: str) -> RunConfig:
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         return validate(compose("config", overrides=list(overrides)))
-
-
-def run(*arguments: str, **extra: str) -> str:
-    command = [sys.executable, "-m", "trie", *arguments]
-    done = subprocess.run(command, env={**os.environ, **extra}, capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout
 
 
 def test_defaults_are_the_references() -> None:
@@ -84,36 +75,6 @@ def test_a_changed_setting_is_another_fingerprint() -> None:
     assert fingerprint("concurrency=8") == fingerprint()
     assert fingerprint("timeout=9") != fingerprint()
     assert fingerprint().startswith("sample-c8-")
-
-
-def test_help_names_commands_groups_and_keys() -> None:
-    text = run("--help")
-    for part in ("trie report RUN_DIR", "trie sim", "workload: agentic", "api_key=", "trie -sc install=bash"):
-        assert part in text
-    assert "num_gpus: null" in text
-    assert "sample" in run("--info", "defaults")
-    assert run("--version").startswith("trie ")
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [("trie workload=age", "workload=agentic"), ("trie concurrency=12 dur", "duration="), ("trie endpoi", "endpoint=")],
-)
-def test_tab_completes(line: str, expected: str) -> None:
-    assert "complete" in run("-sc", "install=bash")
-    text = run("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
-    assert expected in text.split()
-
-
-def test_the_command_line_starts_light() -> None:
-    code = (
-        "import sys; sys.argv = ['trie', '--cfg', 'job']; from trie.cli.app import run; run(sys.argv[1:]);"
-        "print('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    config, _, loaded = done.stdout.partition("LOADED")
-    assert "concurrency:" in config
-    assert not HEAVY & set(loaded.split())
 
 
 def test_every_key_is_documented() -> None:
