@@ -34,6 +34,10 @@ from trie.cli import app, errors
         ("sim foo=1", "foo=1: no setting of the endpoint; use profile=NAME or sim.KEY=VALUE"),
         ("sim sim.fault_rate=4", "sim.fault_rate=4.0: must be between 0 and 1"),
         ("sim profile=nix", "profile=nix: no such profile"),
+        ("concurrency=8 report", "report: no setting, which is KEY=VALUE; a command such as report or sim comes first"),
+        ("api-key=sk", "api-key: no such key; did you mean api_key?"),
+        ("sim --port 99999", "--port 99999: must be between 0 and 65535"),
+        ("hydra.run.dir=/dev/null/x", "/dev/null/x: can't make the run directory: Not a directory"),
         ("-m --cfg job", "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified"),
     ],
 )
@@ -55,6 +59,15 @@ def test_key_in_a_file_is_refused_with_the_way_to_give_it(
     text = capsys.readouterr().err
     assert "use api_key=... on the command line or OPENAI_API_KEY" in text
     assert "sk-file" not in text
+    assert len(text.splitlines()) == 1
+
+
+def test_file_that_is_no_yaml_is_one_line_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("a: [1\n")
+    assert app.run([f"experiment={file}"]) == 1
+    text = capsys.readouterr().err
+    assert f'"{file}", line 2' in text
     assert len(text.splitlines()) == 1
 
 

@@ -55,6 +55,12 @@ def test_workload_is_any_path(composed: Compose, key: str, path: str) -> None:
     assert (config.workload.name, config.workload.path) == (Path(path).stem, path)
 
 
+def test_plain_path_is_a_path_even_where_a_shipped_option_has_the_same_name(composed: Compose) -> None:
+    assert valid(composed, "workload=./agentic").workload.path == "./agentic"
+    assert valid(composed, "workload=../endpoint/sim").workload.path == "../endpoint/sim"
+    assert valid(composed, "workload=agentic").workload.hub_file == "agentic_coding_8k.jsonl"
+
+
 def test_endpoint_is_any_url_and_loses_a_slash_at_its_end(composed: Compose) -> None:
     config = valid(composed, "endpoint=http://host:8000/v1/")
     assert (config.endpoint.name, config.endpoint.base_url) == ("custom", "http://host:8000/v1")

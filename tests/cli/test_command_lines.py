@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import shutil
@@ -149,6 +150,34 @@ def test_rule_broken_is_one_line_and_exit_1(module: Command, typed: str, said: s
     assert (done.returncode, done.stderr) == (1, said)
 
 
+def test_mistake_in_a_setting_leaves_no_directory(module: Command, tmp_path: Path) -> None:
+    assert module("duration=-1").returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_directory_of_a_run_is_not_written_over(module: Command, tmp_path: Path) -> None:
+    """Its .hydra/config.yaml is what repeats the run."""
+    config = tmp_path / "mine" / ".hydra" / "config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("duration: 1\n")
+    done = module("hydra.run.dir=mine", "duration=2")
+    assert (done.returncode, done.stderr) == (1, "trie: mine: holds a run already; choose another hydra.run.dir=\n")
+    assert config.read_text() == "duration: 1\n"
+
+
+def test_cell_that_is_being_measured_is_left_alone(module: Command, tmp_path: Path) -> None:
+    """A second sweep must not take it for an unfinished one and move its rows away."""
+    line = ("-m", "concurrency=2", "duration=1", "hydra.sweep.dir=s", "hydra.sweep.subdir=cell", *FAST)
+    cell = tmp_path / "s" / "cell"
+    (cell / "requests").mkdir(parents=True)
+    with (cell / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = module(*line)
+    assert done.returncode == 1
+    assert f"{cell}: another process is measuring there" in done.stderr
+    assert sorted(path.name for path in cell.iterdir()) == [".hydra", ".lock", "requests", "trie.log"]
+
+
 def test_everything_is_shown_where_the_user_asks_for_it(module: Command) -> None:
     done = module("duration=-1", HYDRA_FULL_ERROR="1")
     assert done.returncode == 1
@@ -167,9 +196,10 @@ def test_bug_shows_its_traceback(tmp_path: Path) -> None:
 
 def test_experiment_that_undoes_a_typed_group_is_refused(module: Command, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("concurrency: {value: 24}\nendpoint: {session_header: X-A}\n")
-    done = module("experiment=mine.yaml", "concurrency=9", "duration=1")
-    assert done.returncode == 1
-    assert "concurrency=... has no effect: the experiment sets concurrency.value itself" in done.stderr
+    for number in ("9", "8"):  # 8 is the default, too
+        done = module("experiment=mine.yaml", f"concurrency={number}", "duration=1")
+        assert done.returncode == 1
+        assert "concurrency=... has no effect: the experiment sets concurrency.value itself" in done.stderr
 
 
 def test_sim_serves_until_it_is_interrupted(tmp_path: Path) -> None:
@@ -206,11 +236,25 @@ def test_flags_may_stand_between_settings(script: Command) -> None:
 
 @pytest.mark.parametrize(
     ("line", "offered"),
-    [("trie concurrency=12 dura", "duration="), ("trie workload=age", "workload=agentic"), ("trie prof", "profile=")],
+    [
+        ("trie concurrency=12 dura", "duration="),
+        ("trie workload=age", "workload=agentic"),
+        ("trie prof", "profile="),
+        ("trie re", "report"),
+        ("trie api_key=sk-1 dura", "duration="),
+        ("trie sim profile=fau", "profile=faulty"),
+        ("trie sim sim.pre", "sim.prefill_tok_s="),
+    ],
 )
 def test_tab_completion(script: Command, line: str, offered: str) -> None:
     done = script("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
     assert offered in done.stdout.split()
+
+
+@pytest.mark.parametrize("line", ["trie foo=1 dura", "trie report out", "trie sim work"])
+def test_tab_completion_is_silent_where_it_has_nothing_to_offer(script: Command, line: str) -> None:
+    done = script("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_experiment_repositories_and_full_sweep(module: Command, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ PACKAGE = Path(__file__).parent.parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel, in a checkout
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # =1: every error with its traceback
+COMPLETION = ("-sc", "--shell-completion")
 FLAGS_AT_ODDS = ("Only one of --run", "The --resolve flag")  # how Hydra's complaints on its own flags begin
 EXIT_ERROR, EXIT_INVALID, EXIT_INTERRUPTED = 1, 3, 130
 
@@ -55,14 +56,7 @@ def run(arguments: list[str]) -> int:
     """The exit code: 0, 1 user error or every request failed, 3 invalid and strict, 130 interrupted."""
     arguments, keys = secrets.take_api_key(arguments)
     try:
-        secrets.refuse_passwords(arguments)
-        if arguments and arguments[0] in COMMANDS:
-            return COMMANDS[arguments[0]](arguments[1:])
-        if "--version" in arguments:
-            print(f"trie {trie.__version__}")
-            return 0
-        _refuse_words(arguments)
-        return _hydra(arguments, keys)
+        return _dispatch(arguments, keys)
     except TrieError as error:
         if os.environ.get(FULL_ERROR) == "1":
             raise
@@ -74,6 +68,22 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
+
+
+def _dispatch(arguments: list[str], keys: secrets.Keys) -> int:
+    """Hand over to a command, or to Hydra."""
+    secrets.refuse_passwords(arguments)
+    if len(arguments) == 2 and arguments[0] in COMPLETION and arguments[1].startswith("query="):
+        from trie.cli import completion  # noqa: PLC0415
+
+        return completion.answer(lambda: _hydra(arguments, keys), COMMANDS)
+    if arguments and arguments[0] in COMMANDS:
+        return COMMANDS[arguments[0]](arguments[1:])
+    if "--version" in arguments:
+        print(f"trie {trie.__version__}")
+        return 0
+    _refuse_words(arguments)
+    return _hydra(arguments, keys)
 
 
 def _refuse_words(arguments: list[str]) -> None:
@@ -88,10 +98,12 @@ def _refuse_words(arguments: list[str]) -> None:
 def _hydra(arguments: list[str], keys: secrets.Keys) -> int:
     """Compose and run; Hydra's own errors become one line."""
     import hydra  # noqa: PLC0415
+    import yaml  # type: ignore[import-untyped]  # noqa: PLC0415
     from hydra.errors import HydraException  # noqa: PLC0415
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
     from trie.cli import errors, options  # noqa: PLC0415
+    from trie.cli.stopped import Stopped  # noqa: PLC0415
 
     options.install()
     outcome = Outcome(keys)
@@ -100,10 +112,12 @@ def _hydra(arguments: list[str], keys: secrets.Keys) -> int:
     with _errors_handed_over() as everything:
         try:
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
             if everything:
                 raise
             raise TrieError(errors.explain(error)) from error
+        except Stopped as stopped:
+            raise stopped.error from stopped
         except ValueError as error:
             if everything or not str(error).startswith(FLAGS_AT_ODDS):
                 raise

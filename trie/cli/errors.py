@@ -61,7 +61,7 @@ def _near_key(key: str) -> str:
     names = [name.removeprefix(f"{group}.") for name in keys() if group and name.startswith(f"{group}.")]
     if names:
         return near_miss(last, names).replace("mean ", f"mean {group}.")
-    return near_miss(key, [*GROUPS, *keys()])
+    return near_miss(key.lower(), [*GROUPS, *keys(), "api_key"])
 
 
 def explain(error: BaseException) -> str:
@@ -76,10 +76,16 @@ def explain(error: BaseException) -> str:
     if (option := _OPTION.search(text)) is not None:
         return _no_option(option[1], option[2], _OPTIONS.search(text))
     if isinstance(typed := getattr(error, "override", None), str):
-        return f"{typed}: {_lines(text)[0]}; a value with any of , = ( [ {{ in it needs quotes of its own"
+        return _no_override(typed, text)
     if (merge := _MERGE.search(text)) is not None:
         return f"{merge[1]}: {_lines(whole.replace(merge[0], ''))[0]}"
     return "; ".join(_lines(whole)) or type(error).__name__
+
+
+def _no_override(typed: str, text: str) -> str:
+    if "=" not in typed:
+        return f"{typed}: no setting, which is KEY=VALUE; a command such as report or sim comes first"
+    return f"{typed}: {_lines(text)[0]}; a value with any of ~ , = ( [ {{ in it needs quotes of its own"
 
 
 def _no_option(group: str, option: str, listed: re.Match[str] | None) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from trie.cli.options import ALIASES
 from trie.errors import ConfigError
 
 CHOSEN = ("workload", "endpoint", "concurrency", "profile")
@@ -22,33 +21,24 @@ def refuse_hidden_options(cfg: DictConfig) -> None:
     Raises:
         ConfigError: naming the group, the key, and how to override it all the same.
     """
-    typed = list(HydraConfig.get().overrides.task)
-    if not {"experiment", "sweep"} & {_group(part) for part in typed}:
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    typed = parser.parse_overrides(list(HydraConfig.get().overrides.task))
+    values = {override.key_or_group: override.value() for override in typed}
+    if not {"experiment", "sweep"} & values.keys():
         return
-    plain = [part for part in typed if _group(part) not in {"experiment", "sweep"}]
-    for group in (name for name in CHOSEN if name in {_group(part) for part in typed}):
+    for group in (name for name in CHOSEN if isinstance(values.get(name), str)):
         package = PACKAGES.get(group, group)
-        asked = _composed(plain, package)
-        default = _composed([part for part in plain if _group(part) != group], package)
-        found = _plain(cfg, package)
-        for key, value in asked.items():
-            if value != default[key] and found[key] != value:
-                raise ConfigError(
-                    f"{group}=... has no effect: the experiment sets {package}.{key} itself; use {package}.{key}=..."
-                )
+        for key in (key for key in _undone(cfg, group, package, values[group]) if key not in values):
+            raise ConfigError(f"{group}=... has no effect: the experiment sets {key} itself; use {key}=...")
 
 
-def _group(override: str) -> str:
-    name = override.partition("=")[0]
-    return ALIASES.get(name, name)
-
-
-def _composed(overrides: list[str], package: str) -> dict[str, Any]:
-    loader = GlobalHydra.instance().config_loader()
-    return _plain(loader.load_configuration("config", overrides=overrides, run_mode=RunMode.RUN), package)
-
-
-def _plain(config: DictConfig, package: str) -> dict[str, Any]:
-    values: Any = OmegaConf.to_container(config[package], resolve=False)
-    assert isinstance(values, dict)
-    return values
+def _undone(cfg: DictConfig, group: str, package: str, option: str) -> Iterator[str]:
+    """The keys that an option sets and that have another value in the end, whatever their defaults are."""
+    path = f"{group}/{option}"
+    for source in GlobalHydra.instance().config_loader().get_sources():
+        if source.available() and source.is_config(path):
+            found = source.load_config(path)
+            own = found.config[package] if found.header["package"] == "_global_" else found.config
+            merged = OmegaConf.merge(cfg[package], own)
+            yield from (f"{package}.{key}" for key in own if merged[key] != cfg[package][key])
+            return

@@ -34,6 +34,8 @@ OPEN_GROUPS: dict[str, tuple[re.Pattern[str], Load]] = {
     "endpoint": (re.compile(r"https?://.+"), lambda url: {"base_url": url}),
     "experiment": (re.compile(r".+\.ya?ml"), OmegaConf.load),
 }
+PLAIN_PATHS = "paths"
+_PLAIN_PATH = re.compile(r"(\.{1,2}|~\w*)?/")
 ALIASES = {"workload_path": "workload"}  # the reference's spelling
 BESIDE_THE_RUN = frozenset({"hydra", "progress", "strict"})  # change nothing in what is measured
 
@@ -53,7 +55,9 @@ class OptionSource(ConfigSource):  # type: ignore[misc]
 
     def is_config(self, config_path: str) -> bool:
         group, _, option = config_path.partition("/")
-        return group in OPEN_GROUPS and OPEN_GROUPS[group][0].fullmatch(option) is not None
+        if group not in OPEN_GROUPS or (self.path == PLAIN_PATHS and not _PLAIN_PATH.match(option)):
+            return False
+        return OPEN_GROUPS[group][0].fullmatch(option) is not None
 
     def load_config(self, config_path: str) -> ConfigResult:
         group, _, option = config_path.partition("/")
@@ -69,9 +73,13 @@ class OptionSource(ConfigSource):  # type: ignore[misc]
 
 
 class OptionSearchPath(SearchPathPlugin):  # type: ignore[misc]
-    """Puts the source on every search path."""
+    """Puts the source on every search path: behind the files, but for what is plainly a path before them.
+
+    Else `workload=./agentic` would find conf/workload/agentic.yaml and replay the hub's file in silence.
+    """
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.prepend(provider="trie", path=f"option://{PLAIN_PATHS}")
         search_path.append(provider="trie", path="option://")
 
 

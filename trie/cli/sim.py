@@ -19,6 +19,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=8000, help="0: one that the system chooses (default: 8000)")
     parser.add_argument("overrides", nargs="*", metavar="profile=NAME | sim.KEY=VALUE", help="as in a run")
     options = parser.parse_intermixed_args(arguments)
+    if not 0 <= options.port < 1 << 16:  # uvloop would take it modulo 65,536
+        raise TrieError(f"--port {options.port}: must be between 0 and 65535")
     config = settings(options.overrides)
     from trie.sim.server import run  # noqa: PLC0415 - a mistake above should not wait for it
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from trie.cli import errors, secrets
 from trie.cli.experiments import refuse_hidden_options
 from trie.config import RunConfig
-from trie.errors import ConfigError, EndpointError
+from trie.errors import ConfigError, EndpointError, RunDirError
 from trie.rundir import MANIFEST, REQUESTS, SUMMARY, RunDir
 
 if TYPE_CHECKING:
     from trie.run import Result
 
 log = logging.getLogger("trie")
+LOCK = ".lock"
 
 
 def measure(cfg: DictConfig, directory: Path, keys: secrets.Keys, *, resume: bool = False) -> Result | None:
@@ -29,14 +33,37 @@ def measure(cfg: DictConfig, directory: Path, keys: secrets.Keys, *, resume: boo
     """
     refuse_hidden_options(cfg)
     config = validate(cfg)
-    if resume:
-        if finished(directory):
-            log.info("done before, skipped: %s", directory)
-            return None
-        set_aside(directory)
-    from trie.run import execute  # noqa: PLC0415 - heavy, and a mistake above should not wait for it
+    with held(directory) if resume else nullcontext():
+        if resume:
+            if finished(directory):
+                log.info("done before, skipped: %s", directory)
+                return None
+            set_aside(directory)
+        from trie.run import execute  # noqa: PLC0415 - heavy, and a mistake above should not wait for it
 
-    return execute(config, directory, api_key=keys.key(config.endpoint.api_key_env))
+        return execute(config, directory, api_key=keys.key(config.endpoint.api_key_env))
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Keep other processes out of a cell's directory; the system lets go of it however this process ends.
+
+    A second sweep would otherwise take a cell that is being measured for one that was left unfinished.
+
+    Raises:
+        RunDirError: when another process measures there.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl  # noqa: PLC0415 - not there on every platform
+
+    with (directory / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunDirError(f"{directory}: another process is measuring there") from None
+        yield
 
 
 def finished(directory: Path) -> bool:

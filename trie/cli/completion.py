@@ -1,0 +1,44 @@
+"""What the Tab key offers: Hydra's groups and keys, and the commands in front of them."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
+
+from trie.cli.secrets import take_api_key
+from trie.errors import TrieError
+
+OF_SIM = ("profile", "sim.")
+
+
+def answer(complete: Callable[[], int], commands: Iterable[str]) -> int:
+    """Print what fits the line in COMP_LINE, on which `complete` is Hydra's own answer; a line in error has none."""
+    line = os.environ.get("COMP_LINE", "")
+    program, *words = line.split() or [""]
+    words, _ = take_api_key(words)
+    command = words[0] if len(words) > (not line.endswith(" ")) else None
+    if command == "report":
+        return 0  # the shell offers its files
+    if command == "sim":
+        words = words[1:]
+    last = words[-1] if words and not line.endswith(" ") else ""
+    if last == (words or [""])[0] and command != "sim" and len(words) < 2:
+        _offer([name for name in commands if name.startswith(last)])
+    ending = " " if line.endswith(" ") else ""
+    os.environ["COMP_LINE"] = " ".join((program, *words)) + ending
+    offered = io.StringIO()
+    try:
+        with redirect_stdout(offered):
+            complete()
+    except TrieError:
+        return 0
+    _offer([name for name in offered.getvalue().split() if command != "sim" or name.startswith(OF_SIM)])
+    return 0
+
+
+def _offer(names: list[str]) -> None:
+    if names:
+        sys.stdout.write("\n".join(names) + "\n")
