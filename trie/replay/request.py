@@ -161,7 +161,7 @@ async def _decode(exchange: Exchange, answer: openai.Answer, *, stream: bool) ->
 def _decode_rest(request: Request) -> None:
     """Decode what an interrupted attempt had brought, for its row; no waiting any more."""
     exchange = request.exchange
-    if exchange.status == 200 and exchange.content_type == "text/event-stream" and not request.answer.token_ends:
+    if exchange.status == 200 and exchange.content_type == "text/event-stream":
         request.answer = openai.Answer()
         for event in sse.decode(exchange.body):
             request.answer.event(*event)

@@ -13,6 +13,7 @@ from rich.text import Text
 from trie.metrics.columns import Stats
 from trie.metrics.declarations import PER_REQUEST, PER_TRACE, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
 from trie.metrics.summary import Summary
+from trie.text import printable
 
 WIDE = 118  # columns from which a table of all per-trace metrics fits side by side
 MISSING = "-"
@@ -48,11 +49,6 @@ def complete_line(summary: Summary) -> str:
 
 def _fields(facts: Mapping[str, Any]) -> str:
     return printable(" ".join(f"{key}={value}" for key, value in facts.items()))
-
-
-def printable(text: str) -> str:
-    """Text that others wrote (models, workloads, errors) without anything that could steer a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> None:

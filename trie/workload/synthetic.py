@@ -7,14 +7,11 @@ are guesses. The same seed gives the same traces on every machine.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, sqrt
 
 from trie.errors import WorkloadError
 from trie.trace import Trace
-
-Draw = Callable[[random.Random], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +62,13 @@ class Profile:
     first_answer: LogNormal
     answer: Mixture
     answer_range: Range
-    early_tool: Mixture  # the first six tool outputs
-    tool: Mixture  # later ones
+    tool: Mixture  # outputs
     tool_range: Range
     latency: float  # median of a trace of average pace
     pace: float  # how much traces differ in pace
     latency_spread: LogNormal
     latency_range: Range
+    early_tool: Mixture | None = None  # the first six outputs, where they differ
     cold_start: float = 0.0  # share of traces whose first tool call is slow and large
     cold_tool: LogNormal = LogNormal(3984, 0.106)
     cold_latency: LogNormal = LogNormal(25, 0.45)
@@ -116,7 +113,6 @@ PROFILES: dict[str, Profile] = {
         first_answer=LogNormal(170, 0.35),
         answer=Mixture(((0.49, LogNormal(18.3, 0.47)), (0.51, LogNormal(203, 1.25)))),
         answer_range=(7, 6000),
-        early_tool=Mixture(((0.19, LogNormal(27, 0.78)), (0.59, LogNormal(288, 0.95)), (0.22, LogNormal(2722, 0.49)))),
         tool=Mixture(((0.19, LogNormal(27, 0.78)), (0.59, LogNormal(288, 0.95)), (0.22, LogNormal(2722, 0.49)))),
         tool_range=(3, 16000),
         latency=0.72,
@@ -137,7 +133,6 @@ PROFILES: dict[str, Profile] = {
         first_answer=LogNormal(110, 0.4),
         answer=Mixture(((0.6, LogNormal(80, 0.35)), (0.4, LogNormal(250, 0.8)))),
         answer_range=(16, 4000),
-        early_tool=Mixture(((0.3, LogNormal(40, 0.9)), (0.7, LogNormal(450, 1.3)))),
         tool=Mixture(((0.3, LogNormal(40, 0.9)), (0.7, LogNormal(450, 1.3)))),
         tool_range=(1, 20000),
         latency=0.20,
@@ -187,7 +182,8 @@ def _tools(profile: Profile, rng: random.Random, turns: int) -> tuple[list[float
             tools.append(profile.cold_tool.draw(rng))
             latency = profile.cold_latency.draw(rng)
         else:
-            tools.append((profile.early_tool if turn < EARLY_TURNS else profile.tool).draw(rng))
+            early = profile.early_tool if turn < EARLY_TURNS else None
+            tools.append((early or profile.tool).draw(rng))
             stuck = rng.random() < profile.timeout_share
             latency = profile.latency_range[1] if stuck else pace * profile.latency_spread.draw(rng)
         latencies.append(round(_clip(latency, profile.latency_range), 3))
