@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -38,6 +37,7 @@ from trie.replay.setting import Setting
 from trie.report.progress import follow
 from trie.report.tables import complete_line, render, starting_line
 from trie.rundir import RunDir
+from trie.signals import Signals, handled
 from trie.sim.process import embedded
 from trie.trace import Trace, Workload
 from trie.workload.sources import describe
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trie")
 OTHER_FILES = 128  # open beside the connections: libraries, logs, parts, the embedded endpoint's pipes
-SAME_SIGNAL_S = 0.5  # within which a second signal is the first one again
+INTERRUPTED, ENDPOINT_DIED = "interrupted", "endpoint_died"  # why a run ended, beside its deadline
 EXTRA_SCRIPTS = 8  # kept ready beyond one for each slot
 
 
@@ -72,7 +72,13 @@ class Result:
 
     @property
     def interrupted(self) -> bool:
-        return bool(self.manifest["end"]["reason"] == "interrupted")
+        return bool(self.manifest["end"]["reason"] == INTERRUPTED)
+
+    @property
+    def endpoint_died(self) -> str | None:
+        """How the embedded endpoint ended in mid-run, for people; None when it did not."""
+        end = self.manifest["end"]
+        return str(end["detail"]) if end["reason"] == ENDPOINT_DIED else None
 
     @property
     def all_failed(self) -> bool:
@@ -85,13 +91,22 @@ def execute(config: RunConfig, directory: Path, *, api_key: str | None = None) -
 
     Raises:
         TrieError: for what the user can mend.
+        KeyboardInterrupt: for a signal before or after the replay, and for a second one.
     """
     runner = asyncio.run
     with suppress(ImportError):
         import uvloop  # noqa: PLC0415 - not there on every platform
 
         runner = uvloop.run
-    return runner(execute_async(config, directory, api_key=api_key, handle_signals=True))
+
+    async def with_signals() -> Result:
+        with handled() as signals:
+            return await execute_async(config, directory, api_key=api_key, signals=signals)
+
+    try:
+        return runner(with_signals())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def execute_async(
@@ -100,7 +115,7 @@ async def execute_async(
     *,
     api_key: str | None = None,
     workload: Workload | None = None,
-    handle_signals: bool = False,
+    signals: Signals | None = None,
 ) -> Result:
     """Run inside a loop; `workload` is used instead of the one that the settings name.
 
@@ -112,9 +127,9 @@ async def execute_async(
     log.info("workload %s", describe(workload))
     allow_open_files(config.concurrency.value)
     async with AsyncExitStack() as stack:
-        base_url = config.endpoint.base_url
+        base_url, death = config.endpoint.base_url, asyncio.get_running_loop().create_future()
         if base_url is None:
-            base_url = await stack.enter_async_context(embedded(config.sim))
+            base_url = await stack.enter_async_context(embedded(config.sim, on_death=death.set_result))
         connections = await stack.enter_async_context(Connections(config.endpoint, base_url, api_key=api_key))
         server = await probe(connections, base_url)
         model = _model(config, server, base_url)
@@ -131,7 +146,8 @@ async def execute_async(
         await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
         recorder = Recorder(writer)
         setting = _setting(config, connections, recorder, model, seed)
-        manifest["end"] = await _replay(config, setting, workload, prompts, calibration, handle_signals=handle_signals)
+        scripts = _scripts(config, workload, prompts, calibration)
+        manifest["end"] = await _replay(config, setting, scripts, signals=signals, death=death)
         run.write_manifest(manifest)
     summary = await asyncio.to_thread(run.summarize)
     log.info(complete_line(summary))
@@ -206,31 +222,30 @@ def _setting(config: RunConfig, connections: Connections, recorder: Recorder, mo
     )
 
 
-async def _replay(
-    config: RunConfig,
-    setting: Setting,
-    workload: Workload,
-    prompts: Prompts,
-    calibration: Calibration,
-    *,
-    handle_signals: bool,
-) -> dict[str, Any]:
-    """Replay to the end, whatever ends it; returns the manifest's `end`."""
+def _scripts(config: RunConfig, workload: Workload, prompts: Prompts, calibration: Calibration) -> ScriptsAhead:
     bos_tokens = bos_tokens_of(config, prompts, calibration)
 
     def script(trace: Trace, session_id: int) -> Script:
         return prompts.script(trace, session_id, bos_tokens=bos_tokens)
 
-    ahead = setting.live.concurrency + EXTRA_SCRIPTS
+    return ScriptsAhead(workload.traces, script, ahead=config.concurrency.value + EXTRA_SCRIPTS)
+
+
+async def _replay(
+    config: RunConfig, setting: Setting, ahead: ScriptsAhead, *, signals: Signals | None, death: asyncio.Future[str]
+) -> dict[str, Any]:
+    """Replay to the end, whatever ends it; returns the manifest's `end`."""
     try:
-        async with ScriptsAhead(workload.traces, script, ahead=ahead) as scripts:
+        async with ahead as scripts:
             engine = Engine(setting, scripts)
-            with _signals(engine) if handle_signals else nullcontext():
+            death.add_done_callback(lambda _: engine.stop(ENDPOINT_DIED))
+            with signals.replaying(lambda: engine.stop(INTERRUPTED)) if signals else nullcontext():
                 async with _shown(setting.live, config):
                     reason = await engine.run()
     finally:
         await setting.recorder.close()
-    return {"reason": reason, "wall_time_s": setting.live.now_s, "client": setting.health.facts()}
+    detail = death.result() if reason == ENDPOINT_DIED else None
+    return {"reason": reason, "detail": detail, "wall_time_s": setting.live.now_s, "client": setting.health.facts()}
 
 
 def bos_tokens_of(config: RunConfig, prompts: Prompts, calibration: Calibration) -> int:
@@ -252,29 +267,3 @@ async def _shown(live: Live, config: RunConfig) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-@contextmanager
-def _signals(engine: Engine) -> Iterator[None]:
-    """SIGINT and SIGTERM end the run in order; once more after a moment, and Python's own handling ends it at once.
-
-    A signal may come twice by itself: `timeout` and shells send it to the process and to its group.
-    """
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def stop() -> None:
-        engine.stop("interrupted")
-        loop.call_later(SAME_SIGNAL_S, give_back)
-
-    def give_back() -> None:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

@@ -180,7 +180,7 @@ def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
         if result is None:
             return None
         task.show(result)
-        task.refuse_all_failed(result)
+        task.refuse_failed(result)
     except TrieError as error:
         if sweeping:
             # At once: Hydra itself says so after the last cell only, and of the first failure only.

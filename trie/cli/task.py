@@ -127,12 +127,14 @@ def strict(result: Result) -> bool:
     return bool(result.manifest["config"]["strict"])
 
 
-def refuse_all_failed(result: Result) -> None:
-    """Make an error of a run in which no request ended well.
+def refuse_failed(result: Result) -> None:
+    """Make an error of a run whose endpoint died, or in which no request ended well.
 
     Raises:
-        EndpointError: with the error that occurred most often.
+        EndpointError: with how it died, or the error that occurred most often.
     """
+    if (how := result.endpoint_died) is not None:
+        raise EndpointError(f"the embedded endpoint died ({how}); {result.directory} holds the rows until then")
     if not result.all_failed or result.interrupted:
         return
     kinds = result.summary.facts["errors"]
