@@ -73,11 +73,19 @@ class RunDir:
 
     def summarize(self) -> Summary:
         """Every number again, from the files alone; the summary is written before it is returned."""
+        summary = self.compute()
+        self.write_summary(summary)
+        return summary
+
+    def compute(self) -> Summary:
+        """Every number again, from the files alone; nothing is written."""
         from trie.metrics.summary import summarize  # noqa: PLC0415 - numpy and pyarrow, not for those who only write
 
-        summary = summarize(self.records(), self.manifest())
+        return summarize(self.records(), self.manifest())
+
+    def write_summary(self, summary: Summary) -> None:
+        """Write every number, whole or not at all."""
         self._write(SUMMARY, summary.to_json())
-        return summary
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write what was run, whole or not at all."""

@@ -49,7 +49,10 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {"report": _report, "sim": _si
 def main() -> None:
     """Run what the arguments say and exit with its code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    for number in (signal.SIGINT, signal.SIGTERM):  # all is done: the interpreter's own end is not to be cut short
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -118,6 +121,10 @@ def _hydra(arguments: list[str], keys: secrets.Keys) -> int:
             raise TrieError(errors.explain(error)) from error
         except Stopped as stopped:
             raise stopped.error from stopped
+        except OSError as error:
+            if everything or error.errno not in errors.OF_THE_SYSTEM:
+                raise
+            raise TrieError(errors.of_the_system(error)) from error
         except ValueError as error:
             if everything or not str(error).startswith(FLAGS_AT_ODDS):
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
@@ -19,6 +20,9 @@ ALSO = {
     "experiment": "or a .yaml file",
 }
 KEY_IN_FILE = "api_key: no setting, so that no file holds it; use api_key=... on the command line or OPENAI_API_KEY"
+OF_THE_SYSTEM = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.EMFILE}
+)  # what no bug of ours is the reason of
 
 _OVERRIDE = re.compile(r"Could not override '([^']+)'")
 _UNKNOWN = re.compile(r"Key '([^']+)' (?:is )?not in ")
@@ -62,6 +66,12 @@ def _near_key(key: str) -> str:
     if names:
         return near_miss(last, names).replace("mean ", f"mean {group}.")
     return near_miss(key.lower(), [*GROUPS, *keys(), "api_key"])
+
+
+def of_the_system(error: OSError) -> str:
+    """What the system refused, and where it says so."""
+    where = f"{error.filename}: " if error.filename else "the run's directory can't be written: "
+    return f"{where}{error.strerror}"
 
 
 def explain(error: BaseException) -> str:

@@ -28,3 +28,14 @@ class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
     @stream.setter
     def stream(self, _: object) -> None:
         """The stream is looked up for each line; the one that the base class would keep is passed over."""
+
+
+class RunLog(logging.FileHandler):
+    """A run's own log. Where it can't be written, that is said once, and the run goes on as long as its rows can."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - the base class's name for it
+        if not self.said:
+            sys.stderr.write(f"trie: {self.baseFilename}: can't be written: {sys.exc_info()[1]}\n")
+        self.said = True
+
+    said = False

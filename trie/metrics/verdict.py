@@ -151,7 +151,7 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
             "ended in order",
             "warning",
             False,
-            "the run was killed: its end is missing, and up to a second of rows",
+            "the run was killed, or its disk was full: its end is missing, and up to a second of rows",
             "run it again before publishing",
         )
     elif end["reason"] != "deadline":
