@@ -50,11 +50,11 @@ def _download(repo: str, filename: str, folder: Path) -> Path:
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None  # the library itself reads it once, at import
-    url = hf_hub_url(repo, filename, repo_type="dataset", endpoint=endpoint)
     api = HfApi(endpoint=endpoint)
     # httpx or requests, as the installed huggingface_hub has it: the class that its own errors derive from
     errors = cast("tuple[type[Exception], ...]", (*HfHubHTTPError.__bases__, ValueError))
     try:
+        url = hf_hub_url(repo, filename, repo_type="dataset", endpoint=endpoint)
         # Asked once, without retries: the download itself tries an unreachable hub for a minute before it says so.
         api.get_hf_file_metadata(url=url, timeout=METADATA_TIMEOUT_S)
         log.info("fetching %s", url)

@@ -26,7 +26,7 @@ def load(config: WorkloadConfig) -> Workload:
         source = f"synthetic stand-in for {config.synthetic} (seed {config.seed})"
         return Workload(config.name, traces, source, _sha256(jsonl.dump(traces)), synthetic=True)
     if config.bundled is not None:
-        content = resources.files("trie.workload").joinpath(config.bundled).read_bytes()
+        content = _bundled(config.bundled)
         source = f"made-up sample, bundled as {config.bundled}"
         return Workload(config.name, jsonl.parse(content, where=config.bundled), source, _sha256(content))
     if config.hub_file is not None:
@@ -66,6 +66,14 @@ def describe(workload: Workload) -> str:
         f"context p50 {contexts[len(contexts) // 2]} p99 {contexts[int(len(contexts) * 0.99)]} tokens, "
         f"ideal cache hit rate {cached / prompt:.1%}"
     )
+
+
+def _bundled(name: str) -> bytes:
+    """A file of the package itself, by its plain name."""
+    file = resources.files("trie.workload").joinpath(name)
+    if Path(name).name != name or not file.is_file():
+        raise WorkloadError(f"workload.bundled={name}: no file of the package; sample.jsonl is one")
+    return file.read_bytes()
 
 
 def _read(path: Path) -> bytes:
