@@ -80,10 +80,12 @@ class WorkloadConfig:
     path: str | None = None  # a JSONL file, relative to where the user stands
     hub_repo: str = "lightseekorg/trie-dataset"  # dataset repository of hub_file
     hub_file: str | None = None  # file name in hub_repo, kept under the same name in the cache folder
+    hub_sha256: str | None = None  # of hub_file's bytes, checked before each run; null: taken as it is
     bundled: str | None = None  # a file inside the package
     synthetic: str | None = None  # name of a stand-in's distributions: agentic, qa, office
     rows: int = 8192  # traces drawn for a stand-in
     seed: int = 0  # of a stand-in's draws: the same seed is the same workload
+    skip_too_long: bool = False  # leave out traces that the model's context can't hold, and count them; false: refuse
 
     def __post_init__(self) -> None:
         sources = [key for key in ("path", "hub_file", "bundled", "synthetic") if getattr(self, key) is not None]
@@ -104,7 +106,7 @@ class EndpointConfig:
     max_tokens_field: str = "max_tokens"  # max_completion_tokens for some clouds
     include_usage: bool = True  # ask for usage in streams (stream_options.include_usage)
     session_header: str | None = None  # header that carries a trace's own id, such as X-SMG-Routing-Key
-    headers: dict[str, str] = field(default_factory=dict)  # sent with every request
+    headers: dict[str, str] = field(default_factory=dict, repr=False)  # sent with every request
     extra_body: dict[str, Any] = field(default_factory=dict)  # merged into every request body
     bos_tokens: int | None = None  # tokens the server adds before the first prompt; null: found by calibration
     connect_timeout: float = 30.0  # seconds to open a connection
@@ -223,6 +225,9 @@ class PromptConfig:
     zipf: float = 1.0  # exponent of the word frequencies; 0: all words equally often
     pool_tokens: int = 1 << 18  # size of the pool that prompts are cut from: above it a session repeats itself
     calibrate: bool = True  # prove lengths against the server with two small requests before the run
+    trust_remote_code: bool = (
+        False  # run the Python code that a tokenizer's repository brings: as dangerous as it sounds
+    )
 
     def __post_init__(self) -> None:
         require(0 <= self.zipf <= MAX_ZIPF, "prompts.zipf", self.zipf, f"from 0 to {MAX_ZIPF:g}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from trie.config import RunConfig
 from trie.endpoint.connection import Connections
 from trie.endpoint.openai import Conversation, RequestFormat
 from trie.endpoint.probe import ServerFacts, choose_model, probe
-from trie.errors import ConfigError, EndpointError
+from trie.errors import EndpointError
 from trie.metrics.summary import Summary
+from trie.preflight import allow_open_files, fitting
 from trie.prompts.calibration import Calibration, calibrate
 from trie.prompts.maker import Prompts
 from trie.prompts.maker import load as load_prompts
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("trie")
-OTHER_FILES = 128  # open beside the connections: libraries, logs, parts, the embedded endpoint's pipes
 INTERRUPTED, ENDPOINT_DIED = "interrupted", "endpoint_died"  # why a run ended, beside its deadline
 EXTRA_SCRIPTS = 8  # kept ready beyond one for each slot
 
@@ -133,6 +132,7 @@ async def execute_async(
         connections = await stack.enter_async_context(Connections(config.endpoint, base_url, api_key=api_key))
         server = await probe(connections, base_url)
         model = _model(config, server, base_url)
+        workload = fitting(workload, server.context_of(model), skip=config.workload.skip_too_long)
         seed = secrets.randbits(48) if config.seed is None else config.seed
         prompts = await asyncio.to_thread(load_prompts, config, model, seed)
         calibration = await _calibrate(config, prompts, connections, model, server)
@@ -144,7 +144,7 @@ async def execute_async(
         run.write_manifest(manifest)
         log.info(starting_line(manifest))
         await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
-        recorder = Recorder(writer)
+        recorder = Recorder(writer, hide=connections.hide)
         setting = _setting(config, connections, recorder, model, seed)
         scripts = _scripts(config, workload, prompts, calibration)
         manifest["end"] = await _replay(config, setting, scripts, signals=signals, death=death)
@@ -152,26 +152,6 @@ async def execute_async(
     summary = await asyncio.to_thread(run.summarize)
     log.info(complete_line(summary))
     return Result(directory, summary, manifest)
-
-
-def allow_open_files(concurrency: int) -> None:
-    """Raise this process's own limit of open files where a connection for each session needs that.
-
-    Raises:
-        ConfigError: when the system's limit is below it.
-    """
-    if sys.platform == "win32":
-        return
-    import resource  # noqa: PLC0415 - POSIX alone has it
-
-    needed = concurrency + OTHER_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise ConfigError(
-            f"concurrency={concurrency}: needs {needed} open files, {hard} are allowed; ulimit -Hn {needed}"
-        )
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _model(config: RunConfig, server: ServerFacts, base_url: str) -> str:
@@ -198,10 +178,11 @@ async def _calibrate(
         request = Request(fmt.body(conversation, 1), b"", perf_counter())
         await requester.run(request)
         if request.failure is not None:
-            raise EndpointError(f"calibration: {request.failure[1]}; prompts.calibrate=false goes on without")
+            said = connections.hide(request.failure[1])
+            raise EndpointError(f"calibration: {said}; prompts.calibrate=false goes on without")
         return request.answer.prompt_tokens
 
-    longest = (server.max_model_len or 1 << 30) // 2
+    longest = (server.context_of(model) or 1 << 30) // 2
     return await calibrate(prompts, ask, longest=longest)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
-from trie.cli import task
+from trie.cli import secrets, task
 from trie.cli.stopped import Stopped
 from trie.errors import RunDirError, TrieError
 from trie.rundir import MANIFEST, REQUESTS, SUMMARY
@@ -36,12 +36,13 @@ class Beforehand(Callback):  # type: ignore[misc]
             raise Stopped(error) from error
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Make the directory of the sweep.
+        """Refuse what would be written down, and make the directory of the sweep.
 
         Raises:
             Stopped: from the TrieError.
         """
         try:
+            secrets.refuse_in_headers(task.headers(config))
             make(Path(config.hydra.sweep.dir))
         except TrieError as error:
             raise Stopped(error) from error

@@ -95,12 +95,19 @@ def validate(cfg: DictConfig) -> RunConfig:
         ConfigError: naming the key, what was found and what is allowed.
     """
     _refuse_unknown(cfg)
+    secrets.refuse_in_headers(headers(cfg))
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise ConfigError(f"missing: {', '.join(f'{name}=...' for name in missing)}")
     config: Any = OmegaConf.to_object(cfg)
     assert isinstance(config, RunConfig)
     return config
+
+
+def headers(cfg: DictConfig) -> dict[str, str]:
+    """The headers as they are written in the config: interpolations stay what they are."""
+    found: Any = OmegaConf.to_container(cfg.endpoint.headers, resolve=False)
+    return found if isinstance(found, dict) else {}
 
 
 def _refuse_unknown(cfg: DictConfig, prefix: str = "") -> None:

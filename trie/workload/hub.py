@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import cast
@@ -14,6 +16,7 @@ log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "TRIE_DATASET_CACHE"
 METADATA_TIMEOUT_S = 10.0
+HASH = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")
 
 
 def cache_folder() -> Path:
@@ -56,14 +59,34 @@ def _download(repo: str, filename: str, folder: Path) -> Path:
     try:
         url = hf_hub_url(repo, filename, repo_type="dataset", endpoint=endpoint)
         # Asked once, without retries: the download itself tries an unreachable hub for a minute before it says so.
-        api.get_hf_file_metadata(url=url, timeout=METADATA_TIMEOUT_S)
+        stated = api.get_hf_file_metadata(url=url, timeout=METADATA_TIMEOUT_S)
         log.info("fetching %s", url)
         path = api.hf_hub_download(
             repo, filename, repo_type="dataset", local_dir=folder, etag_timeout=METADATA_TIMEOUT_S
         )
     except errors as error:
         raise OSError(_reason(error)) from error
+    _verify(Path(path).read_bytes(), stated.size, stated.etag)
     return Path(path)
+
+
+def _verify(content: bytes, size: int | None, etag: str | None) -> None:
+    """Hold what came against what the hub states: its size, and its SHA-256 (large files) or git's own SHA-1.
+
+    Raises:
+        OSError: when they differ; a tag of another form proves nothing and is passed over.
+    """
+    if size is not None and len(content) != size:
+        raise OSError(f"{len(content)} bytes came, the hub states {size}")
+    tag = (etag or "").strip('"').lower()
+    if not HASH.fullmatch(tag):
+        return
+    if len(tag) == 64:
+        found = hashlib.sha256(content).hexdigest()
+    else:  # of a git blob: no protection is sought in it, only an accident found
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    if found != tag:
+        raise OSError(f"what came has the hash {found[:12]}..., the hub states {tag[:12]}...")
 
 
 def _reason(error: BaseException) -> str:

@@ -35,7 +35,13 @@ def load(config: WorkloadConfig) -> Workload:
         path = Path(config.path or "").expanduser()
         source = str(path)
     content = _read(path)
-    return Workload(config.name, jsonl.parse(content, where=str(path)), source, _sha256(content))
+    found = _sha256(content)
+    if config.hub_file is not None and config.hub_sha256 not in (None, found):
+        raise WorkloadError(
+            f"{path}: is not the recorded file (sha256 {found[:12]}..., must be {config.hub_sha256}): remove it "
+            "to have it fetched again, or take it as it is with workload.hub_sha256=null"
+        )
+    return Workload(config.name, jsonl.parse(content, where=str(path)), source, found)
 
 
 def from_traces(rows: Iterable[Trace | Mapping[str, Any]], *, name: str = "custom") -> Workload:
