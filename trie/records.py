@@ -170,9 +170,15 @@ class RecordWriter:
                 os.fsync(file.fileno())
             aside.replace(target)
         except OSError as error:
-            aside.unlink(missing_ok=True)
+            discard(aside)
             reason = os.strerror(error.errno) if error.errno else error  # Arrow's own text is long and says less
             raise RunDirError(f"{target}: can't write rows: {reason}; those before are kept") from error
+
+
+def discard(aside: Path) -> None:
+    """Remove what was left half-written, where it can be removed: the disk may be read-only or gone."""
+    with suppress(OSError):
+        aside.unlink(missing_ok=True)
 
 
 def parts(folder: Path) -> list[Path]:

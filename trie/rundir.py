@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from trie.errors import RunDirError
-from trie.records import RecordWriter, read_records
+from trie.records import RecordWriter, discard, read_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -112,5 +112,5 @@ class RunDir:
                 os.fsync(file.fileno())
             aside.replace(target)
         except OSError as error:
-            aside.unlink(missing_ok=True)
+            discard(aside)
             raise RunDirError(f"{target}: can't be written: {error.strerror}") from error

@@ -15,8 +15,8 @@ SAME_SIGNAL_S = 0.5  # within which a second signal is the first one again
 class Signals:
     """What a signal does now: `main` is cancelled, or, in a `replaying` block, the replay ended first.
 
-    A signal may come twice by itself: `timeout` and shells send it to the process and to its group. After the one that
-    cancels, signals are Python's own again.
+    A signal may come twice by itself: `timeout` and shells send it to the process and to its group. A cancellation
+    gives the endpoint its time to end, another one kills it; after that, signals are Python's own again.
     """
 
     def __init__(self, main: asyncio.Task[Any]) -> None:
@@ -43,7 +43,8 @@ class Signals:
             self._ended_at = now
             self._end_replay()
             return
-        self.give_back()
+        if self._main.cancelling():
+            self.give_back()
         self._main.cancel()
 
     def give_back(self) -> None:
