@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from operator import sub
 from time import perf_counter
 
 from trie.endpoint import openai, sse
@@ -15,7 +15,6 @@ from trie.endpoint.failures import RETRYABLE_KINDS, RETRYABLE_STATUS
 from trie.records import Outcome, RequestRecord
 from trie.text import one_line
 
-EVENTS_AT_ONCE = 64  # decoded between two passes of the event loop: about 0.1 ms
 BACKOFF_S = 0.25
 MAX_BACKOFF_S = 8.0
 MAX_STALE = 16  # connections found closed before one attempt is counted
@@ -152,10 +151,10 @@ async def _decode(exchange: Exchange, answer: openai.Answer, *, stream: bool) ->
         asked = f"asked for a stream, got {one_line(exchange.content_type, 60)}"
         answer.error = answer.error if answer.error and answer.error[0] == "error_event" else ("bad_response", asked)
         return
-    for count, event in enumerate(sse.decode(exchange.body), 1):
-        answer.event(*event)
-        if count % EVENTS_AT_ONCE == 0:
+    for count, batch in enumerate(sse.batches(exchange.body)):
+        if count:
             await asyncio.sleep(0)
+        answer.events(*batch)
 
 
 def _decode_rest(request: Request) -> None:
@@ -163,8 +162,8 @@ def _decode_rest(request: Request) -> None:
     exchange = request.exchange
     if exchange.status == 200 and exchange.content_type == "text/event-stream":
         request.answer = openai.Answer()
-        for event in sse.decode(exchange.body):
-            request.answer.event(*event)
+        for batch in sse.batches(exchange.body):
+            request.answer.events(*batch)
 
 
 def fill(row: RequestRecord, request: Request, began: float) -> None:
@@ -188,9 +187,9 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
     row.finish_reason = None if answer.finish_reason is None else one_line(answer.finish_reason, 40)
     row.chunks = len(answer.token_ends)
     if answer.token_ends and exchange.read_at:
-        arrivals = [exchange.arrival(place) for place in answer.token_ends]
+        arrivals = exchange.arrivals(answer.token_ends)
         row.first_token_s, row.last_token_s = since(arrivals[0]), since(arrivals[-1])
-        row.max_gap_s = max((b - a for a, b in pairwise(arrivals)), default=None)
+        row.max_gap_s = max(map(sub, arrivals[1:], arrivals), default=None)
     if request.failure is not None:
         row.outcome = Outcome.failed
         row.error_kind, row.error = request.failure[0], one_line(request.failure[1])
