@@ -24,6 +24,7 @@ class Exchange:
     status: int | None = None
     content_type: str = ""
     retry_after_s: float | None = None
+    location: str = ""  # where a redirect points, without its query
     idle_s: float = 0.0  # how long the connection had lain idle since an earlier request; 0 for a fresh one
     error_kind: str | None = None  # of the transport: nothing here judges what the body says
     error: str | None = None
@@ -49,7 +50,12 @@ class Exchange:
     @property
     def stale(self) -> bool:
         """The server closed a kept-alive connection just as it was used again: no answer, and nobody's fault."""
-        return self.idle_s > STALE_AFTER_S and self.error_kind == "disconnected"
+        return self.error_kind == "disconnected" and (self.idle_s > STALE_AFTER_S or self.unused)
+
+    @property
+    def unused(self) -> bool:
+        """A kept-alive connection was found closed, or spoken on unasked, before anything was sent on it."""
+        return self.sent is None and self.idle_s > 0
 
     def arrivals(self, places: Sequence[int]) -> Sequence[float]:
         """The instants of the reads that brought the bytes number `places` (rising, counted from 1) of the body."""

@@ -102,6 +102,7 @@ class Answer:
     """What a response has said so far: text, usage, how it ended. Feed it every event, then ask `failure`."""
 
     __slots__ = (
+        "_closed",
         "_content",
         "_reasoning",
         "cached_tokens",
@@ -114,6 +115,7 @@ class Answer:
     )
 
     def __init__(self) -> None:
+        self._closed = False  # saw usage in a chunk of its own, which comes last; in every chunk it says nothing
         self._content: list[str] = []
         self._reasoning: list[str] = []
         self.token_ends: list[int] = []  # place in the body of each chunk that bore a token
@@ -168,6 +170,7 @@ class Answer:
         self._usage(chunk.get("usage"))
         choice = _first(chunk.get("choices"))
         if choice is None:
+            self._closed = self._closed or self.completion_tokens is not None
             return
         finish = choice.get("finish_reason")
         if isinstance(finish, str):
@@ -201,22 +204,21 @@ class Answer:
             return self.error
         if self.finish_reason in ABORTED:
             return "aborted", f"the server gave up: finish_reason {self.finish_reason}"
-        if stream and not self.done and self.finish_reason is None and self.completion_tokens is None:
+        if stream and not self.done and self.finish_reason is None and not self._closed:
             return "truncated", f"the stream ended after {len(self.token_ends)} chunks without finish_reason or usage"
-        if self.completion_tokens == 0 or (self.completion_tokens is None and not self._any()):
+        said = any(self._content) or any(self._reasoning)
+        if not said and not (self.token_ends if self.completion_tokens is None else self.completion_tokens):
             return "no_tokens", "the answer holds no token"
         return None
-
-    def _any(self) -> bool:
-        return bool(self.token_ends or self._content or self._reasoning)
 
     def _checked(self, value: Any) -> Mapping[str, Any] | None:
         """The value as an object, or None when there is nothing more to read in it; notes an error found."""
         if not isinstance(value, dict):
-            self.error = self.error or ("bad_response", f"not a JSON object: {json.dumps(value)[:80]}")
+            self.error = self.error or ("bad_response", f"not a JSON object: {_json(value)[:80]}")
             return None
-        if value.get("error"):
-            self.error = self.error or ("error_event", message(value["error"]))
+        failed = value.get("error") or (value if "error" in (value.get("object"), value.get("type")) else None)
+        if failed:
+            self.error = self.error or ("error_event", message(failed))
             return None
         return value
 
@@ -270,8 +272,14 @@ def message(error: object) -> str:
     if isinstance(error, dict):
         found = error.get("message") or error.get("detail") or error.get("error") or error
         error = found.get("message", found) if isinstance(found, dict) else found
-    text = error if isinstance(error, str) else json.dumps(error, default=str)
-    return text[:300]
+    return (error if isinstance(error, str) else _json(error))[:300]
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except (RecursionError, ValueError):  # nested deeper than it can be written, or integers of thousands of digits
+        return f"a {type(value).__name__} that can't be shown"
 
 
 def _first(choices: object) -> Mapping[str, Any] | None:

@@ -71,7 +71,8 @@ class Requester:
         except TimeoutError:
             if not limit.expired():
                 raise
-            request.failure = ("timeout", f"no whole answer within {self._timeout_s:g} s")
+            before = f"; before that {request.failure[1]}" if request.failure is not None else ""
+            request.failure = ("timeout", f"no whole answer within {self._timeout_s:g} s{before}")
             _decode_rest(request)
         except asyncio.CancelledError:
             _decode_rest(request)
@@ -95,7 +96,7 @@ class Requester:
                     self._format.route, request.body, request.exchange, headers=request.headers
                 )
             finally:
-                request.attempts += request.exchange.sent is not None
+                request.attempts += not request.exchange.unused
                 request.first_sent = request.first_sent or request.exchange.sent
             if not request.exchange.stale:
                 return
@@ -103,13 +104,13 @@ class Requester:
     async def _judge(self, request: Request) -> tuple[str, str] | None:
         exchange, answer = request.exchange, request.answer
         if exchange.status is not None and not 200 <= exchange.status < 300:
-            return "http_status", f"HTTP {exchange.status}: {_said(exchange.body)}"
+            return "http_status", f"HTTP {exchange.status}: {_said(exchange)}"
         if exchange.status is not None:
             await _decode(exchange, answer, stream=self._format.stream)
+        if exchange.error_kind is not None and (answer.error is None or answer.error[0] == "bad_response"):
+            return exchange.error_kind, exchange.error or exchange.error_kind  # a cut-off event is its consequence
         if answer.error is not None:
             return answer.error
-        if exchange.error_kind is not None:
-            return exchange.error_kind, exchange.error or exchange.error_kind
         return answer.failure(stream=self._format.stream)
 
 
@@ -129,15 +130,19 @@ def _pause_s(exchange: Exchange, retry: int) -> float:
     return min(BACKOFF_S * float(2**retry), MAX_BACKOFF_S)
 
 
-def _said(body: bytes) -> str:
-    """What the body of an error response says, in one line."""
+def _said(exchange: Exchange) -> str:
+    """What an error response says, in one line."""
+    if exchange.location:
+        return one_line(
+            f"redirects to {exchange.location}, and redirects are not followed: that is the address to give"
+        )
     try:
-        found = openai.loads(body)
+        found = openai.loads(exchange.body)
     except ValueError:
-        return one_line(body[:600].decode("utf-8", "replace")) or "empty body"
+        return one_line(exchange.body[:600].decode("utf-8", "replace")) or "empty body"
     if isinstance(found, dict):
-        return one_line(openai.message(found.get("error") or found.get("detail") or found))
-    return one_line(str(found))
+        found = found.get("error") or found.get("detail") or found
+    return one_line(openai.message(found)) or "empty body"
 
 
 async def _decode(exchange: Exchange, answer: openai.Answer, *, stream: bool) -> None:
