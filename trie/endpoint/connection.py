@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from time import perf_counter
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from yarl import URL
 
 from trie.config import EndpointConfig
 from trie.endpoint.exchange import Exchange
-from trie.endpoint.failures import FOREIGN, kind_of
+from trie.endpoint.failures import FOREIGN, ResponseTooLong, kind_of
 from trie.errors import EndpointError
 
 READ_LIMIT = 1 << 22  # bytes a body may wait in aiohttp's buffer before reading pauses; drained long before that
@@ -44,21 +46,27 @@ class StampedProtocol(ResponseHandler):
     def send(self, exchange: Exchange, head: bytes, body: bytes) -> None:
         """Write a request; what comes from now on belongs to `exchange`."""
         transport = self.transport
-        if transport is None or transport.is_closing():
-            raise aiohttp.ClientConnectionResetError("the connection closed before it was used")
-        exchange.sent = perf_counter()
+        now = perf_counter()
         if self._exchange.end is not None:
-            exchange.idle_s = exchange.sent - self._exchange.end
+            exchange.idle_s = now - self._exchange.end
+        if transport is None or transport.is_closing() or self.should_close:
+            raise aiohttp.ClientConnectionResetError("the connection closed before it was used")
+        exchange.sent = now
         self._exchange = exchange
         transport.writelines((head, body))
 
     def data_received(self, data: bytes) -> None:
         now = perf_counter()
+        if self._exchange.end is not None:  # unasked: whose answer it would be can't be known
+            self.force_close()
+            return
         payload = self._payload  # gone after the call when the connection closes in it
         super().data_received(data)
         payload = self._payload or payload
-        if payload is None:
+        if payload is None or payload is EMPTY_PAYLOAD:  # no headers yet, or those of an interim response (1xx)
             return
+        if self._exception is not None and not payload.is_eof():  # malformed: aiohttp forgets to tell the body's reader
+            payload.set_exception(self._exception)
         exchange = self._exchange
         if exchange.headers is None:
             exchange.headers = now
@@ -71,7 +79,7 @@ class StampedProtocol(ResponseHandler):
         if payload._size > DRAIN_AT:  # noqa: SLF001 - see take_out
             take_out(payload, exchange)
             if size > MAX_BODY_BYTES:
-                self.abort()
+                payload.set_exception(ResponseTooLong(f"a response of more than {MAX_BODY_BYTES >> 20} MiB"))
             elif self._reading_paused:
                 self.resume_reading()
 
@@ -167,7 +175,11 @@ class Connections:
             await self._converse(protocol, head, body, exchange)
             whole = True
         except FOREIGN as error:
-            exchange.error_kind, exchange.error = kind_of(error)
+            # What the parser found wrong says more than the close of the connection that follows from it.
+            malformed = protocol.exception()
+            exchange.error_kind, exchange.error = kind_of(
+                malformed if isinstance(malformed, HttpProcessingError) else error
+            )
             if exchange.error_kind == "reset" and exchange.headers is None:
                 exchange.error_kind = "disconnected"  # a close or a reset: either way there was no answer
         finally:
@@ -187,11 +199,13 @@ class Connections:
         )
         protocol.send(exchange, head, body)
         message, payload = await protocol.read()
-        while 100 <= message.code < 200:
+        while 100 <= message.code < 200 and message.code != 101:  # nobody asked to switch protocols
             message, payload = await protocol.read()
         exchange.status = message.code
         exchange.content_type = message.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         exchange.retry_after_s = _seconds(message.headers.get("Retry-After"))
+        if 300 <= message.code < 400:
+            exchange.location = message.headers.get("Location", "").partition("?")[0]
         try:
             if payload.exception() is None:
                 await payload.wait_eof()
@@ -217,6 +231,7 @@ def header(name: str, value: str) -> bytes:
 def _seconds(text: str | None) -> float | None:
     """Retry-After in seconds; its date form is treated as not given."""
     try:
-        return min(max(float(text), 0.0), MAX_RETRY_AFTER_S) if text else None
+        seconds = float(text) if text else math.nan
     except ValueError:
         return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)

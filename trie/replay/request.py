@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from operator import sub
 from time import perf_counter
 
 from trie.endpoint import openai, sse
@@ -15,7 +15,6 @@ from trie.endpoint.failures import RETRYABLE_KINDS, RETRYABLE_STATUS
 from trie.records import Outcome, RequestRecord
 from trie.text import one_line
 
-EVENTS_AT_ONCE = 64  # decoded between two passes of the event loop: about 0.1 ms
 BACKOFF_S = 0.25
 MAX_BACKOFF_S = 8.0
 MAX_STALE = 16  # connections found closed before one attempt is counted
@@ -72,7 +71,8 @@ class Requester:
         except TimeoutError:
             if not limit.expired():
                 raise
-            request.failure = ("timeout", f"no whole answer within {self._timeout_s:g} s")
+            before = f"; before that {request.failure[1]}" if request.failure is not None else ""
+            request.failure = ("timeout", f"no whole answer within {self._timeout_s:g} s{before}")
             _decode_rest(request)
         except asyncio.CancelledError:
             _decode_rest(request)
@@ -96,7 +96,7 @@ class Requester:
                     self._format.route, request.body, request.exchange, headers=request.headers
                 )
             finally:
-                request.attempts += request.exchange.sent is not None
+                request.attempts += not request.exchange.unused
                 request.first_sent = request.first_sent or request.exchange.sent
             if not request.exchange.stale:
                 return
@@ -104,13 +104,13 @@ class Requester:
     async def _judge(self, request: Request) -> tuple[str, str] | None:
         exchange, answer = request.exchange, request.answer
         if exchange.status is not None and not 200 <= exchange.status < 300:
-            return "http_status", f"HTTP {exchange.status}: {_said(exchange.body)}"
+            return "http_status", f"HTTP {exchange.status}: {_said(exchange)}"
         if exchange.status is not None:
             await _decode(exchange, answer, stream=self._format.stream)
+        if exchange.error_kind is not None and (answer.error is None or answer.error[0] == "bad_response"):
+            return exchange.error_kind, exchange.error or exchange.error_kind  # a cut-off event is its consequence
         if answer.error is not None:
             return answer.error
-        if exchange.error_kind is not None:
-            return exchange.error_kind, exchange.error or exchange.error_kind
         return answer.failure(stream=self._format.stream)
 
 
@@ -130,15 +130,19 @@ def _pause_s(exchange: Exchange, retry: int) -> float:
     return min(BACKOFF_S * float(2**retry), MAX_BACKOFF_S)
 
 
-def _said(body: bytes) -> str:
-    """What the body of an error response says, in one line."""
+def _said(exchange: Exchange) -> str:
+    """What an error response says, in one line."""
+    if exchange.location:
+        return one_line(
+            f"redirects to {exchange.location}, and redirects are not followed: that is the address to give"
+        )
     try:
-        found = openai.loads(body)
+        found = openai.loads(exchange.body)
     except ValueError:
-        return one_line(body[:600].decode("utf-8", "replace")) or "empty body"
+        return one_line(exchange.body[:600].decode("utf-8", "replace")) or "empty body"
     if isinstance(found, dict):
-        return one_line(openai.message(found.get("error") or found.get("detail") or found))
-    return one_line(str(found))
+        found = found.get("error") or found.get("detail") or found
+    return one_line(openai.message(found)) or "empty body"
 
 
 async def _decode(exchange: Exchange, answer: openai.Answer, *, stream: bool) -> None:
@@ -152,10 +156,10 @@ async def _decode(exchange: Exchange, answer: openai.Answer, *, stream: bool) ->
         asked = f"asked for a stream, got {one_line(exchange.content_type, 60)}"
         answer.error = answer.error if answer.error and answer.error[0] == "error_event" else ("bad_response", asked)
         return
-    for count, event in enumerate(sse.decode(exchange.body), 1):
-        answer.event(*event)
-        if count % EVENTS_AT_ONCE == 0:
+    for count, batch in enumerate(sse.batches(exchange.body)):
+        if count:
             await asyncio.sleep(0)
+        answer.events(*batch)
 
 
 def _decode_rest(request: Request) -> None:
@@ -163,8 +167,8 @@ def _decode_rest(request: Request) -> None:
     exchange = request.exchange
     if exchange.status == 200 and exchange.content_type == "text/event-stream":
         request.answer = openai.Answer()
-        for event in sse.decode(exchange.body):
-            request.answer.event(*event)
+        for batch in sse.batches(exchange.body):
+            request.answer.events(*batch)
 
 
 def fill(row: RequestRecord, request: Request, began: float) -> None:
@@ -188,9 +192,9 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
     row.finish_reason = None if answer.finish_reason is None else one_line(answer.finish_reason, 40)
     row.chunks = len(answer.token_ends)
     if answer.token_ends and exchange.read_at:
-        arrivals = [exchange.arrival(place) for place in answer.token_ends]
+        arrivals = exchange.arrivals(answer.token_ends)
         row.first_token_s, row.last_token_s = since(arrivals[0]), since(arrivals[-1])
-        row.max_gap_s = max((b - a for a, b in pairwise(arrivals)), default=None)
+        row.max_gap_s = max(map(sub, arrivals[1:], arrivals), default=None)
     if request.failure is not None:
         row.outcome = Outcome.failed
         row.error_kind, row.error = request.failure[0], one_line(request.failure[1])
