@@ -80,7 +80,9 @@ class WorkloadConfig:
     path: str | None = None  # a JSONL file, relative to where the user stands
     hub_repo: str = "lightseekorg/trie-dataset"  # dataset repository of hub_file
     hub_file: str | None = None  # file name in hub_repo, kept under the same name in the cache folder
-    hub_sha256: str | None = None  # of hub_file's bytes, checked before each run; null: taken as it is
+    hub_sha256: str | None = (
+        None  # of hub_file's bytes: another download is refused, another file warned of; null: not known
+    )
     bundled: str | None = None  # a file inside the package
     synthetic: str | None = None  # name of a stand-in's distributions: agentic, qa, office
     rows: int = 8192  # traces drawn for a stand-in

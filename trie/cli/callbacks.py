@@ -8,10 +8,11 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
-from trie.cli import secrets, task
+from trie.cli import errors, secrets, task
 from trie.cli.stopped import Stopped
-from trie.errors import RunDirError, TrieError
+from trie.errors import ConfigError, RunDirError, TrieError
 from trie.rundir import MANIFEST, REQUESTS, SUMMARY
 
 HYDRA = ".hydra"  # where Hydra keeps a run's config; made first, which only one of two runs can
@@ -34,6 +35,8 @@ class Beforehand(Callback):  # type: ignore[misc]
             claim(Path(config.hydra.run.dir))
         except TrieError as error:
             raise Stopped(error) from error
+        except OmegaConfBaseException as error:
+            raise Stopped(ConfigError(errors.explain(error))) from error
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Refuse what would be written down, and make the directory of the sweep.

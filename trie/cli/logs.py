@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import Any, TextIO
 
+from trie.text import printable
+
 
 class LevelFirst(logging.Formatter):
     """`[info ] message`, with a prefix such as the time in front where one is set."""
@@ -15,7 +17,8 @@ class LevelFirst(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record.level = f"{record.levelname.lower():<5}"
-        return super().format(record)
+        # A workload's or a model's name may hold what would steer a terminal.
+        return "\n".join(printable(line) for line in super().format(record).split("\n"))
 
 
 class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]

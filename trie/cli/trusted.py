@@ -29,6 +29,7 @@ TRUSTED = (
 )
 NAMES_CODE = frozenset({"_target_", "class", "()"})  # the keys by which Hydra and logging.config do
 ENVIRONMENT = ("env_set", "env_copy")
+NO_ENVIRONMENT = "a config may not touch the environment; set variables in the shell"
 
 _load = ConfigLoaderImpl.load_configuration
 
@@ -44,14 +45,17 @@ def _checked(self: ConfigLoaderImpl, *arguments: Any, **named: Any) -> DictConfi
     Raises:
         ConfigError: naming the key and what it would call.
     """
-    config: DictConfig = _load(self, *arguments, **named)
+    try:
+        config: DictConfig = _load(self, *arguments, **named)
+    except KeyError as error:  # Hydra copies variables while it composes, and one is not set
+        raise ConfigError(f"hydra.job.env_copy={error.args[0]}: {NO_ENVIRONMENT}") from error
     trusted = (*TRUSTED, *(prefix for prefix in os.environ.get(VARIABLE, "").split(",") if prefix))
     for key, named_code in _code(OmegaConf.to_container(config.hydra, resolve=False), "hydra"):
         if not named_code.startswith(trusted) or "${" in named_code:
             raise ConfigError(f"{key}={named_code}: a config may not name code to run (docs/configuration.md, Trust)")
     for name in ENVIRONMENT:
         if config.hydra.job[name]:
-            raise ConfigError(f"hydra.job.{name}: a config may not touch the environment; set variables in the shell")
+            raise ConfigError(f"hydra.job.{name}: {NO_ENVIRONMENT}")
     return config
 
 

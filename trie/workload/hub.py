@@ -25,10 +25,11 @@ def cache_folder() -> Path:
     return Path(named).expanduser() if named else Path(tempfile.gettempdir()) / "trie-dataset"
 
 
-def fetch(repo: str, filename: str) -> Path:
+def fetch(repo: str, filename: str, sha256: str | None = None) -> Path:
     """The local path of a dataset's file, downloaded into the cache folder on first use.
 
-    A file that lies there under its own name is used as it is, however it got there.
+    A file that lies there under its own name is used as it is, however it got there. A download has the size and the
+    hash that the hub states, and `sha256` where that is known, or it is not kept.
 
     Raises:
         WorkloadError: when it is neither there nor to be had, saying what can be done.
@@ -41,13 +42,13 @@ def fetch(repo: str, filename: str) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as aside:
-            _download(repo, filename, Path(aside)).replace(target)
+            _download(repo, filename, sha256, Path(aside)).replace(target)
     except OSError as error:
         raise WorkloadError(_advice(repo, filename, target, error)) from error
     return target
 
 
-def _download(repo: str, filename: str, folder: Path) -> Path:
+def _download(repo: str, filename: str, sha256: str | None, folder: Path) -> Path:
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # one plain file over plain HTTP, mirrors included
     from huggingface_hub import HfApi, hf_hub_url  # noqa: PLC0415 - a fifth of a second, only for hub files
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
@@ -66,18 +67,20 @@ def _download(repo: str, filename: str, folder: Path) -> Path:
         )
     except errors as error:
         raise OSError(_reason(error)) from error
-    _verify(Path(path).read_bytes(), stated.size, stated.etag)
+    content = Path(path).read_bytes()
+    _verify(content, stated.size, stated.etag)
+    _verify(content, None, sha256)
     return Path(path)
 
 
 def _verify(content: bytes, size: int | None, etag: str | None) -> None:
-    """Hold what came against what the hub states: its size, and its SHA-256 (large files) or git's own SHA-1.
+    """Hold what came against what is known of it: its size, and its SHA-256 (large files) or git's own SHA-1.
 
     Raises:
         OSError: when they differ; a tag of another form proves nothing and is passed over.
     """
     if size is not None and len(content) != size:
-        raise OSError(f"{len(content)} bytes came, the hub states {size}")
+        raise OSError(f"{len(content)} bytes came, must be {size}")
     tag = (etag or "").strip('"').lower()
     if not HASH.fullmatch(tag):
         return
@@ -86,7 +89,7 @@ def _verify(content: bytes, size: int | None, etag: str | None) -> None:
     else:  # of a git blob: no protection is sought in it, only an accident found
         found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
     if found != tag:
-        raise OSError(f"what came has the hash {found[:12]}..., the hub states {tag[:12]}...")
+        raise OSError(f"what came has the hash {found[:12]}..., must be {tag[:12]}...")
 
 
 def _reason(error: BaseException) -> str:
