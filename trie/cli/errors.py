@@ -29,6 +29,7 @@ _UNKNOWN = re.compile(r"Key '([^']+)' (?:is )?not in ")
 _OPTION = re.compile(r"Could not find '([^'/]+)/(.*?)'\n")
 _OPTIONS = re.compile(r"Available options in '[^']+':\n((?:\t.*\n?)*)")
 _MERGE = re.compile(r"Error merging override ([^\n]+)")
+_FULL_KEY = re.compile(r"full_key: ([\w.]+)")
 _FILE = re.compile(r"In '([^']+)': ")
 
 
@@ -89,7 +90,9 @@ def explain(error: BaseException) -> str:
         return _no_override(typed, text)
     if (merge := _MERGE.search(text)) is not None:
         return f"{merge[1]}: {_lines(whole.replace(merge[0], ''))[0]}"
-    return "; ".join(_lines(whole)) or type(error).__name__
+    said = "; ".join(_lines(whole)) or type(error).__name__
+    named = _FULL_KEY.search(whole)
+    return said if named is None or named[1] in said else f"{named[1]}: {said}"
 
 
 def _no_override(typed: str, text: str) -> str:
