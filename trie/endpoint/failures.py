@@ -44,7 +44,7 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
-class ResponseTooLong(ValueError):
+class ResponseTooLongError(ValueError):
     """A response that was broken off because nobody needs one that long."""
 
 

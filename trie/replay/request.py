@@ -13,6 +13,7 @@ from trie.endpoint.connection import Connections
 from trie.endpoint.exchange import Exchange
 from trie.endpoint.failures import RETRYABLE_KINDS, RETRYABLE_STATUS
 from trie.records import Outcome, RequestRecord
+from trie.replay.turns import Turns
 from trie.text import one_line
 
 BACKOFF_S = 0.25
@@ -43,6 +44,7 @@ class Requester:
         max_retries: further attempts after a retryable failure.
         timeout_s: bound of one request, all attempts included.
         on_retry: called before each further attempt.
+        turns: shared with whatever else works on the loop between its reads.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class Requester:
         max_retries: int,
         timeout_s: float,
         on_retry: Callable[[], None] = lambda: None,
+        turns: Turns | None = None,
     ) -> None:
         self._connections = connections
         self._format = fmt
         self._max_retries = max_retries
         self._timeout_s = timeout_s
         self._on_retry = on_retry
+        self._turns = turns or Turns()
 
     async def run(self, request: Request) -> None:
         """See a request through to its end; `request.failure` is None when the answer is whole.
@@ -106,12 +110,30 @@ class Requester:
         if exchange.status is not None and not 200 <= exchange.status < 300:
             return "http_status", f"HTTP {exchange.status}: {_said(exchange)}"
         if exchange.status is not None:
-            await _decode(exchange, answer, stream=self._format.stream)
+            await self._decode(exchange, answer)
         if exchange.error_kind is not None and (answer.error is None or answer.error[0] == "bad_response"):
             return exchange.error_kind, exchange.error or exchange.error_kind  # a cut-off event is its consequence
         if answer.error is not None:
             return answer.error
         return answer.failure(stream=self._format.stream)
+
+    async def _decode(self, exchange: Exchange, answer: openai.Answer) -> None:
+        """Read what the response says, a stretch in a turn, so that other requests' reads are not kept waiting."""
+        await self._turns.turn()
+        if not self._format.stream:
+            if exchange.error_kind is None:
+                answer.plain(exchange.body)
+            return
+        if exchange.content_type not in ("text/event-stream", ""):
+            answer.plain(exchange.body)
+            asked = f"asked for a stream, got {one_line(exchange.content_type, 60)}"
+            told = answer.error is not None and answer.error[0] == "error_event"
+            answer.error = answer.error if told else ("bad_response", asked)
+            return
+        for count, batch in enumerate(sse.batches(exchange.body)):
+            if count:
+                await self._turns.turn()
+            answer.events(*batch)
 
 
 def worth_another(request: Request) -> bool:
@@ -143,23 +165,6 @@ def _said(exchange: Exchange) -> str:
     if isinstance(found, dict):
         found = found.get("error") or found.get("detail") or found
     return one_line(openai.message(found)) or "empty body"
-
-
-async def _decode(exchange: Exchange, answer: openai.Answer, *, stream: bool) -> None:
-    """Read what the response says, a few events at a time so that other requests' reads are not kept waiting."""
-    if not stream:
-        if exchange.error_kind is None:
-            answer.plain(exchange.body)
-        return
-    if exchange.content_type not in ("text/event-stream", ""):
-        answer.plain(exchange.body)
-        asked = f"asked for a stream, got {one_line(exchange.content_type, 60)}"
-        answer.error = answer.error if answer.error and answer.error[0] == "error_event" else ("bad_response", asked)
-        return
-    for count, batch in enumerate(sse.batches(exchange.body)):
-        if count:
-            await asyncio.sleep(0)
-        answer.events(*batch)
 
 
 def _decode_rest(request: Request) -> None:
