@@ -111,13 +111,13 @@ def held_against(log: Path, run: RunDir) -> dict[str, int]:
     rows = run.records().to_pandas()
     rows["name"] = [f"{prefix}-{session}-{turn}" for session, turn in zip(rows.session_id, rows.turn, strict=True)]
     done = rows[rows.outcome == "ok"].set_index("name").usage_completion_tokens.fillna(-1).astype(int)
-    ok, cut = done.to_dict(), set(rows.name[rows.outcome == "cancelled"])
+    ok = done.to_dict()
     return {
         "answers": len(answered),
         "rows": len(rows),
         "rows_ok": len(ok),
         "twice": int(rows.name.duplicated().sum()),
-        "lost": len(answered.keys() - ok.keys() - cut),  # answered, and no row
+        "lost": len(answered.keys() - set(rows.name)),  # answered, and no row
         "unknown": sum(answered.get(name) != tokens for name, tokens in ok.items()),  # a row, and no such answer
     }
 
