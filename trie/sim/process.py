@@ -47,7 +47,8 @@ async def embedded(config: SimConfig, *, on_death: Callable[[str], object] = lam
             port = await _port(process, config)
             if port is None:
                 await _kill(process)
-                raise EndpointError(f"the embedded endpoint did not start: {_last_words(stderr)}")
+                nothing = f"it said nothing within {START_S:g} s"
+                raise EndpointError(f"the embedded endpoint did not start: {_last_words(stderr, nothing)}")
             with _watched(process, lambda: on_death(_how(process, stderr))):
                 yield f"http://127.0.0.1:{port}/v1"
         finally:
@@ -79,10 +80,10 @@ async def _port(process: asyncio.subprocess.Process, config: SimConfig) -> int |
     return int(json.loads(line)["port"]) if line else None
 
 
-def _last_words(stderr: IO[bytes]) -> str:
+def _last_words(stderr: IO[bytes], nothing: str) -> str:
     stderr.seek(0)
     said = stderr.read().decode("utf-8", "replace").strip().splitlines()
-    return said[-1] if said else "it said nothing"
+    return said[-1] if said else nothing
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def _watched(process: asyncio.subprocess.Process, on_end: Callable[[], object]) 
 def _how(process: asyncio.subprocess.Process, stderr: IO[bytes]) -> str:
     """How it ended, for people."""
     code = process.returncode or 0
-    return f"killed by signal {-code}" if code < 0 else f"exit code {code}; {_last_words(stderr)}"
+    return f"killed by signal {-code}" if code < 0 else f"exit code {code}; {_last_words(stderr, 'it said nothing')}"
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
