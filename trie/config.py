@@ -148,7 +148,9 @@ def _url(url: str) -> str:
     host = url.partition("://")[2].partition("/")[0]
     require("@" not in host, "endpoint.base_url", "(hidden)", "without user and password")
     found = URL.fullmatch(url)
-    require(found is not None, "endpoint.base_url", url, "an http(s) URL up to and including /v1, without ? and #")
+    web = url.lower().startswith(("http://", "https://"))
+    allowed = "an http(s) URL" + (" up to and including /v1, without ? and #" if web else "")
+    require(found is not None, "endpoint.base_url", url, allowed)
     port = found[3] if found is not None else None
     require(port is None or 0 < int(port) < 1 << 16, "endpoint.base_url", url, "with a port from 1 to 65535")
     return url.rstrip("/")
@@ -210,7 +212,7 @@ class SimConfig:
     def __post_init__(self) -> None:
         require(0 < self.prefill_tok_s < math.inf, "sim.prefill_tok_s", self.prefill_tok_s, "above 0")
         for key in ("max_running", "block_tokens", "max_model_len", "tokens_per_chunk"):
-            require_whole(f"sim.{key}", getattr(self, key), 1)
+            require(0 < getattr(self, key) <= MAX_WHOLE, f"sim.{key}", getattr(self, key), "above 0")
         require_whole("sim.cache_blocks", self.cache_blocks, 0)
         for key in ("decode_base_s", "decode_per_request_s", "request_overhead_s"):
             value = getattr(self, key)

@@ -15,7 +15,8 @@ from trie.rundir import RunDir
 
 LOST_AT_MOST_S = 1.0
 DURATION_S = 3.0
-MOMENTS = [random.Random(7).uniform(0.0, DURATION_S + 1.5) for _ in range(20)]  # the end and the report included
+RANDOM = random.Random(7)
+MOMENTS = [RANDOM.uniform(0.0, DURATION_S + 1.5) for _ in range(20)]  # the end and the report included
 
 
 @pytest.mark.parametrize(
