@@ -28,7 +28,7 @@ def test_killed_run_keeps_all_but_its_last_second(
     log = tmp_path / "answers.csv"
     settings = ("concurrency=12", f"duration={DURATION_S}", "tokenizer_model=words", write_workload(tmp_path))
     with logging_server(log) as url, run(tmp_path, f"endpoint={url}", *settings) as killed:
-        killed.started()
+        killed.under_way()
         time.sleep(moment_s)
         killed.process.kill()
         at = time.monotonic()
@@ -40,7 +40,7 @@ def test_killed_run_keeps_all_but_its_last_second(
     assert len(found) == len(rows)  # none twice, none half
     due = {(session, turn) for _, session, turn, instant in answers if instant < at - LOST_AT_MOST_S}
     assert due <= found
-    assert moment_s < LOST_AT_MOST_S + 0.5 or due
+    assert moment_s < LOST_AT_MOST_S or due  # the first answers were on disk when the moment began
     assert app.run(["report", str(killed.directory)]) == 0
     assert ("ended in order" in capsys.readouterr().out) == (RunDir.open(killed.directory).manifest()["end"] is None)
 
