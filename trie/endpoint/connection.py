@@ -23,7 +23,7 @@ from yarl import URL
 
 from trie.config import EndpointConfig
 from trie.endpoint.exchange import Exchange
-from trie.endpoint.failures import FOREIGN, ResponseTooLong, kind_of
+from trie.endpoint.failures import FOREIGN, ResponseTooLongError, kind_of
 from trie.errors import EndpointError
 
 READ_LIMIT = 1 << 22  # bytes a body may wait in aiohttp's buffer before reading pauses; drained long before that
@@ -51,6 +51,7 @@ class StampedProtocol(ResponseHandler):
             raise aiohttp.ClientConnectionResetError("the connection closed before it was used")
         exchange.sent = now
         self._exchange = exchange
+        self._payload = None  # the answer before is not the body of headers that come in two reads
         transport.writelines((head, body))
 
     def data_received(self, data: bytes) -> None:
@@ -77,7 +78,7 @@ class StampedProtocol(ResponseHandler):
         if payload._size > DRAIN_AT:  # noqa: SLF001 - see take_out
             take_out(payload, exchange)
             if size > MAX_BODY_BYTES:
-                payload.set_exception(ResponseTooLong(f"a response of more than {MAX_BODY_BYTES >> 20} MiB"))
+                payload.set_exception(ResponseTooLongError(f"a response of more than {MAX_BODY_BYTES >> 20} MiB"))
             elif self._reading_paused:
                 self.resume_reading()
 
