@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trie.endpoint.openai import RequestFormat
+from trie.replay.backoff import Backoff
 from trie.replay.health import LoopHealth
 from trie.replay.live import Live
 from trie.replay.recorder import Recorder
 from trie.replay.request import Requester
+from trie.replay.watch import FailureWatch
 
 
 @dataclass(slots=True)
@@ -20,6 +22,8 @@ class Setting:
     recorder: Recorder
     health: LoopHealth
     live: Live
+    watch: FailureWatch
+    backoff: Backoff
     run_id: str
     session_header: str | None = None
     began: float = 0.0
