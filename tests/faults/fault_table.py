@@ -119,7 +119,7 @@ NO_ANSWER = Chapter(
     [
         Fault(what="accepts and never answers", script=(9.0,), error_kind="timeout", status=None, timeout_s=1.0,
               row={"headers_s": None}),
-        Fault(what="headers come a byte a second", script=drip(HEAD, 0.5), error_kind="timeout", status=None,
+        Fault(what="headers come a byte a second", script=drip(HEAD, 1.0), error_kind="timeout", status=None,
               timeout_s=1.0, row={"headers_s": None}),
         Fault(what="closes instead of answering", script=(CLOSE,), error_kind="disconnected", status=None,
               attempts=RETRIED),
