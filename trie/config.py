@@ -185,6 +185,9 @@ class RunConfig:
     seed: int | None = None  # of the prompts; null: a fresh one for each run, recorded
     max_retries: int = 2  # further attempts after a retryable failure
     timeout: float = 600.0  # seconds for one request, all attempts included
+    max_failures: int | None = None  # failed requests at which the run is ended early; null: any number
+    # share of ended requests that failed at which the run is ended early, from 100 on (two a slot); 1: none went well
+    max_failure_rate: float | None = 1.0
     strict: bool = False  # exit with 3 when the verdict is invalid
     progress: ProgressStyle = ProgressStyle.auto  # rich on a terminal and plain lines elsewhere; rich, plain, none
     prompts: PromptConfig = field(default_factory=PromptConfig)
@@ -195,4 +198,7 @@ class RunConfig:
         require(0 < self.duration < math.inf, "duration", self.duration, "above 0 (seconds)")
         require(0 < self.timeout < math.inf, "timeout", self.timeout, "above 0 (seconds)")
         require(self.max_retries >= 0, "max_retries", self.max_retries, "0 or more")
+        require(self.max_failures is None or self.max_failures > 0, "max_failures", self.max_failures, "1 or more")
+        rate = self.max_failure_rate
+        require(rate is None or 0 < rate <= 1, "max_failure_rate", rate, "above 0 and at most 1")
         require(self.num_gpus is None or self.num_gpus > 0, "num_gpus", self.num_gpus, "1 or more")

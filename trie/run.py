@@ -23,11 +23,13 @@ from trie.endpoint.openai import Conversation, RequestFormat
 from trie.endpoint.probe import ServerFacts, choose_model, probe
 from trie.errors import ConfigError, EndpointError
 from trie.metrics.summary import Summary
+from trie.metrics.verdict import LIMITS
 from trie.prompts.calibration import Calibration, calibrate
 from trie.prompts.maker import Prompts
 from trie.prompts.maker import load as load_prompts
 from trie.prompts.script import Script
 from trie.records import warm_up
+from trie.replay.backoff import Backoff
 from trie.replay.engine import Engine
 from trie.replay.health import LoopHealth
 from trie.replay.live import Live
@@ -36,6 +38,7 @@ from trie.replay.request import Request, Requester
 from trie.replay.scripts import ScriptsAhead
 from trie.replay.setting import Setting
 from trie.replay.turns import Turns
+from trie.replay.watch import FailureWatch
 from trie.report.progress import follow
 from trie.report.tables import complete_line, render, starting_line
 from trie.rundir import RunDir
@@ -76,6 +79,12 @@ class Result:
     @property
     def interrupted(self) -> bool:
         return bool(self.manifest["end"]["reason"] == "interrupted")
+
+    @property
+    def stopped(self) -> str | None:
+        """Which limit on failures ended the run early, if one did."""
+        reason = self.manifest["end"]["reason"]
+        return reason if reason in LIMITS else None
 
     @property
     def all_failed(self) -> bool:
@@ -215,6 +224,8 @@ def _setting(config: RunConfig, connections: Connections, recorder: Recorder, mo
         recorder=recorder,
         health=LoopHealth(on_beat=live.beat),
         live=live,
+        watch=FailureWatch(live, max_failures=config.max_failures, max_failure_rate=config.max_failure_rate),
+        backoff=Backoff(live.concurrency),
         run_id=f"{seed:x}",
         turns=turns,
         session_header=config.endpoint.session_header,
@@ -244,6 +255,7 @@ async def _replay(
                 async with _shown(setting.live, config):
                     reason = await engine.run()
     finally:
+        setting.watch.conclude()
         await setting.recorder.close()
     return {
         "reason": reason,

@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code: 0, 1 user error or every request failed, 3 invalid and strict, 130 interrupted."""
+    """The exit code: 0, 1 user error or a run that failed, 3 invalid and strict, 130 interrupted."""
     arguments, keys = secrets.take_api_key(arguments)
     try:
         return _dispatch(arguments, keys)
@@ -171,7 +171,7 @@ def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
     """One run, inside the directory that Hydra made for it; returns the headline figure for sweepers that want one.
 
     Raises:
-        TrieError: in a sweep, for what the user can mend, and when every request failed.
+        TrieError: in a sweep, for what the user can mend, and for a run that failed.
         KeyboardInterrupt: after the report of a run that was interrupted.
     """
     from hydra.core.hydra_config import HydraConfig  # noqa: PLC0415
@@ -186,7 +186,7 @@ def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
         if result is None:
             return None
         task.show(result)
-        task.refuse_all_failed(result)
+        task.refuse_failed(result)
     except TrieError as error:
         if sweeping:
             # At once: Hydra itself says so after the last cell only, and of the first failure only.

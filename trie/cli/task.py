@@ -127,14 +127,16 @@ def strict(result: Result) -> bool:
     return bool(result.manifest["config"]["strict"])
 
 
-def refuse_all_failed(result: Result) -> None:
-    """Make an error of a run in which no request ended well.
+def refuse_failed(result: Result) -> None:
+    """Make an error of a run in which no request ended well, or that a limit on failures ended early.
 
     Raises:
         EndpointError: with the error that occurred most often.
     """
-    if not result.all_failed or result.interrupted:
+    if result.interrupted or not (result.all_failed or result.stopped):
         return
     kinds = result.summary.facts["errors"]
     kind = max(kinds, key=kinds.__getitem__, default="no error was recorded")
-    raise EndpointError(f"every request failed: {kind}, {kinds.get(kind, 0)} times; {result.directory} holds the rows")
+    what = "every request failed" if result.all_failed else f"{result.summary.requests['failed']} requests failed"
+    limit = f"; {result.stopped} ended the run after {result.summary.wall_time_s:.0f} s" if result.stopped else ""
+    raise EndpointError(f"{what}: {kind}, {kinds.get(kind, 0)} times{limit}; {result.directory} holds the rows")

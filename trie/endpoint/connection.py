@@ -64,7 +64,7 @@ class StampedProtocol(ResponseHandler):
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        self._payload = self.message = self.body = None
+        self._payload = self.message = self.body = None  # what came before says nothing of this answer
         self._ended = self._loop.create_future()
         exchange.sent = perf_counter()
         self._exchange = exchange
@@ -94,7 +94,7 @@ class StampedProtocol(ResponseHandler):
             return
         super().data_received(data)
         body = self.body
-        if body is not None:
+        if body is not None and exchange.end is None:  # which a call from within that one may have set
             if exchange.headers is None:
                 exchange.headers = now
             size = body.total_bytes
@@ -106,7 +106,7 @@ class StampedProtocol(ResponseHandler):
                 self._settle()
             elif body._size > DRAIN_AT:  # noqa: SLF001 - see take_out
                 self._drain(body, exchange)
-        if self._exception is not None:  # malformed
+        if self._exception is not None or (body is not None and body.exception() is not None):  # malformed
             self._settle()
 
     def _drain(self, body: StreamReader, exchange: Exchange) -> None:

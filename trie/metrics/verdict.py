@@ -9,6 +9,7 @@ from typing import Any, Literal
 from trie.config import LimitsConfig
 
 CENSORED_SHARE = 0.25  # of the traces that completed or were cancelled, above which short ones are over-represented
+LIMITS = frozenset({"max_failures", "max_failure_rate"})  # settings that end a run early
 STALE_S = 60.0  # a run shorter than this is a trial
 
 
@@ -113,6 +114,15 @@ def _lengths(run: _Evidence) -> Iterator[Check]:
             f"({drift['completion_short_requests']} requests)",
             "endpoint.ignore_eos=true where the server knows it, or a larger context window",
         )
+    more = drift["completion_long_ratio"]
+    if more is not None:
+        yield Check(
+            "completions no longer than asked",
+            "error",
+            more <= limits.completion_drift,
+            f"{more:.2%} more completion tokens came than were asked for",
+            "see whether the server reads what endpoint.max_tokens_field names",
+        )
 
 
 def _client(run: _Evidence) -> Iterator[Check]:
@@ -153,6 +163,15 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
             False,
             "the run was killed: its end is missing, and up to a second of rows",
             "run it again before publishing",
+        )
+    elif end["reason"] in LIMITS:
+        limit = f"{end['reason']}={config[end['reason']]:g}"
+        yield Check(
+            "ran its duration",
+            "error",
+            False,
+            f"ended by {limit} after {run.wall_time_s:.0f} of {config['duration']:g} s",
+            f"mend what fails, or give another {end['reason']}=...",
         )
     elif end["reason"] != "deadline":
         yield Check(
@@ -201,6 +220,15 @@ def _cache(run: _Evidence) -> Iterator[Check]:
             False,
             "the server reports no cached tokens",
             "TokenSpeed and SGLang: --enable-cache-report; vLLM: --enable-prompt-tokens-details",
+        )
+    impossible = cache["impossible_requests"]
+    if impossible:
+        yield Check(
+            "possible cache figures",
+            "error",
+            False,
+            f"{impossible} requests report more cached tokens than their prompts have",
+            "the hit rates are not to be believed: see what the server counts",
         )
     warm = cache["turn0_hit_share"]
     if warm is not None:

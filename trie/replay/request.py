@@ -18,6 +18,7 @@ from trie.text import one_line
 
 BACKOFF_S = 0.25
 MAX_BACKOFF_S = 8.0
+DOUBLINGS = 16  # beyond which a pause is at its limit anyway, and a power of two no float
 MAX_STALE = 16  # connections found closed before one attempt is counted
 
 
@@ -149,7 +150,7 @@ def worth_another(request: Request) -> bool:
 def _pause_s(exchange: Exchange, retry: int) -> float:
     if exchange.retry_after_s is not None:
         return exchange.retry_after_s
-    return min(BACKOFF_S * float(2**retry), MAX_BACKOFF_S)
+    return min(BACKOFF_S * 2.0 ** min(retry, DOUBLINGS), MAX_BACKOFF_S)
 
 
 def _said(exchange: Exchange) -> str:

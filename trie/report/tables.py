@@ -91,7 +91,15 @@ def _head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "server", f"{where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
     finding = prompts.get("finding") or f"offset {prompts.get('offset_tokens')} tokens"
     yield "prompts", f"{prompts['name']}, seed {manifest['seed']}: {finding}"
-    yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s"
+    yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s{_early(manifest)}"
+
+
+def _early(manifest: Mapping[str, Any]) -> str:
+    """Why a run ended before its time, and when."""
+    end = manifest["end"]
+    if end is None:
+        return ", killed"
+    return "" if end["reason"] == "deadline" else f", ended after {end['wall_time_s']:.1f} s by {end['reason']}"
 
 
 def _statistics(
