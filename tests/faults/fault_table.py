@@ -192,7 +192,7 @@ STATUSES = Chapter(
         Fault(what="413, said and closed before the request was read", place="early_413", prompt=LARGE,
               error_kind="http_status", status=413, said="too large"),
         Fault(what="429 with Retry-After: 0", script=status("429 Too Many", JSON_ERROR, "Retry-After: 0"),
-              error_kind="http_status", status=429, attempts=RETRIED, timeout_s=0.6),
+              error_kind="http_status", status=429, attempts=RETRIED),
         Fault(what="503 with Retry-After: 0.3", script=status("503 Busy", JSON_ERROR, "Retry-After: 0.3"),
               error_kind="http_status", status=503, attempts=RETRIED),
         Fault(what="503 with Retry-After: nan", script=status("503 Busy", JSON_ERROR, "Retry-After: nan"),

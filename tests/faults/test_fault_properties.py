@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support import DONE, HEAD, USAGE, chunked, event, manifest, row
 
 from trie.config import EndpointConfig
-from trie.endpoint.connection import READ_LIMIT, StampedProtocol, take_out
+from trie.endpoint.connection import StampedProtocol, take_out
 from trie.endpoint.exchange import Exchange
 from trie.endpoint.openai import Conversation, RequestFormat
 from trie.metrics.summary import Summary, summarize
@@ -64,14 +64,14 @@ async def received(pieces: list[bytes]) -> tuple[RequestRecord, str]:
     """The row of a request whose answer comes in these reads of the socket."""
     protocol = StampedProtocol(asyncio.get_running_loop())
     protocol.connection_made(Wire())
-    protocol.set_response_params(read_until_eof=True, read_bufsize=READ_LIMIT)
     request = Request(b"", b"", 0.0, exchange=Exchange(status=200, content_type="text/event-stream"), attempts=1)
-    protocol.send(request.exchange, b"", b"")
+    ended = protocol.send(request.exchange, b"", b"")
     for piece in pieces:
         protocol.data_received(piece)
-    _, payload = await protocol.read()
-    assert payload.is_eof()
-    take_out(payload, request.exchange)
+    assert ended.done()
+    assert protocol.failure is None
+    assert protocol.body is not None
+    take_out(protocol.body, request.exchange)
     request.failure = await Requester(None, FMT, max_retries=0, timeout_s=1)._judge(request)  # type: ignore[arg-type]
     found = row(0, 0, 0)
     fill(found, request, 0.0)
@@ -133,7 +133,7 @@ def request_row(draw: st.DrawFn, session: int, turn: int, turns: int, outcome: O
     )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=sessions(), stream=st.booleans())
 def test_any_sequence_of_outcomes_gives_consistent_totals(rows: list[RequestRecord], stream: bool) -> None:
     summary = summarize(to_table(rows), manifest(stream=stream))

@@ -23,6 +23,7 @@ from trie.replay.request import Requester
 WATCHDOG_S = 40.0  # the whole table takes a tenth of it
 RESCUED = [fault for fault in FAULTS if fault.attempts == MAX_RETRIES + 1 and fault.place == "scripted"]
 LIGHT = [fault for fault in FAULTS if not fault.heavy]
+FOLLOWED = [fault for fault in LIGHT if fault.place == "scripted" and fault.stream and not fault.poisons]
 RUNNERS: dict[str, Callable[..., Any]] = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 
 
@@ -76,7 +77,7 @@ def check(found: RequestRecord, fault: Fault) -> None:
     assert to_table([found]).num_rows == 1
 
 
-@pytest.mark.parametrize("fault", [fault for fault in LIGHT if fault.place == "scripted" and fault.stream], ids=ids)
+@pytest.mark.parametrize("fault", FOLLOWED, ids=ids)
 def test_the_next_request_goes_well(observed: dict[str, Observed], fault: Fault) -> None:
     after = observed[fault.what].after
     assert after is not None

@@ -85,6 +85,14 @@ async def test_a_retry_is_recorded_and_the_first_send_counts() -> None:
     assert found.attempt_sent_s - found.sent_s > 0.2  # the pause before the second attempt
 
 
+async def test_retry_after_is_honoured() -> None:
+    busy = plain_response("429 Slow down", b"{}", "Retry-After: 0")
+    (found,) = await ask((busy,), (busy,), WHOLE, max_retries=2)
+    assert (found.outcome, found.attempts) == (Outcome.ok, 3)
+    assert found.end_s is not None
+    assert found.end_s < 0.2
+
+
 async def test_a_connection_closed_while_idle_costs_no_retry() -> None:
     """The server takes a second request on a kept-alive connection and closes: sent again on a fresh one."""
     first, second = await ask(WHOLE, (None,), WHOLE, requests=2, pause=0.6)
@@ -125,3 +133,18 @@ async def test_a_long_answer_is_drained_while_it_comes() -> None:
     many = chunked(event(" a" * 90)) * 2000
     (found,) = await ask((HEAD, *[many] * 10, chunked(USAGE), chunked(DONE), END))
     assert (found.outcome, found.chunks) == (Outcome.ok, 20_000)
+
+
+async def test_a_later_head_in_two_reads_belongs_to_its_own_response() -> None:
+    """On a connection that was used before: what came of the first response says nothing of the second."""
+    split: Script = (HEAD[:20], 0.05, HEAD[20:], *WHOLE[1:])
+    first, second = await ask(WHOLE, split, requests=2, timeout_s=2.0)
+    assert (first.outcome, second.outcome, second.chunks) == (Outcome.ok, Outcome.ok, 2)
+    assert second.headers_s is not None
+    assert second.sent_s is not None
+    assert second.headers_s - second.sent_s >= 0.05
+
+
+async def test_a_request_cancelled_before_its_headers_gives_its_connection_up() -> None:
+    first, second = await ask((0.5, *WHOLE), WHOLE, requests=2, timeout_s=0.2)
+    assert (first.error_kind, second.outcome) == ("timeout", Outcome.ok)

@@ -131,12 +131,40 @@ class Answer:
         """The answer as it goes back into the history: content, or reasoning where there is nothing else."""
         return "".join(self._content) or "".join(self._reasoning)
 
+    def events(self, data: Sequence[bytes], ends: Sequence[int]) -> None:
+        """Take in neighbouring events of a stream, decoded in one go where they are JSON; `ends` are their places."""
+        count = len(data) - (data[-1] == DONE)
+        try:
+            chunks = orjson.loads(b"[%b]" % b",".join(data[:count]))
+        except orjson.JSONDecodeError:
+            chunks = ()
+        if len(chunks) != count:  # not each of them is a JSON value of its own
+            for one, end in zip(data, ends, strict=True):
+                self.event(one, end)
+            return
+        for chunk, end in zip(chunks, ends, strict=False):
+            self._chunk(chunk, end)
+        self.done |= count < len(data)
+
     def event(self, data: bytes, end: int) -> None:
         """Take in one event of a stream; `end` is its place in the body."""
         if data == DONE or data.strip() == DONE:
             self.done = True
             return
-        chunk = self._object(data)
+        try:
+            chunk = loads(data)
+        except ValueError:
+            self.error = self.error or ("bad_response", f"not JSON: {data[:80]!r}")
+            return
+        self._chunk(chunk, end)
+
+    def _chunk(self, value: Any, end: int) -> None:
+        """Take in the value of one event."""
+        if (text := _plain_token(value)) is not None:
+            self._content.append(text)
+            self.token_ends.append(end)
+            return
+        chunk = self._checked(value)
         if chunk is None:
             return
         self._usage(chunk.get("usage"))
@@ -153,7 +181,11 @@ class Answer:
 
     def plain(self, data: bytes) -> None:
         """Take in the whole body of a response that is no stream."""
-        reply = self._object(data)
+        try:
+            reply = self._checked(loads(data))
+        except ValueError:
+            self.error = ("bad_response", f"not JSON: {data[:80]!r}")
+            return
         if reply is None:
             return
         self._usage(reply.get("usage"))
@@ -179,15 +211,10 @@ class Answer:
             return "no_tokens", "the answer holds no token"
         return None
 
-    def _object(self, data: bytes) -> Mapping[str, Any] | None:
-        """The decoded object, or None when there is nothing more to read in it; notes an error found."""
-        try:
-            value = loads(data)
-        except ValueError:
-            self.error = self.error or ("bad_response", f"not JSON: {data[:80]!r}")
-            return None
+    def _checked(self, value: Any) -> Mapping[str, Any] | None:
+        """The value as an object, or None when there is nothing more to read in it; notes an error found."""
         if not isinstance(value, dict):
-            self.error = self.error or ("bad_response", f"not a JSON object: {data[:80]!r}")
+            self.error = self.error or ("bad_response", f"not a JSON object: {_json(value)[:80]}")
             return None
         failed = value.get("error") or (value if "error" in (value.get("object"), value.get("type")) else None)
         if failed:
@@ -226,6 +253,18 @@ class Answer:
         self.cached_tokens = _count(
             usage, "cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", default=self.cached_tokens
         )
+
+
+def _plain_token(value: Any) -> str | None:
+    """The text of a chunk that brings one and nothing else to note, as nearly all do; None for any other chunk."""
+    try:
+        (choice,) = value["choices"]
+        if choice["finish_reason"] is not None or value.get("usage") or "error" in value:
+            return None
+        text = choice["text"] if "text" in choice else choice["delta"]["content"] or None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return text if text.__class__ is str else None
 
 
 def message(error: object) -> str:

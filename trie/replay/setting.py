@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trie.endpoint.openai import RequestFormat
 from trie.replay.backoff import Backoff
@@ -10,6 +10,7 @@ from trie.replay.health import LoopHealth
 from trie.replay.live import Live
 from trie.replay.recorder import Recorder
 from trie.replay.request import Requester
+from trie.replay.turns import Turns
 from trie.replay.watch import FailureWatch
 
 
@@ -25,5 +26,6 @@ class Setting:
     watch: FailureWatch
     backoff: Backoff
     run_id: str
+    turns: Turns = field(default_factory=Turns)
     session_header: str | None = None
     began: float = 0.0
