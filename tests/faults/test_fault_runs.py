@@ -220,10 +220,21 @@ async def test_a_server_that_never_answers_the_probe(tmp_path: Path, monkeypatch
     assert not (tmp_path / "run").exists()
 
 
-async def test_an_endpoint_that_redirects_elsewhere_is_refused_before_the_run(tmp_path: Path) -> None:
-    away = head("Location: https://elsewhere.invalid/v1/models", "Content-Length: 0", status="308 Permanent Redirect")
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        (
+            "https://elsewhere.invalid/v1/models?k=v",
+            r"redirects to https://elsewhere\.invalid/v1/models; give the address",
+        ),
+        ("http://[", r"redirects to http://\[; give"),
+        ("/v1/models/", "model is missing"),  # the same server: it may have no list of models, as others
+    ],
+)
+async def test_an_endpoint_that_redirects_is_refused_before_the_run(tmp_path: Path, location: str, said: str) -> None:
+    away = head(f"Location: {location}", "Content-Length: 0", status="308 Permanent Redirect")
     async with playing(lambda _: (away,)) as (url, _):
-        with pytest.raises(EndpointError, match=r"redirects to https://elsewhere\.invalid/v1/models; give the address"):
+        with pytest.raises(EndpointError, match=said):
             await run(url, tmp_path, SINGLE)
 
 
