@@ -34,6 +34,7 @@ class Fault:
     prompt: bytes = b" hello"
     stream: bool = True
     timeout_s: float = 8.0
+    stall_s: float | None = None
     heavy: bool = False  # takes the client's core for seconds, so that it is played alone
     poisons: bool = False  # the connection, for whoever uses it next
 
@@ -222,6 +223,8 @@ BROKEN = Chapter(
               row={"chunks": 0, "first_token_s": None}),
         Fault(what="stalls after a token", script=(HEAD, A, 9.0), error_kind="timeout", timeout_s=1.0,
               row={"chunks": 1, **UNREAD}),
+        Fault(what="stalls after a token, with `stall_timeout`", script=(HEAD, A, 9.0), stall_s=0.5,
+              error_kind="stalled", said="nothing came for 0.5 s", row={"chunks": 1, **UNREAD}),
         Fault(what="resets after the headers", script=(HEAD, TELLS, None), error_kind="reset", attempts=RETRIED,
               row={"chunks": 0}),
         Fault(what="resets after the first token", script=(HEAD, A, TELLS, None), error_kind="reset",

@@ -29,7 +29,7 @@ from trie.trace import Trace, Workload
 
 MODELS = plain_response("200 OK", b'{"data": [{"id": "m"}]}')
 PLAYED = [fault for fault in FAULTS if fault.place == "scripted" and fault.before is None and fault.stream
-          and not fault.heavy and not fault.poisons]  # fmt: skip
+          and not fault.heavy and not fault.poisons and fault.stall_s is None]  # fmt: skip
 LINES = [Trace(10, (2,), (5,), (0.0,), 2, row=0)]
 SINGLE = [Trace(10, (), (), (), 2, row=0)]
 

@@ -148,3 +148,14 @@ async def test_a_later_head_in_two_reads_belongs_to_its_own_response() -> None:
 async def test_a_request_cancelled_before_its_headers_gives_its_connection_up() -> None:
     first, second = await ask((0.5, *WHOLE), WHOLE, requests=2, timeout_s=0.2)
     assert (first.error_kind, second.outcome) == ("timeout", Outcome.ok)
+
+
+async def test_a_slow_answer_is_no_stalled_one() -> None:
+    """Half a second of tokens 60 ms apart, 0.3 s before the first one, under a bound of 0.2 s between two reads."""
+    script = (HEAD, 0.3, *[step for _ in range(8) for step in (chunked(event(" a")), 0.06)], *WHOLE[2:])
+    async with scripted(script) as (url, _):
+        fmt = RequestFormat(EndpointConfig(base_url=url), "m", stream=True)
+        async with Connections(EndpointConfig(base_url=url), url) as connections:
+            requester = Requester(connections, fmt, max_retries=0, timeout_s=5, stall_s=0.2)
+            found = await one(requester, fmt, perf_counter())
+    assert (found.outcome, found.chunks) == (Outcome.ok, 9)
