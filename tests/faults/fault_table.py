@@ -38,6 +38,11 @@ class Fault:
     heavy: bool = False  # takes the client's core for seconds, so that it is played alone
     poisons: bool = False  # the connection, for whoever uses it next
 
+    @property
+    def large(self) -> bool:
+        """So large that the loop, shared with the server here, is kept from other faults' timers for a while."""
+        return len(self.prompt) + sum(len(step) for step in self.script if isinstance(step, bytes)) > 1 << 19
+
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
