@@ -185,6 +185,7 @@ class RunConfig:
     seed: int | None = None  # of the prompts; null: a fresh one for each run, recorded
     max_retries: int = 2  # further attempts after a retryable failure
     timeout: float = 600.0  # seconds for one request, all attempts included
+    stall_timeout: float | None = None  # seconds between two reads of an answer that has begun; null: only `timeout`
     max_failures: int | None = None  # failed requests at which the run is ended early; null: any number
     # share of ended requests that failed at which the run is ended early, from 100 on (two a slot); 1: none went well
     max_failure_rate: float | None = 1.0
@@ -197,6 +198,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         require(0 < self.duration < math.inf, "duration", self.duration, "above 0 (seconds)")
         require(0 < self.timeout < math.inf, "timeout", self.timeout, "above 0 (seconds)")
+        stall = self.stall_timeout
+        require(stall is None or 0 < stall < math.inf, "stall_timeout", stall, "above 0 (seconds)")
         require(self.max_retries >= 0, "max_retries", self.max_retries, "0 or more")
         require(self.max_failures is None or self.max_failures > 0, "max_failures", self.max_failures, "1 or more")
         rate = self.max_failure_rate

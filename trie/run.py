@@ -215,6 +215,7 @@ def _setting(config: RunConfig, connections: Connections, recorder: Recorder, mo
         fmt,
         max_retries=config.max_retries,
         timeout_s=config.timeout,
+        stall_s=config.stall_timeout,
         on_retry=live.count_retry,
         turns=turns,
     )

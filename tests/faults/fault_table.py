@@ -34,8 +34,14 @@ class Fault:
     prompt: bytes = b" hello"
     stream: bool = True
     timeout_s: float = 8.0
+    stall_s: float | None = None
     heavy: bool = False  # takes the client's core for seconds, so that it is played alone
     poisons: bool = False  # the connection, for whoever uses it next
+
+    @property
+    def large(self) -> bool:
+        """So large that the loop, shared with the server here, is kept from other faults' timers for a while."""
+        return len(self.prompt) + sum(len(step) for step in self.script if isinstance(step, bytes)) > 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +228,8 @@ BROKEN = Chapter(
               row={"chunks": 0, "first_token_s": None}),
         Fault(what="stalls after a token", script=(HEAD, A, 9.0), error_kind="timeout", timeout_s=1.0,
               row={"chunks": 1, **UNREAD}),
+        Fault(what="stalls after a token, with `stall_timeout`", script=(HEAD, A, 9.0), stall_s=0.5,
+              error_kind="stalled", said="nothing came for 0.5 s", row={"chunks": 1, **UNREAD}),
         Fault(what="resets after the headers", script=(HEAD, TELLS, None), error_kind="reset", attempts=RETRIED,
               row={"chunks": 0}),
         Fault(what="resets after the first token", script=(HEAD, A, TELLS, None), error_kind="reset",

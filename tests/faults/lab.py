@@ -187,7 +187,8 @@ async def observe(fault: Fault) -> Observed:
         endpoint = EndpointConfig(base_url=url, connect_timeout=0.3 if fault.error_kind == "connect_timeout" else 8.0)
         fmt = RequestFormat(endpoint, "m", stream=fault.stream)
         async with Connections(endpoint, url, api_key=KEY) as connections:
-            requester = Requester(connections, fmt, max_retries=MAX_RETRIES, timeout_s=fault.timeout_s)
+            requester = Requester(connections, fmt, max_retries=MAX_RETRIES, timeout_s=fault.timeout_s,
+                                  stall_s=fault.stall_s)  # fmt: skip
             if fault.before is not None:
                 await ask(requester, fmt)
                 await asyncio.sleep(IDLE_S)

@@ -68,7 +68,7 @@ async def received(pieces: list[bytes]) -> tuple[RequestRecord, str]:
     ended = protocol.send(request.exchange, b"", b"")
     for piece in pieces:
         protocol.data_received(piece)
-    await asyncio.wait_for(ended, 5)
+    assert ended.done()
     assert protocol.failure is None
     assert protocol.body is not None
     take_out(protocol.body, request.exchange)
@@ -133,7 +133,7 @@ def request_row(draw: st.DrawFn, session: int, turn: int, turns: int, outcome: O
     )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=sessions(), stream=st.booleans())
 def test_any_sequence_of_outcomes_gives_consistent_totals(rows: list[RequestRecord], stream: bool) -> None:
     summary = summarize(to_table(rows), manifest(stream=stream))

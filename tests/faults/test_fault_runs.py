@@ -29,7 +29,7 @@ from trie.trace import Trace, Workload
 
 MODELS = plain_response("200 OK", b'{"data": [{"id": "m"}]}')
 PLAYED = [fault for fault in FAULTS if fault.place == "scripted" and fault.before is None and fault.stream
-          and not fault.heavy and not fault.poisons]  # fmt: skip
+          and not fault.heavy and not fault.large and not fault.poisons and fault.stall_s is None]  # fmt: skip
 LINES = [Trace(10, (2,), (5,), (0.0,), 2, row=0)]
 SINGLE = [Trace(10, (), (), (), 2, row=0)]
 
@@ -209,7 +209,11 @@ async def test_usage_that_lies_makes_a_run_invalid(tmp_path: Path) -> None:
     async with playing(endpoint(lambda *_: (0.01, *many))) as (url, _):
         result = await run(url, tmp_path, SINGLE, concurrency=1, duration=0.5)
     failed = {check.check for check in result.summary.verdict if check.level == "error" and not check.ok}
-    assert failed == {"completions no longer than asked", "possible cache figures"}
+    # What the machine that runs the tests makes of the client is no matter of the server's usage.
+    assert failed - {"client on time", "client not saturated"} == {
+        "completions no longer than asked",
+        "possible cache figures",
+    }
     assert result.summary.facts["drift"]["completion_long_ratio"] == 1.0
     assert result.summary.facts["cache"]["impossible_requests"] == result.summary.requests["ok"]
 
@@ -222,10 +226,21 @@ async def test_a_server_that_never_answers_the_probe(tmp_path: Path, monkeypatch
     assert not (tmp_path / "run").exists()
 
 
-async def test_an_endpoint_that_redirects_elsewhere_is_refused_before_the_run(tmp_path: Path) -> None:
-    away = head("Location: https://elsewhere.invalid/v1/models", "Content-Length: 0", status="308 Permanent Redirect")
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        (
+            "https://elsewhere.invalid/v1/models?k=v",
+            r"redirects to https://elsewhere\.invalid/v1/models; give the address",
+        ),
+        ("http://[", r"redirects to http://\[; give"),
+        ("/v1/models/", "model is missing"),  # the same server: it may have no list of models, as others
+    ],
+)
+async def test_an_endpoint_that_redirects_is_refused_before_the_run(tmp_path: Path, location: str, said: str) -> None:
+    away = head(f"Location: {location}", "Content-Length: 0", status="308 Permanent Redirect")
     async with playing(lambda _: (away,)) as (url, _):
-        with pytest.raises(EndpointError, match=r"redirects to https://elsewhere\.invalid/v1/models; give the address"):
+        with pytest.raises(EndpointError, match=said):
             await run(url, tmp_path, SINGLE)
 
 

@@ -23,6 +23,7 @@ from trie.replay.request import Requester
 WATCHDOG_S = 40.0  # the whole table takes a tenth of it
 RESCUED = [fault for fault in FAULTS if fault.attempts == MAX_RETRIES + 1 and fault.place == "scripted"]
 LIGHT = [fault for fault in FAULTS if not fault.heavy]
+FOLLOWED = [fault for fault in LIGHT if fault.place == "scripted" and fault.stream and not fault.poisons]
 RUNNERS: dict[str, Callable[..., Any]] = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 
 
@@ -37,15 +38,18 @@ def ids(fault: Fault) -> str:
 
 @pytest.fixture(scope="module", params=RUNNERS)
 def observed(request: pytest.FixtureRequest) -> dict[str, Observed]:
-    """The whole table at once in one loop, but for the fault that takes every file descriptor."""
+    """The whole table in one loop: first what is large, then the rest at once, last what takes every descriptor."""
 
     async def everything() -> dict[str, Observed]:
-        together = [fault for fault in LIGHT if fault.place != "no_files"]
+        alone = [fault for fault in LIGHT if fault.place == "no_files"]
+        large = [fault for fault in LIGHT if fault.large]
+        others = [fault for fault in LIGHT if fault not in alone and not fault.large]
+        found: dict[str, Observed] = {}
         async with asyncio.timeout(WATCHDOG_S):
-            found = await asyncio.gather(*map(observe, together))
-            (alone,) = [fault for fault in LIGHT if fault.place == "no_files"]
-            last = await observe(alone)
-        return {**{fault.what: seen for fault, seen in zip(together, found, strict=True)}, alone.what: last}
+            for together in (large, others, alone):
+                seen = await asyncio.gather(*map(observe, together))
+                found.update(zip((fault.what for fault in together), seen, strict=True))
+        return found
 
     return RUNNERS[request.param](everything())  # type: ignore[no-any-return]
 
@@ -76,7 +80,7 @@ def check(found: RequestRecord, fault: Fault) -> None:
     assert to_table([found]).num_rows == 1
 
 
-@pytest.mark.parametrize("fault", [fault for fault in LIGHT if fault.place == "scripted" and fault.stream], ids=ids)
+@pytest.mark.parametrize("fault", FOLLOWED, ids=ids)
 def test_the_next_request_goes_well(observed: dict[str, Observed], fault: Fault) -> None:
     after = observed[fault.what].after
     assert after is not None

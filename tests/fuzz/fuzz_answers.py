@@ -26,16 +26,32 @@ from trie.records import arrow_schema
 NAMES = arrow_schema().names
 
 
+def one_by_one(body: bytes) -> openai.Answer:
+    """The same answer, decoded the plain way: an event at a time."""
+    answer = openai.Answer()
+    before = 0
+    for event in sse.decode(body):
+        assert before < event.end <= len(body)
+        before = event.end
+        answer.event(*event)
+    return answer
+
+
+def compare(one: openai.Answer, other: openai.Answer) -> None:
+    for name in ("text", "token_ends", "prompt_tokens", "completion_tokens", "cached_tokens", "finish_reason", "done"):
+        assert getattr(one, name) == getattr(other, name), name
+    assert (one.error is None) == (other.error is None)
+    assert one.error is None or other.error is None or one.error[0] == other.error[0]
+
+
 def one_input(data: bytes) -> None:
     """The first byte says how the rest is read; whatever it holds, the row has what a row may have."""
     stream, body = data[:1] < b"\x80", data[1:]
     answer = openai.Answer()
     if stream:
-        before = 0
-        for event in sse.decode(body):
-            assert before < event.end <= len(body)
-            before = event.end
-            answer.event(*event)
+        for batch in sse.batches(body):
+            answer.events(*batch)
+        compare(answer, one_by_one(body))
     else:
         answer.plain(body)
     failure = answer.failure(stream=stream)

@@ -85,6 +85,14 @@ async def test_a_retry_is_recorded_and_the_first_send_counts() -> None:
     assert found.attempt_sent_s - found.sent_s > 0.2  # the pause before the second attempt
 
 
+async def test_retry_after_is_honoured() -> None:
+    busy = plain_response("429 Slow down", b"{}", "Retry-After: 0")
+    (found,) = await ask((busy,), (busy,), WHOLE, max_retries=2)
+    assert (found.outcome, found.attempts) == (Outcome.ok, 3)
+    assert found.end_s is not None
+    assert found.end_s < 0.2
+
+
 async def test_a_connection_closed_while_idle_costs_no_retry() -> None:
     """The server takes a second request on a kept-alive connection and closes: sent again on a fresh one."""
     first, second = await ask(WHOLE, (None,), WHOLE, requests=2, pause=0.6)
@@ -140,3 +148,14 @@ async def test_a_later_head_in_two_reads_belongs_to_its_own_response() -> None:
 async def test_a_request_cancelled_before_its_headers_gives_its_connection_up() -> None:
     first, second = await ask((0.5, *WHOLE), WHOLE, requests=2, timeout_s=0.2)
     assert (first.error_kind, second.outcome) == ("timeout", Outcome.ok)
+
+
+async def test_a_slow_answer_is_no_stalled_one() -> None:
+    """Half a second of tokens 60 ms apart, 0.3 s before the first one, under a bound of 0.2 s between two reads."""
+    script = (HEAD, 0.3, *[step for _ in range(8) for step in (chunked(event(" a")), 0.06)], *WHOLE[2:])
+    async with scripted(script) as (url, _):
+        fmt = RequestFormat(EndpointConfig(base_url=url), "m", stream=True)
+        async with Connections(EndpointConfig(base_url=url), url) as connections:
+            requester = Requester(connections, fmt, max_retries=0, timeout_s=5, stall_s=0.2)
+            found = await one(requester, fmt, perf_counter())
+    assert (found.outcome, found.chunks) == (Outcome.ok, 9)

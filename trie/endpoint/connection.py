@@ -102,11 +102,13 @@ class StampedProtocol(ResponseHandler):
                 exchange.read_at.append(now)
                 exchange.read_size.append(size)
             if body.is_eof():
-                exchange.end = now
+                exchange.end = exchange.end or now  # aiohttp may call again from within, for what follows a 101
                 self._settle()
             elif body._size > DRAIN_AT:  # noqa: SLF001 - see take_out
                 self._drain(body, exchange)
-        if self._exception is not None or (body is not None and body.exception() is not None):  # malformed
+            if body.exception() is not None:  # can't be decoded
+                self._settle()
+        if self._exception is not None:  # malformed
             self._settle()
 
     def _drain(self, body: StreamReader, exchange: Exchange) -> None:

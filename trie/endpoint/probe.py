@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from yarl import URL
-
 from trie.endpoint.connection import Connections
 from trie.endpoint.exchange import Exchange
 from trie.endpoint.openai import loads
@@ -57,7 +55,7 @@ async def probe(connections: Connections, base_url: str) -> ServerFacts:
         raise EndpointError(
             f"{where}: HTTP {exchange.status}: set OPENAI_API_KEY, or the variable endpoint.api_key_env"
         )
-    if exchange.location and URL(exchange.location).is_absolute():
+    if exchange.location.startswith(("http://", "https://")) and not exchange.location.startswith(f"{base_url}/"):
         raise EndpointError(
             f"{where}: redirects to {one_line(exchange.location)}; give the address that answers itself: "
             "redirects are not followed, so that the key goes nowhere else"
