@@ -33,6 +33,7 @@ WORDS = {
     "True": "true",
     "False": "false",
     "field(default_factory=dict)": "{}",
+    "field(default_factory=dict, repr=False)": "{}",
     "field(default_factory=list)": "[]",
     "1 << 18": "262144",
 }

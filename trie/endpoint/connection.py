@@ -33,6 +33,8 @@ DRAIN_AT = 1 << 16  # bytes in that buffer at which the protocol takes them out
 MAX_BODY_BYTES = 1 << 28  # a response above this is broken off
 MAX_HEADER_BYTES = 1 << 17
 KEEP_ALIVE_S = 4.0  # uvicorn closes an idle connection after 5 s: let ours go first
+HIDDEN = "(hidden)"
+SHORTEST_SECRET = 6  # characters; what is shorter, such as EMPTY, hides nothing and is found in many words
 MAX_RETRY_AFTER_S = 60.0
 
 
@@ -166,6 +168,7 @@ class Connections:
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         headers.update(endpoint.headers)
+        self._secrets = sorted({api_key or "", *endpoint.headers.values()}, key=len, reverse=True)
         self._idle: list[Connection] = []
         self._headers = b"".join(header(name, value) for name, value in headers.items())
 
@@ -202,6 +205,16 @@ class Connections:
     async def get(self, route: str, exchange: Exchange) -> None:
         """Fetch a route below the base URL; as `post` otherwise."""
         await self._exchange(b"GET %s HTTP/1.1\r\n%s\r\n" % (self._path(route), self._headers), b"", exchange)
+
+    def hide(self, text: str) -> str:
+        """Text that the server sent, without the key and the values of headers, which some repeat in their errors."""
+        for secret in self._secrets:
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, HIDDEN)
+                cut = text.removesuffix("...")  # a long text may end within one
+                known = (n for n in range(len(secret) - 1, SHORTEST_SECRET - 1, -1) if cut.endswith(secret[:n]))
+                text = text if (n := next(known, 0)) == 0 else cut[:-n] + HIDDEN
+        return text
 
     def _path(self, route: str) -> bytes:
         return (self._url.raw_path.rstrip("/") + route).encode()

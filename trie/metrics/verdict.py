@@ -144,6 +144,15 @@ def _client(run: _Evidence) -> Iterator[Check]:
             f"client used {share:.0%} of one core",
             "the numbers are the client's, not the server's: lower the concurrency, or share it among several clients",
         )
+    longest = client["loop_lag_max_s"]
+    if longest is not None:
+        yield Check(
+            "client ran throughout",
+            "error",
+            longest <= limits.stall_s,
+            f"the client stood still for {longest:.1f} s (suspended, swapped out, or starved of its core)",
+            "run it again; the rows that were open then have it in loop_lag_s",
+        )
     suspect = client["suspect_share"] or 0.0
     yield Check(
         "few suspect requests",
@@ -161,7 +170,7 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
             "ended in order",
             "warning",
             False,
-            "the run was killed: its end is missing, and up to a second of rows",
+            "the run was killed, or its disk was full: its end is missing, and up to a second of rows",
             "run it again before publishing",
         )
     elif end["reason"] in LIMITS:
@@ -176,9 +185,9 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
     elif end["reason"] != "deadline":
         yield Check(
             "ran its duration",
-            "warning",
+            "error" if end["reason"] == "endpoint_died" else "warning",
             False,
-            f"{end['reason']} after {run.wall_time_s:.0f} of {config['duration']:g} s",
+            f"{end['reason'].replace('_', ' ')} after {run.wall_time_s:.0f} of {config['duration']:g} s",
             "run it again to its end",
         )
     done, cut = run.traces["completed"], run.traces["cancelled"]
@@ -197,6 +206,15 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
         f"{run.wall_time_s:.0f} s",
         "a trial: publish runs of half an hour or more",
     )
+    skipped = run.manifest["workload"].get("skipped_too_long")
+    if skipped:
+        yield Check(
+            "whole workload",
+            "warning",
+            False,
+            f"{skipped} of {skipped + run.manifest['workload']['traces']} traces are too long for the model's context",
+            "what is left is a shorter workload: compare it with runs that skipped the same traces alone",
+        )
     if run.manifest["workload"]["synthetic"]:
         yield Check(
             "recorded workload",

@@ -24,13 +24,15 @@ class Engine:
         self._setting = setting
         self._scripts = scripts
         self._deadline = asyncio.timeout(None)
+        self._running = False
 
     def stop(self, reason: str) -> None:
-        """End the run now: everything in flight is cancelled, and its rows carry the reason."""
+        """End the run now, or as soon as it runs: what is in flight is cancelled, and its rows carry the reason."""
         live = self._setting.live
         if live.ending is None:
             live.ending = reason
-            self._deadline.reschedule(asyncio.get_running_loop().time())
+            if self._running:
+                self._deadline.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> str:
         """Replay; returns why it ended: `deadline`, or the reason given to `stop`.
@@ -45,6 +47,9 @@ class Engine:
             ending = loop.call_later(setting.live.duration_s, self.stop, "deadline")
             try:
                 async with self._deadline, asyncio.TaskGroup() as group:
+                    self._running = True
+                    if setting.live.ending is not None:
+                        self._deadline.reschedule(loop.time())
                     group.create_task(setting.recorder.flush_regularly())
                     for slot in range(setting.live.concurrency):
                         group.create_task(self._occupy(slot))

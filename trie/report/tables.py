@@ -85,7 +85,9 @@ def _encodable(text: str, console: Console) -> str:
 def _head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     config, server, workload, prompts = (manifest[key] for key in ("config", "server", "workload", "prompts"))
     label = f" [{STAND_IN}]" if workload["synthetic"] else ""
-    yield "workload", f"{workload['name']}{label}: {workload['traces']} traces, {workload['source']}"
+    skipped = workload.get("skipped_too_long")
+    without = f" ({skipped} more skipped: too long for the model's context)" if skipped else ""
+    yield "workload", f"{workload['name']}{label}: {workload['traces']} traces{without}, {workload['source']}"
     where = "embedded endpoint (simulated)" if server["embedded"] else server["base_url"]
     mode = "streaming" if config["stream"] else "not streaming"
     yield "server", f"{where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
