@@ -52,11 +52,17 @@ class WorkloadConfig:
     synthetic: str | None = None  # name of a stand-in's distributions: agentic, qa, office
     rows: int = 8192  # traces drawn for a stand-in
     seed: int = 0  # of a stand-in's draws: the same seed is the same workload
+    min_context_tokens: int | None = None  # keep traces whose final request needs a window of at least so many tokens
+    max_context_tokens: int | None = None  # and of at most so many: the window of a small server
+    sha256: str | None = None  # refuse traces that are others than these (manifest.json has it); null: any
 
     def __post_init__(self) -> None:
         sources = [key for key in ("path", "hub_file", "bundled", "synthetic") if getattr(self, key) is not None]
         require(len(sources) == 1, "workload", sources or "nothing", "one of path, hub_file, bundled, synthetic")
         require(self.rows > 0, "workload.rows", self.rows, "1 or more")
+        for key in ("min_context_tokens", "max_context_tokens"):
+            found = getattr(self, key)
+            require(found is None or found > 0, f"workload.{key}", found, "1 or more")
 
 
 @dataclass

@@ -47,6 +47,7 @@ def start(
     model: str,
     seed: int,
     base_url: str,
+    repository: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The manifest of a run that begins now; its `end` is None until it has one."""
     return {
@@ -71,6 +72,7 @@ def start(
             "finding": calibration.finding,
         },
         "seed": seed,
+        "repository": repository,  # of the experiment: commit and dirty
         "host": _host(),
         "server": {
             "base_url": base_url,

@@ -37,6 +37,7 @@ from trie.replay.scripts import ScriptsAhead
 from trie.replay.setting import Setting
 from trie.report.progress import follow
 from trie.report.tables import complete_line, render, starting_line
+from trie.repository import state as repository_state
 from trie.rundir import RunDir
 from trie.sim.process import embedded
 from trie.trace import Trace, Workload
@@ -80,7 +81,9 @@ class Result:
         return not self.summary.requests["ok"] and self.summary.requests["failed"] > 0
 
 
-def execute(config: RunConfig, directory: Path, *, api_key: str | None = None) -> Result:
+def execute(
+    config: RunConfig, directory: Path, *, api_key: str | None = None, experiments: Path | None = None
+) -> Result:
     """Run in an event loop of its own; SIGINT and SIGTERM end the run in order, a second one at once.
 
     Raises:
@@ -91,7 +94,7 @@ def execute(config: RunConfig, directory: Path, *, api_key: str | None = None) -
         import uvloop  # noqa: PLC0415 - not there on every platform
 
         runner = uvloop.run
-    return runner(execute_async(config, directory, api_key=api_key, handle_signals=True))
+    return runner(execute_async(config, directory, api_key=api_key, experiments=experiments, handle_signals=True))
 
 
 async def execute_async(
@@ -100,9 +103,12 @@ async def execute_async(
     *,
     api_key: str | None = None,
     workload: Workload | None = None,
+    experiments: Path | None = None,
     handle_signals: bool = False,
 ) -> Result:
     """Run inside a loop; `workload` is used instead of the one that the settings name.
+
+    `experiments` is a folder of the repository whose commit the manifest states; None: where the process stands.
 
     Raises:
         TrieError: for what the user can mend.
@@ -122,9 +128,18 @@ async def execute_async(
         prompts = await asyncio.to_thread(load_prompts, config, model, seed)
         calibration = await _calibrate(config, prompts, connections, model, server)
         log.info("prompts %s: %s", prompts.name, calibration.finding)
+        repository = await asyncio.to_thread(repository_state, experiments or Path.cwd(), directory)
         run, writer = RunDir.create(directory)
         manifest = facts.start(
-            config, workload, prompts, calibration, server, model=model, seed=seed, base_url=base_url
+            config,
+            workload,
+            prompts,
+            calibration,
+            server,
+            model=model,
+            seed=seed,
+            base_url=base_url,
+            repository=repository,
         )
         run.write_manifest(manifest)
         log.info(starting_line(manifest))

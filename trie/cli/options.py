@@ -22,6 +22,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
+from trie.cli import replay
 from trie.cli.errors import GROUPS
 from trie.config import RunConfig
 
@@ -32,7 +33,7 @@ OPEN_GROUPS: dict[str, tuple[re.Pattern[str], Load]] = {
     "concurrency": (re.compile(r"[1-9]\d*"), lambda number: {"value": int(number)}),
     "workload": (re.compile(r".*/.*|.*\.jsonl"), lambda path: {"name": Path(path).stem, "path": path}),
     "endpoint": (re.compile(r"https?://.+"), lambda url: {"base_url": url}),
-    "experiment": (re.compile(r".+\.ya?ml"), OmegaConf.load),
+    "experiment": (re.compile(r".+\.ya?ml"), replay.load),
 }
 PLAIN_PATHS = "paths"
 _PLAIN_PATH = re.compile(r"(\.{1,2}|~\w*)?/")

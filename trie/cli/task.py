@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from trie.cli import errors, secrets
-from trie.cli.experiments import refuse_hidden_options
+from trie.cli.experiments import own_folder, refuse_hidden_options
 from trie.config import RunConfig
 from trie.errors import ConfigError, EndpointError, RunDirError
 from trie.rundir import MANIFEST, REQUESTS, SUMMARY, RunDir
@@ -41,7 +41,8 @@ def measure(cfg: DictConfig, directory: Path, keys: secrets.Keys, *, resume: boo
             set_aside(directory)
         from trie.run import execute  # noqa: PLC0415 - heavy, and a mistake above should not wait for it
 
-        return execute(config, directory, api_key=keys.key(config.endpoint.api_key_env))
+        key = keys.key(config.endpoint.api_key_env)
+        return execute(config, directory, api_key=key, experiments=own_folder())
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def summarize(rows: pa.Table, manifest: Mapping[str, Any]) -> Summary:
         wall_time_s=wall_time_s,
         trace_per_s=completed / wall_time_s if wall_time_s > 0 else None,
         per_trace={metric.key: sessions.statistics(metric.key) for metric in declarations.PER_TRACE},
-        per_request=_per_request(columns, stream=stream),
+        per_request={key: Stats.of(found) for key, found in request_values(columns, stream=stream).items()},
         workload=rates(columns, wall_time_s=wall_time_s, num_gpus=config.get("num_gpus")),
         facts=facts,
         **counts,
@@ -110,8 +110,8 @@ def _wall_time_s(columns: Columns, manifest: Mapping[str, Any]) -> float:
     return float(np.nanmax(columns["end_s"], initial=0.0)) if len(columns) else 0.0
 
 
-def _per_request(columns: Columns, *, stream: bool) -> dict[str, Stats | None]:
-    """Statistics over requests that ended well."""
+def request_values(columns: Columns, *, stream: bool) -> dict[str, Floats]:
+    """Per-request metrics, one entry for each row; NaN where a request did not end well or nothing was measured."""
     ok = columns.outcome("ok")
     sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
     tokens = columns.completion_tokens - 1
@@ -125,7 +125,10 @@ def _per_request(columns: Columns, *, stream: bool) -> dict[str, Stats | None]:
         "client_s": sent - columns["queued_s"],
     }
     streaming_only = {"ttft_s", "tpot_s", "max_gap_s"}
-    return {key: Stats.of(found[ok]) if stream or key not in streaming_only else None for key, found in values.items()}
+    return {
+        key: np.where(ok, found, np.nan) if stream or key not in streaming_only else np.full(len(columns), np.nan)
+        for key, found in values.items()
+    }
 
 
 def _drift(columns: Columns, manifest: Mapping[str, Any]) -> dict[str, Any]:
