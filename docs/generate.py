@@ -20,6 +20,7 @@ SOURCE = DOCS.parent / "trie"
 
 GROUPS = {
     "RunConfig": ("", "The run"),
+    "CommandConfig": ("", "The sweep"),
     "WorkloadConfig": ("workload.", "Workload"),
     "EndpointConfig": ("endpoint.", "Endpoint"),
     "ConcurrencyConfig": ("concurrency.", "Concurrency"),

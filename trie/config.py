@@ -7,7 +7,7 @@ a `RunConfig`, a library user builds one directly.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -189,6 +189,7 @@ class RunConfig:
     max_retries: int = 2  # further attempts after a retryable failure
     timeout: float = 600.0  # seconds for one request, all attempts included
     strict: bool = False  # exit with 3 when the verdict is invalid
+    repeat: int = 1  # which repeat of a sweep's cell this is; a label that changes nothing in what is measured
     progress: ProgressStyle = ProgressStyle.auto  # rich on a terminal and plain lines elsewhere; rich, plain, none
     prompts: PromptConfig = field(default_factory=PromptConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -199,3 +200,33 @@ class RunConfig:
         require(0 < self.timeout < math.inf, "timeout", self.timeout, "above 0 (seconds)")
         require(self.max_retries >= 0, "max_retries", self.max_retries, "0 or more")
         require(self.num_gpus is None or self.num_gpus > 0, "num_gpus", self.num_gpus, "1 or more")
+        require(self.repeat >= 1, "repeat", self.repeat, "1 or more")
+
+
+class Order(Enum):
+    """In which order a sweep goes through its cells."""
+
+    written = "written"  # as the settings are written, the last one varies fastest; repeats one after another
+    interleaved = "interleaved"  # so, all cells once, and then all again for the next repeat
+    shuffled = "shuffled"  # cells and repeats at random, the same order for the same order_seed
+
+
+@dataclass
+class CommandConfig(RunConfig):
+    """What a command line sets: a run, and how a sweep goes through many of them."""
+
+    repeats: int = 1  # how often each cell of a sweep is measured
+    order: Order = Order.interleaved  # of a sweep's cells: written, interleaved repeats, shuffled
+    order_seed: int = 0  # of order=shuffled
+    pause: float = 0.0  # seconds between two cells of a sweep in which nothing is sent
+    rerun: bool = False  # measure the cells of a sweep again that are done; what they hold is kept in them
+    plan: bool = False  # show the plan of a sweep and measure nothing
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.repeats >= 1, "repeats", self.repeats, "1 or more")
+        require(0 <= self.pause < math.inf, "pause", self.pause, "0 or more (seconds)")
+
+    def run(self) -> RunConfig:
+        """The run alone."""
+        return RunConfig(**{key.name: getattr(self, key.name) for key in fields(RunConfig)})

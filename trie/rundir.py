@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -94,15 +95,34 @@ class RunDir:
         return found
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        target = self.path / name
-        aside = target.with_suffix(".tmp")
-        try:
-            with aside.open("w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1, allow_nan=False)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(target)
-        except OSError as error:
-            aside.unlink(missing_ok=True)
-            raise RunDirError(f"{target}: can't be written: {error.strerror}") from error
+        write_json(self.path / name, content)
+
+
+def write_json(target: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all.
+
+    Raises:
+        RunDirError: when it can't be written.
+    """
+    with whole(target) as aside, aside.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1, allow_nan=False)
+        file.write("\n")
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `target` once all of it is on disk; two writers do not meet.
+
+    Raises:
+        RunDirError: when it can't be written.
+    """
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield aside
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        aside.replace(target)
+    except OSError as error:
+        raise RunDirError(f"{target}: can't be written: {error.strerror or error}") from error
+    finally:
+        aside.unlink(missing_ok=True)

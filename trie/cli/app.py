@@ -176,7 +176,7 @@ def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
     directory = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode is RunMode.MULTIRUN
     try:
-        result = task.measure(cfg, directory, outcome.keys, resume=sweeping)
+        result = (task.measure_cell if sweeping else task.measure)(cfg, directory, outcome.keys)
         if result is None:
             return None
         task.show(result)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trie.cli import replay
 from trie.cli.errors import GROUPS
-from trie.config import RunConfig
+from trie.config import CommandConfig, RunConfig
 
 Load = Callable[[str], Any]
 
@@ -38,7 +39,8 @@ OPEN_GROUPS: dict[str, tuple[re.Pattern[str], Load]] = {
 PLAIN_PATHS = "paths"
 _PLAIN_PATH = re.compile(r"(\.{1,2}|~\w*)?/")
 ALIASES = {"workload_path": "workload"}  # the reference's spelling
-BESIDE_THE_RUN = frozenset({"hydra", "progress", "strict"})  # change nothing in what is measured
+OF_A_SWEEP = frozenset(field.name for field in fields(CommandConfig)) - {field.name for field in fields(RunConfig)}
+BESIDE_THE_RUN = OF_A_SWEEP | {"hydra", "progress", "strict", "repeat"}  # change nothing in what is measured
 
 
 class OptionSource(ConfigSource):  # type: ignore[misc]
@@ -111,6 +113,11 @@ def _fingerprint(*, _root_: DictConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def _again(*, _root_: DictConfig) -> str:
+    """What tells the repeats of a cell apart: nothing for the first, so that repeats may be added to a sweep."""
+    return "" if _root_.repeat == 1 else f"-r{_root_.repeat}"
+
+
 def _sweep_name(*, _root_: DictConfig) -> str:
     """The folder of a sweep without a name: its endpoint and model."""
     endpoint = _root_.endpoint
@@ -124,7 +131,8 @@ def install() -> None:
     Plugins.instance().register(OptionSource)
     Plugins.instance().register(OptionSearchPath)
     OverridesParser.parse_overrides = _with_names
-    ConfigStore.instance().store(name="schema", node=RunConfig)
+    ConfigStore.instance().store(name="schema", node=CommandConfig)
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     OmegaConf.register_new_resolver("fingerprint", _fingerprint, replace=True)
+    OmegaConf.register_new_resolver("again", _again, replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
