@@ -7,10 +7,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import trie
@@ -31,19 +33,12 @@ FLAGS_AT_ODDS = ("Only one of --run", "The --resolve flag")  # how Hydra's compl
 EXIT_ERROR, EXIT_INVALID, EXIT_INTERRUPTED = 1, 3, 130
 
 
-def _report(arguments: list[str]) -> int:
-    from trie.cli.report import main  # noqa: PLC0415 - each command pays for its own imports
-
-    return main(arguments)
+COMMANDS = ("report", "compare", "export", "init", "sim")  # each a module of this package with a `main`
 
 
-def _sim(arguments: list[str]) -> int:
-    from trie.cli.sim import main  # noqa: PLC0415
-
-    return main(arguments)
-
-
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"report": _report, "sim": _sim}
+def command(name: str) -> ModuleType:
+    """The module of a command; each pays for its own imports."""
+    return import_module(f"trie.cli.{name}")
 
 
 def main() -> None:
@@ -78,7 +73,7 @@ def _dispatch(arguments: list[str], keys: secrets.Keys) -> int:
 
         return completion.answer(lambda: _hydra(arguments, keys), COMMANDS)
     if arguments and arguments[0] in COMMANDS:
-        return COMMANDS[arguments[0]](arguments[1:])
+        return int(command(arguments[0]).main(arguments[1:]))
     if "--version" in arguments:
         print(f"trie {trie.__version__}")
         return 0

@@ -22,6 +22,7 @@ def draw(rng: np.random.Generator, strata: Ints, resamples: int) -> Ints:
     """How often each trace is drawn in each resample.
 
     Args:
+        rng: where the draws come from.
         strata: for each trace the number of its stratum; each stratum keeps its size in every resample.
         resamples: how many.
 
@@ -76,7 +77,7 @@ def _quantile(values: Floats, cumulative: Ints, place: Floats) -> Floats:
 
 
 def _index(cumulative: Ints, place: Ints) -> Ints:
-    """In each row the first column whose cumulative weight exceeds `place`: one search over all rows laid end to end."""
+    """In each row the first column whose cumulative weight exceeds `place`, in one search over rows laid end to end."""
     rows, columns = cumulative.shape
     apart = np.arange(rows) * (int(cumulative[:, -1].max()) + 2)
     found = np.searchsorted((cumulative + apart[:, None]).ravel(), place + apart, side="right")
@@ -87,7 +88,8 @@ def _index(cumulative: Ints, place: Ints) -> Ints:
 def of_ratio(above: Floats, below: Floats, weights: Ints) -> Floats:
     """The ratio of two sums over traces in every resample; NaN where the lower sum is not above 0."""
     whole = weights @ below
-    return np.divide(weights @ above, whole, out=np.full(len(weights), np.nan), where=whole > 0)
+    found: Floats = np.divide(weights @ above, whole, out=np.full(len(weights), np.nan), where=whole > 0)
+    return found
 
 
 def interval(resampled: Floats, confidence: float) -> tuple[float, float] | None:
