@@ -19,16 +19,21 @@ next:
   trie -cd conf experiment=kv_cache endpoint=http://HOST/v1    against a server"""
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    description = "Lay out a repository for experiments: conf/, a workload, README.md, .gitignore, a CI example."
+    made = argparse.ArgumentParser(prog="trie init", description=description)
+    made.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
+    return made
+
+
 def main(arguments: list[str]) -> int:
     """Lay out the folder and say what to type next.
 
     Raises:
         TrieError: when the folder holds something, or can't be written.
     """
-    description = "Lay out a repository for experiments: conf/, a workload, README.md, .gitignore, a CI example."
-    parser = argparse.ArgumentParser(prog="trie init", description=description)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
-    folder: Path = parser.parse_args(arguments).folder
+    folder: Path = parser().parse_args(arguments).folder
     lay_out(folder)
     print(NEXT.format(folder=folder))
     return 0

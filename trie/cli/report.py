@@ -9,16 +9,21 @@ from pathlib import Path
 from trie.rundir import RunDir
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(prog="trie report", description="Every number of a run, from its files alone.")
+    made.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="the directory of a run")
+    made.add_argument("--json", action="store_true", help="print summary.json instead of tables")
+    return made
+
+
 def main(arguments: list[str]) -> int:
     """Summarize a run directory, rewrite its summary.json and print the tables.
 
     Raises:
         TrieError: when there is no run to read.
     """
-    parser = argparse.ArgumentParser(prog="trie report", description="Every number of a run, from its files alone.")
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="the directory of a run")
-    parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     run = RunDir.open(options.run_dir)
     summary = run.summarize()
     if options.json:

@@ -30,6 +30,7 @@ HEADLINES = (
 )  # of each cell of a sweep
 STYLES = {"better": "green", "worse": "red", "differs": "yellow", "noise": "dim"}
 WORDS = {"better": "better", "worse": "worse", "differs": "differs", "noise": "within noise", None: ""}
+WIDE = 110  # columns from which a metric and its statistic stand side by side
 MISSING = "-"
 LONGEST = 48  # characters of a setting's value
 
@@ -62,7 +63,9 @@ def _pair(console: Console, pair: Pair, confidence: float, *, everything: bool) 
     for title, rows in sections(pair, everything=everything):
         console.print()
         console.print(Text(title, style="bold"))
-        console.print(_table(pair, rows))
+        named = [(found.of.label, found.of.statistic, found) for found in rows]
+        labels = pair.baseline.label, pair.candidate.label
+        console.print(_table(named, labels, narrow=console.width < WIDE))
     _line(console, method(pair, confidence))
 
 
@@ -138,16 +141,26 @@ def _matters(found: Difference, declared: set[str]) -> bool:
     return known and found.change != 0
 
 
-def _table(pair: Pair, rows: Sequence[Difference]) -> Table:
+def _table(rows: Sequence[tuple[str, str, Difference]], labels: tuple[str, str], *, narrow: bool) -> Table:
+    """Differences, each under a name and a second one; where there is little room the first has a line of its own."""
     table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("metric", overflow="fold")
-    for name in (pair.baseline.label, pair.candidate.label, "change", "interval"):
+    for name in ("", *(() if narrow else ("",))):
+        table.add_column(name, overflow="fold")
+    for name in (*labels, "change", "interval"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
-    for found in rows:
-        style = STYLES.get(found.verdict or "", "")
-        words = Text(WORDS[found.verdict], style=style)
-        table.add_row(f"{found.of.label} {found.of.statistic}".strip(), *cells(found), words)
+    table.add_column("", no_wrap=True)
+    above = None
+    for group, name, found in rows:
+        words = Text(WORDS[found.verdict], style=STYLES.get(found.verdict or "", ""))
+        if not narrow:
+            table.add_row(printable(group) if group != above else "", printable(name), *cells(found), words)
+        elif not name:
+            table.add_row(printable(group), *cells(found), words)
+        else:
+            if group != above:
+                table.add_row(printable(group))
+            table.add_row(f"  {printable(name)}", *cells(found), words)
+        above = group
     return table
 
 
@@ -161,7 +174,7 @@ def change_of(found: Difference) -> str:
     if found.change == 0:
         return "0"
     if found.relative is not None:
-        return f"{100 * found.relative:+.1f} %"
+        return f"{percent(found.relative)} %"
     return MISSING if found.change is None else number(found.change, sign=True)
 
 
@@ -171,7 +184,13 @@ def interval_of(found: Difference) -> str:
         return MISSING
     if found.relative is None or found.relative_low is None or found.relative_high is None:
         return f"{number(found.low, sign=True)} to {number(found.high, sign=True)}"
-    return f"{100 * found.relative_low:+.1f} to {100 * found.relative_high:+.1f} %"
+    return f"{percent(found.relative_low)} to {percent(found.relative_high)} %"
+
+
+def percent(share: float) -> str:
+    """A signed percentage without its unit; what rounds to 0 has no sign."""
+    text = f"{100 * share:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def number(value: float | None, *, sign: bool = False) -> str:
@@ -181,11 +200,11 @@ def number(value: float | None, *, sign: bool = False) -> str:
     plus = "+" if sign else ""
     if value == 0 or abs(value) >= 1000:
         return f"{value:{plus},.0f}"
-    return f"{value:{plus}.4g}"
+    return f"{value:{plus}#.4g}"
 
 
 def _cells(console: Console, comparison: Comparison) -> None:
-    """One table for each headline number, one row for each cell."""
+    """The headline numbers, each with one row for each cell."""
     said = dict.fromkeys(
         (pair.candidate.label, doubt.what, doubt.found, doubt.advice)
         for pair in comparison.pairs
@@ -196,31 +215,20 @@ def _cells(console: Console, comparison: Comparison) -> None:
         _line(console, f"warning: {label}: {'; '.join(words)}", style="yellow")
     for setting in dict.fromkeys(said_of(setting) for pair in comparison.pairs for setting in pair.settings):
         _line(console, f"setting: {setting}")
-    for key in HEADLINES:
-        rows = list(_rows(comparison.cells.items(), key))
-        if rows:
-            console.print()
-            console.print(Text(f"{rows[0][1].of.label} {rows[0][1].of.statistic}", style="bold"))
-            console.print(_cell_table(rows))
+    rows = [row for key in HEADLINES for row in _rows(comparison.cells.items(), key)]
+    if rows:
+        console.print()
+        console.print(_table(rows, ("baseline", "candidate"), narrow=console.width < WIDE))
+        _line(console, method(comparison.pairs[0], comparison.settings.confidence))
 
 
-def _rows(cells: Iterable[tuple[str, list[Pair]]], key: str) -> Iterator[tuple[str, Difference]]:
+def _rows(cells: Iterable[tuple[str, list[Pair]]], key: str) -> Iterator[tuple[str, str, Difference]]:
     for name, pairs in cells:
         for pair in pairs:
             for found in pair.differences:
                 if found.of.key == key and (found.baseline, found.candidate) != (None, None):
-                    yield f"{name}  {pair.baseline.label}-{pair.candidate.label}", found
-
-
-def _cell_table(rows: Sequence[tuple[str, Difference]]) -> Table:
-    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("cell", overflow="fold")
-    for name in ("baseline", "candidate", "change", "interval"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
-    for name, found in rows:
-        table.add_row(printable(name), *cells(found), Text(WORDS[found.verdict], STYLES.get(found.verdict or "", "")))
-    return table
+                    several = f" {pair.candidate.label}" if len(pairs) > 1 else ""
+                    yield f"{found.of.label} {found.of.statistic}", f"{name}{several}", found
 
 
 def _gates(console: Console, comparison: Comparison) -> None:
