@@ -45,6 +45,10 @@ def main(arguments: list[str]) -> int:
 
     settings = Settings(options.resamples, options.seed, options.confidence)
     comparison = compare(options.paths, settings, conditions)
+    if options.html is not None:
+        from trie.compare.page import write  # noqa: PLC0415
+
+        write(comparison, options.html)
     if options.json:
         print(json.dumps(comparison.to_json(), indent=1, allow_nan=False))
     else:
