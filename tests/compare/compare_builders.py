@@ -39,8 +39,9 @@ def sessions(server: Server, *, wall_s: float, slots: int = 4, traces: int = 60,
         slot = free.index(min(free))
         now, trace = free[slot], session % traces
         for turn in range(turns + 1):
-            lengths_of = int(prompts[trace]), int(answers[trace])
-            given = _request(server, luck, now, *lengths_of, wall_s, warm=turn > 0)
+            given = _request(
+                server, luck, now, prompt=int(prompts[trace]), answer=int(answers[trace]), wall_s=wall_s, warm=turn > 0
+            )
             failed = server.fail and session % server.fail == 0
             outcome = Outcome.failed if failed else given.pop("outcome", Outcome.ok)
             given.pop("outcome", None)
@@ -54,7 +55,7 @@ def sessions(server: Server, *, wall_s: float, slots: int = 4, traces: int = 60,
 
 
 def _request(
-    server: Server, luck: np.random.Generator, sent: float, prompt: int, answer: int, wall_s: float, *, warm: bool
+    server: Server, luck: np.random.Generator, sent: float, *, prompt: int, answer: int, wall_s: float, warm: bool
 ) -> dict[str, Any]:
     scatter = float(np.exp(luck.normal(0, server.noise)))
     first = sent + (server.overhead_s + prompt / PREFILL_TOK_S) * scatter

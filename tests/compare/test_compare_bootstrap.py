@@ -79,7 +79,9 @@ def test_intervals_cover_the_truth_as_often_as_they_say(make: Make, paired: bool
         before, after = make(rng, n)
         weights = draw(rng, np.zeros(n, np.int64), 200)
         other = weights if paired else draw(rng, np.zeros(n, np.int64), 200)
-        medians = [of_sample(values, np.arange(n), w, (0.5,))[:, 1] for values, w in ((before, weights), (after, other))]
+        medians = [
+            of_sample(values, np.arange(n), w, (0.5,))[:, 1] for values, w in ((before, weights), (after, other))
+        ]
         bounds = interval(medians[1] - medians[0], 0.95)
         assert bounds is not None
         misses += not bounds[0] <= 0.15 <= bounds[1]  # median of a lognormal around 0: 1.15 - 1

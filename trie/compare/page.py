@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from trie.compare.comparison import Comparison, Pair, Run
+from trie.compare.comparison import Comparison, Pair
 from trie.compare.conditions import Setting
 from trie.compare.differences import Difference
 from trie.compare.differences import Verdict as Word

@@ -125,6 +125,8 @@ def number(value: float | None, *, sign: bool = False) -> str:
     if value is None:
         return MISSING
     plus = "+" if sign else ""
-    if value == 0 or abs(value) >= 1000:
+    if value == 0:
+        return "0"
+    if abs(value) >= 1000:
         return f"{value:{plus},.0f}"
     return f"{value:{plus}#.4g}"

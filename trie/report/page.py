@@ -29,6 +29,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -247,7 +248,8 @@ class Page:
             aside.write_text(self.html(), encoding="utf-8")
             aside.replace(path)
         except OSError as error:
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):  # where there can be no such file, there is none
+                aside.unlink()
             raise ReportError(f"{path}: can't be written: {error.strerror}") from error
 
     def html(self) -> str:
