@@ -81,6 +81,8 @@ def test_a_warm_cache_is_doubtful() -> None:
         "censoring": {"share": 0.0},
     }
     manifest: dict[str, Any] = {
+        "seed": 1,
+        "server": {"base_url": "http://h/v1", "embedded": False},
         "workload": {"sha256": "a", "traces": 1, "name": "w"},
         "prompts": {},
         "config": {"seed": 1, "concurrency": {"value": 1}, "stream": True, "endpoint": {"api": "chat"}},
@@ -90,4 +92,8 @@ def test_a_warm_cache_is_doubtful() -> None:
     (doubt,) = conditions.doubts((manifest, manifest), (ordinary, warm))
     assert (doubt.what, doubt.found) == ("salt", "first requests that hit the cache: 0.0% and 25.0%")
     unknown = {**ordinary, "cache": {"turn0_hit_share": None}}
-    assert not conditions.doubts((manifest, manifest), (unknown, unknown))
+    assert not conditions.doubts((manifest, manifest), (unknown, unknown))  # a run beside itself
+    later = {**manifest, "started": {"unix_s": 1.0}}
+    (doubt,) = conditions.doubts((manifest, later), (unknown, unknown))
+    assert doubt.found == "the same prompts went to the same server, which reports no cached tokens"
+    assert not conditions.doubts((manifest, {**later, "seed": 8}), (unknown, unknown))

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code: 0, 1 user error or every request failed, 3 invalid and strict, 130 interrupted."""
+    """The exit code: 0, 1 user error or all requests failed, 3 invalid and strict, 4 a gate failed, 130 interrupted."""
     arguments, keys = secrets.take_api_key(arguments)
     try:
         return _dispatch(arguments, keys)

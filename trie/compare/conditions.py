@@ -105,13 +105,27 @@ def _salt(
             f"{fixed} has a fixed seed, the other drew a fresh one",
             "let both draw theirs (seed=null), or fix both and reset the server's cache before each",
         )
-    warm = [found["cache"]["turn0_hit_share"] or 0.0 for found in summaries]
+    shares = [found["cache"]["turn0_hit_share"] for found in summaries]
+    warm = [share or 0.0 for share in shares]
+    if _again(*manifests) and None in shares:
+        yield Doubt(
+            "salt",
+            "the same prompts went to the same server, which reports no cached tokens",
+            "it may have kept them from one run to the other: seed=null, or reset its cache between",
+        )
     if any(warm):
         yield Doubt(
             "salt",
             f"first requests that hit the cache: {warm[0]:.1%} and {warm[1]:.1%}",
             "a warm cache or shared prefixes make a server look better: seed=null, or reset the cache",
         )
+
+
+def _again(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether both runs sent the same prompts to the same server; an embedded one is each run's own."""
+    asked = [(found.get("seed"), found["server"]["base_url"], found["server"]["embedded"]) for found in (a, b)]
+    own = (a.get("started"), b.get("started"))
+    return asked[0] == asked[1] and not asked[0][2] and own[0] != own[1]
 
 
 def _validity(summaries: tuple[Mapping[str, Any], Mapping[str, Any]]) -> Iterator[Doubt]:

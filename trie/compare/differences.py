@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from trie.compare.bootstrap import Ints, draw, interval, of_ratio, of_sample
+from trie.compare.bootstrap import draw, interval, of_ratio, of_sample
 from trie.compare.units import Units
 from trie.metrics.columns import Floats
 from trie.metrics.keys import Described, described
@@ -68,8 +68,8 @@ class Difference:
 class Drawn:
     """Resamples of two runs at once: for each session of each how often its trace was drawn."""
 
-    baseline: Ints
-    candidate: Ints
+    baseline: Floats
+    candidate: Floats
     paired: int  # traces that both runs replayed, drawn for both together
 
 
