@@ -19,6 +19,7 @@ from rich.console import Console
 from trie import manifest as facts
 from trie.config import RunConfig
 from trie.endpoint.connection import Connections
+from trie.endpoint.idle import Readiness, reset_cache, wait_until_idle
 from trie.endpoint.openai import Conversation, RequestFormat
 from trie.endpoint.probe import ServerFacts, choose_model, probe
 from trie.errors import ConfigError, EndpointError
@@ -122,9 +123,10 @@ async def execute_async(
         prompts = await asyncio.to_thread(load_prompts, config, model, seed)
         calibration = await _calibrate(config, prompts, connections, model, server)
         log.info("prompts %s: %s", prompts.name, calibration.finding)
+        ready = await _ready(config, base_url, api_key)
         run, writer = RunDir.create(directory)
         manifest = facts.start(
-            config, workload, prompts, calibration, server, model=model, seed=seed, base_url=base_url
+            config, workload, prompts, calibration, server, ready=ready, model=model, seed=seed, base_url=base_url
         )
         run.write_manifest(manifest)
         log.info(starting_line(manifest))
@@ -187,6 +189,22 @@ async def _calibrate(
 
     longest = (server.max_model_len or 1 << 30) // 2
     return await calibrate(prompts, ask, longest=longest)
+
+
+async def _ready(config: RunConfig, base_url: str, api_key: str | None) -> Readiness:
+    """Let the engine come to rest, and empty its cache where that is wanted."""
+    endpoint = config.endpoint
+    async with Connections(endpoint, base_url.removesuffix("/v1"), api_key=api_key) as beside:
+        in_flight = None
+        if endpoint.load_keys:
+            in_flight = await wait_until_idle(
+                beside, endpoint.load_route, endpoint.load_keys, timeout_s=config.idle_timeout
+            )
+        if config.reset_cache:
+            assert endpoint.reset_route is not None
+            await reset_cache(beside, endpoint.reset_route)
+            log.info("the engine's prefix cache was emptied")
+    return Readiness(in_flight, cache_reset=config.reset_cache)
 
 
 def _setting(config: RunConfig, connections: Connections, recorder: Recorder, model: str, seed: int) -> Setting:
