@@ -146,6 +146,18 @@ def intact(cell: Cell) -> Cell:
     return cell
 
 
+def summarized(cell: Cell) -> Cell:
+    """The cell with every number anew out of its rows; damaged where those can't be read or are not all there."""
+    cell = intact(cell)
+    if cell.status is not Status.done:
+        return cell
+    try:
+        RunDir(cell.path).summarize()
+    except (RunDirError, KeyError, TypeError) as error:
+        return replace(cell, status=Status.damaged, why=f"its rows can't be summarized: {error}", summary={})
+    return read(cell.path)
+
+
 @contextmanager
 def failure_noted(path: Path) -> Iterator[None]:
     """Leave a note in a cell of the error that ended it, and let the error go on."""

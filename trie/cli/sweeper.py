@@ -149,13 +149,21 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         for error in (result._return_value for result in failed):  # noqa: SLF001 - the public name raises it
             if not isinstance(error, TrieError):  # which the cell itself has said
                 log.error("a cell was ended by a bug: %s", error, exc_info=error)
-        print(directory, flush=True)
+        from trie.cli.report import show_sweep  # noqa: PLC0415 - what draws is not for those who draw nothing
+
+        show_sweep(directory, sweepdir.find(directory))
         if failed:
             raise TrieError(f"{len(failed)} of {len(cells)} cells failed; the same command measures them again")
 
 
 def report(directory: Path) -> None:
     """Write the sweep's report anew; what keeps it from being written ends no sweep."""
+    from trie.sweep.report import write  # noqa: PLC0415 - pyarrow, not for a plan
+
+    try:
+        write(directory, sweepdir.find(directory))
+    except TrieError as error:
+        log.error("the report of the sweep is not up to date: %s", error)  # noqa: TRY400 - an error of the user's
 
 
 def _refuse_swept(overrides: Sequence[Override], settings: CommandConfig) -> None:

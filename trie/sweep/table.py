@@ -66,15 +66,15 @@ def figures() -> Iterator[Figure]:
             yield Figure(f"{outer}_{name}", (outer, name), f"{outer} {name}", outer, f"{outer} that ended {name}")
     for metric in WORKLOAD:
         for window, label in zip(WINDOWS, WINDOW_LABELS, strict=True):
-            path = ("workload", metric.key, window)
-            definition = f"{metric.definition}: {WINDOW_DEFINITIONS[window]}"
-            yield Figure(f"{metric.key}_{window}", path, f"{metric.label}, {label}", metric.unit, definition)
-    for prefix, place, metrics in (("", "per_trace", PER_TRACE), ("request_", "per_request", PER_REQUEST)):
+            said = f"{metric.definition}: {WINDOW_DEFINITIONS[window]}"
+            place = ("workload", metric.key, window)
+            yield Figure(f"{metric.key}_{window}", place, f"{metric.label}, {label}", metric.unit, said)
+    for prefix, outer, metrics in (("", "per_trace", PER_TRACE), ("request_", "per_request", PER_REQUEST)):
         for metric in metrics:
             for name in STATISTICS:
-                path = (place, metric.key, name)
-                label = f"{metric.label} {name}"
-                yield Figure(f"{prefix}{metric.key}_{name}", path, label, metric.unit, metric.definition)
+                place = (outer, metric.key, name)
+                flat, label = f"{prefix}{metric.key}_{name}", f"{metric.label} {name}"
+                yield Figure(flat, place, label, metric.unit, metric.definition)
     for metric in RUN:
         for path in PARTS.get(metric.key, (tuple(metric.key.split(".")),)):
             yield Figure(

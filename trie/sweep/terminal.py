@@ -11,8 +11,25 @@ from rich.table import Table
 from rich.text import Text
 
 from trie.config import Order
+from trie.sweep.curves import IN_TOTAL, PER_GPU, Curve, Point, best, curves, knee, throughput
 from trie.sweep.plan import Plan, Planned
+from trie.sweep.table import FAILED_SHARE, Row
+from trie.sweepdir import Status
 from trie.text import lasting, printable
+
+MISSING = "-"
+WIDE = 118  # columns from which a table has room to breathe
+# The rows of a workload in the headline; of the throughputs one, per GPU where their number is known.
+HEADLINE = (
+    (PER_GPU, "completion tok/s per GPU"),
+    (IN_TOTAL, "completion tok/s"),
+    ("decode_tps_p50", "decode TPS p50"),
+    ("ttft_s_p90", "TTFT p90 (s)"),
+    ("ttfat_s_p50", "TTFAT p50 (s)"),
+    ("cache_hit_rate_pct_mean", "cache hit rate (%)"),
+    (FAILED_SHARE, "requests failed (%)"),
+)
+SHARED = tuple(name for name, _ in HEADLINE[2:])
 
 
 def show_plan(plan: Plan, now: datetime, console: Console) -> None:
@@ -69,3 +86,71 @@ def _said(cells: Sequence[Planned]) -> Text:
     said = times + "/".join(lasting(duration) for duration in sorted(durations))
     done = len(cells) - len(ahead)
     return Text(f"{done} done, {said}" if done else said)
+
+
+def show_headline(rows: Sequence[Row], console: Console) -> None:
+    """Print the matrix of workloads and concurrencies, the knees, and the cells that gave no numbers."""
+    found = curves(rows)
+    column = throughput(found)
+    metrics = [(name, label) for name, label in HEADLINE if name in (column, *SHARED)]
+    numbers = sorted({point.concurrency for curve in found for point in curve.points})
+    table = Table(box=HEAVY_HEAD, header_style="bold", padding=(0, 1) if console.width >= WIDE else 0)
+    table.add_column("concurrency", overflow="fold")
+    for number in numbers:
+        table.add_column(str(number), justify="right", no_wrap=True)
+    for curve in found:
+        by_number = {point.concurrency: point for point in curve.points}
+        table.add_row(Text(printable(curve.label), style="bold"), *(_status(by_number.get(n)) for n in numbers))
+        top = best(curve, column)
+        for name, label in metrics:
+            cells = (_figure(by_number.get(n), name, best=name == column and by_number.get(n) is top) for n in numbers)
+            table.add_row(f"  {label}", *cells)
+    console.print(table)
+    for curve in found:
+        console.print(Text(f"{'knee':<11}{printable(curve.label)}: {_knee(curve, column)}"))
+    for row in rows:
+        if row["status"] != Status.done.name:
+            style = "yellow" if row["status"] == Status.unfinished.name else "red"
+            console.print(Text(printable(f"{row['status']:<11}{row['cell']}: {row['why']}"), style=style))
+
+
+def _knee(curve: Curve, column: str) -> str:
+    point, top = knee(curve, column), best(curve, column)
+    if top is None:
+        return "nothing measured yet"
+    if len(curve.measured) < 3:
+        return "takes three concurrencies"
+    if point is None:
+        return f"not reached: the best throughput is at the highest concurrency, {top.concurrency}"
+    return f"concurrency {point.concurrency}; the best throughput is at {top.concurrency}"
+
+
+def _status(point: Point | None) -> Text:
+    """Above the figures of a point: nothing when all is well."""
+    if point is None:
+        return Text(MISSING, style="dim")
+    missing = len(point.rows) - len(point.done)
+    if missing:
+        return Text(
+            f"{len(point.done)} of {len(point.rows)}" if len(point.rows) > 1 else point.rows[0]["status"], style="red"
+        )
+    return Text("" if point.valid else "invalid", style="red")
+
+
+def _figure(point: Point | None, column: str, *, best: bool = False) -> Text:
+    """The mean over the repeats, and half of their range."""
+    found = point.spread(column) if point is not None else None
+    if found is None:
+        return Text(MISSING, style="dim")
+    scale = 100.0 if column == FAILED_SHARE else 1.0
+    said = _short(found.mean * scale)
+    if found.repeats > 1:
+        said += f" ±{_short((found.high - found.low) / 2 * scale)}"
+    return Text(said, style="bold green" if best else "")
+
+
+def _short(value: float) -> str:
+    """Three digits, thousands apart."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
