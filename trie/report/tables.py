@@ -13,10 +13,10 @@ from rich.text import Text
 from trie.metrics.columns import Stats
 from trie.metrics.declarations import PER_REQUEST, PER_TRACE, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
 from trie.metrics.summary import Summary
+from trie.report.figures import MISSING, fine, percent, short
 from trie.text import printable
 
 WIDE = 118  # columns from which a table of all per-trace metrics fits side by side
-MISSING = "-"
 STAND_IN = "synthetic stand-in"
 
 
@@ -120,14 +120,14 @@ def _statistics(
 def _workload(console: Console, summary: Summary) -> None:
     console.print(Text("Workload metrics", style="bold"))  # the title and the next line as in the reference
     done, rate = summary.traces["completed"], summary.trace_per_s
-    console.print(Text(f"completed={done}/{sum(summary.traces.values())} trace/s={_short(rate, 3)}"))
+    console.print(Text(f"completed={done}/{sum(summary.traces.values())} trace/s={short(rate, 3)}"))
     table = Table(box=HEAVY_HEAD, header_style="bold")
     table.add_column("Metric", no_wrap=True)
     for label in WINDOW_LABELS:
         table.add_column(label, justify="right")
     for metric in WORKLOAD:
         rates = summary.workload[metric.key]
-        table.add_row(metric.label, *(_short(getattr(rates, window)) for window in WINDOWS))
+        table.add_row(metric.label, *(short(getattr(rates, window)) for window in WINDOWS))
     console.print(table)
 
 
@@ -141,43 +141,43 @@ def _facts(summary: Summary) -> Iterable[tuple[str, str]]:
     yield (
         "drift",
         (
-            f"prompt {_percent(drift['prompt_ratio'], 2, sign=True)} "
-            f"(at most {_short(drift['prompt_max_abs_tokens'], 0)} tokens a request), "
-            f"completions short {_percent(drift['completion_short_ratio'], 2)}"
+            f"prompt {percent(drift['prompt_ratio'], 2, sign=True)} "
+            f"(at most {short(drift['prompt_max_abs_tokens'], 0)} tokens a request), "
+            f"completions short {percent(drift['completion_short_ratio'], 2)}"
         ),
     )
     yield (
         "cache",
         (
-            f"{_short(cache['hit_rate_pct'])} % token-weighted; eligible ceiling "
-            f"{_short(cache['eligible_ceiling_pct'])} %; first requests with hits {_percent(cache['turn0_hit_share'])}"
+            f"{short(cache['hit_rate_pct'])} % token-weighted; eligible ceiling "
+            f"{short(cache['eligible_ceiling_pct'])} %; first requests with hits {percent(cache['turn0_hit_share'])}"
         ),
     )
     yield (
         "censoring",
         (
-            f"{_percent(censoring['share'])} of the traces cut off at {_percent(censoring['progress'])} of "
-            f"their requests; Kaplan-Meier latency p50 {_short(censoring['latency_km_p50_s'])} s, "
-            f"p90 {_short(censoring['latency_km_p90_s'])} s"
+            f"{percent(censoring['share'])} of the traces cut off at {percent(censoring['progress'])} of "
+            f"their requests; Kaplan-Meier latency p50 {short(censoring['latency_km_p50_s'])} s, "
+            f"p90 {short(censoring['latency_km_p90_s'])} s"
         ),
     )
     concurrency, client, budget = facts["concurrency"], facts["client"], facts["budget"] or {}
     yield (
         "active",
         (
-            f"{_short(concurrency['active_traces'])} of {concurrency['configured']} traces active, "
-            f"{_short(concurrency['in_flight_requests'])} requests in flight on average"
+            f"{short(concurrency['active_traces'])} of {concurrency['configured']} traces active, "
+            f"{short(concurrency['in_flight_requests'])} requests in flight on average"
         ),
     )
-    shares = ", ".join(f"{key.replace('_', ' ')} {_percent(share)}" for key, share in budget.items())
+    shares = ", ".join(f"{key.replace('_', ' ')} {percent(share)}" for key, share in budget.items())
     yield "time", shares or MISSING
     lag = client["loop_lag_p99_s"]
     yield (
         "client",
         (
-            f"{_percent(client['cpu_share'])} of a core, event loop late by "
-            f"{_short(None if lag is None else lag * 1e3)} ms at p99, "
-            f"suspect requests {_percent(client['suspect_share'])}"
+            f"{percent(client['cpu_share'])} of a core, event loop late by "
+            f"{short(None if lag is None else lag * 1e3)} ms at p99, "
+            f"suspect requests {percent(client['suspect_share'])}"
         ),
     )
 
@@ -196,20 +196,4 @@ def _verdict(console: Console, summary: Summary) -> None:
 def _number(stats: Stats | None, name: str, scale: float) -> str:
     if stats is None:
         return MISSING
-    value = getattr(stats, name) * scale
-    return _short(value, 3 if abs(value) < 10 else 2)  # a TTFT of milliseconds, in seconds
-
-
-def _short(value: float | None, digits: int = 2) -> str:
-    """A figure as people read it: thousands apart, no decimals where they say nothing, M for millions."""
-    if value is None:
-        return MISSING
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:,.3f}M"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.{digits}f}"
-
-
-def _percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
-    if value is None:
-        return MISSING
-    return f"{100 * value:+.{digits}f} %" if sign else f"{100 * value:.{digits}f} %"
+    return fine(getattr(stats, name) * scale)
