@@ -60,7 +60,11 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         if settings.plan:
             return []
         self._begin(directory)
-        results = self._measure([cell for cell in cells if cell.planned.to_do], settings, directory)
+        try:
+            results = self._measure([cell for cell in cells if cell.planned.to_do], settings, directory)
+        except KeyboardInterrupt:
+            log.warning("the same command goes on from here; what is done: %s", directory)
+            raise
         self._end(cells, results, directory)
         return results
 

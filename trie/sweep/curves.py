@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
+from trie.report.figures import short
 from trie.sweep.table import Row
 from trie.sweepdir import Status
 
@@ -22,6 +23,13 @@ class Spread:
     low: float
     high: float
     repeats: int
+
+    def said(self, scale: float = 1.0) -> str:
+        """The mean in three digits, and where there are repeats half of their range in as many decimals."""
+        size = abs(self.high * scale)
+        digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+        half = f" ±{short((self.high - self.low) / 2 * scale, digits)}" if self.repeats > 1 else ""
+        return short(self.mean * scale, digits) + half
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Spread | None:

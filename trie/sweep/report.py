@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trie.rundir import whole
+from trie.sweep.page import page
 from trie.sweep.table import Row, rows, to_arrow
 from trie.sweepdir import Cell
 
@@ -17,11 +18,12 @@ def write(directory: Path, cells: Sequence[Cell]) -> list[Row]:
     """Write the report anew from what the cells tell; returns its table.
 
     Raises:
-        RunDirError: when the files can't be written; never for what is wrong with a cell.
+        TrieError: when the files can't be written; never for what is wrong with a cell.
     """
     found = rows(cells)
     _write_parquet(directory / PARQUET, found)
     _write_csv(directory / CSV, found)
+    page(directory, found).write(directory / PAGE)
     return found
 
 

@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from trie.config import Order
+from trie.report.figures import MISSING
 from trie.sweep.curves import IN_TOTAL, PER_GPU, Curve, Point, best, curves, knee, throughput
 from trie.sweep.plan import Plan, Planned
 from trie.sweep.table import FAILED_SHARE, Row
 from trie.sweepdir import Status
 from trie.text import lasting, printable
 
-MISSING = "-"
 WIDE = 118  # columns from which a table has room to breathe
 # The rows of a workload in the headline; of the throughputs one, per GPU where their number is known.
 HEADLINE = (
@@ -143,14 +143,4 @@ def _figure(point: Point | None, column: str, *, best: bool = False) -> Text:
     if found is None:
         return Text(MISSING, style="dim")
     scale = 100.0 if column == FAILED_SHARE else 1.0
-    said = _short(found.mean * scale)
-    if found.repeats > 1:
-        said += f" ±{_short((found.high - found.low) / 2 * scale)}"
-    return Text(said, style="bold green" if best else "")
-
-
-def _short(value: float) -> str:
-    """Three digits, thousands apart."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return Text(found.said(scale), style="bold green" if best else "")
