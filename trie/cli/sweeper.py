@@ -101,6 +101,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
             repeat=int(config.repeat),
             duration_s=float(config.duration),
             status=None if found is None else found.status,
+            why="" if found is None else found.why,
             again=bool(config.rerun),
             refused=refused,
         )

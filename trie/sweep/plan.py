@@ -23,6 +23,7 @@ class Planned:
     repeat: int
     duration_s: float
     status: Status | None  # of what is there already
+    why: str = ""  # it is not done
     again: bool = False  # measured again although it is done
     refused: str | None = None  # why its settings are not allowed
 

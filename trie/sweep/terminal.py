@@ -42,6 +42,9 @@ def show_plan(plan: Plan, now: datetime, console: Console) -> None:
     for word, said in lines:
         console.print(Text(f"{word:<11}{printable(said)}"))
     console.print(_table(plan.cells))
+    for cell in plan.cells:
+        if cell.status is not None and cell.status is not Status.done:
+            console.print(Text(f"{'again':<11}{printable(cell.name)}, {cell.status.name}: {printable(cell.why)}"))
     for reason in dict.fromkeys(cell.refused for cell in plan.cells if cell.refused is not None):
         console.print(Text(f"{'refused':<11}{printable(reason)}", style="red"))
 
