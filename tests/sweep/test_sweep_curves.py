@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from closed_loop import throughput
+from sweep_loop import throughput
 from sweep_rows import THROUGHPUT, row
 
 from trie.config import SimConfig

@@ -68,7 +68,7 @@ def _verdict(rows: Sequence[Row]) -> Verdict:
     invalid = [row for row in done if not row["valid"]]
     checks = [Check("error", row["cell"], f"{row['status']}: {row['why']}", "") for row in broken]
     checks += [
-        Check("error", row["cell"], "its verdict is invalid: the numbers would mislead", "see its own report")
+        Check("error", row["cell"], f"invalid: {row['why']}", "its numbers would mislead: see its own report")
         for row in invalid
     ]
     checks += [
@@ -90,11 +90,19 @@ def _cards_of(curve: Curve, column: str) -> Sequence[Card]:
     at, top = knee(curve, column), best(curve, column)
     if top is None:
         return [Card(curve.label, None, detail="no throughput measured")]
-    point, name = (at, "knee") if at is not None else (top, "most so far, no knee,")
+    point = at or top
+    label = (
+        f"{curve.label}, knee {at.concurrency}"
+        if at
+        else f"{curve.label}, no knee up to {curve.points[-1].concurrency}"
+    )
+    return [Card(label, point.mean(column), plots.unit_of(column), _to_a_user(point, " to a user, TTFAT "))]
+
+
+def _to_a_user(point: Point, between: str) -> str | None:
+    """Decode speed and TTFAT, where either was measured."""
     decode, ttfat = point.mean(plots.DECODE), point.mean(plots.TTFAT)
-    detail = f"{fine(decode)} tok/s to a user, TTFAT {fine(ttfat)} s"
-    label = f"{curve.label}: {name} at concurrency {point.concurrency}"
-    return [Card(label, point.mean(column), plots.unit_of(column), detail)]
+    return None if decode is None and ttfat is None else f"{fine(decode)} tok/s{between}{fine(ttfat)} s"
 
 
 def _matrix(found: Sequence[Curve], column: str, directory: Path) -> Table:
@@ -124,7 +132,7 @@ def _cell(curve: Curve, number: int, column: str, directory: Path) -> Value:
         spread.mean,
         href=_link(directory, point.done[0]) if spread.repeats == 1 else None,
         tone=tone if point.valid else "bad",
-        note=f"{fine(point.mean(plots.DECODE))} tok/s, {fine(point.mean(plots.TTFAT))} s",
+        note=_to_a_user(point, ", "),
         text=spread.said() + ("" if point.valid else " invalid"),
     )
 

@@ -10,8 +10,8 @@ from trie.sweep.curves import PER_GPU, Curve, Point, best, knee, pareto
 from trie.sweep.table import FAILED_SHARE
 
 DECODE, TTFAT = "decode_tps_p50", "ttfat_s_p50"
-REPEATED = "Points are means over repeats, bars their range. "
 DASH = [5, 4]
+PLACES = ("left above", "right above", "left below", "right below")  # of a point's label
 Columns = dict[str, list[Any]]
 
 
@@ -31,12 +31,13 @@ def overview(found: Sequence[Curve], column: str) -> Plot:
     return Plot(
         key="throughput",
         title="Steady completion throughput against concurrency",
-        caption=_conditions(found) + "After the first fifth of each run.",
+        caption="After the first fifth of each run."
+        + (" Bars are the range of the repeats." if _repeated(found) else ""),
         data={"means": data},
         labels={"concurrency": "Concurrency", "mean": title, "low": "lowest repeat", "high": "highest repeat"},
         wide=True,
         spec={
-            "layer": [_range_bar(), {"mark": _line(), "encoding": {"y": _up("mean", title)}}],
+            "layer": [_range_bar(), {"mark": _line(), "encoding": {"y": _up(data, title)}}],
             "encoding": {"x": _concurrency(found), "color": {"field": "workload", "type": "nominal", "title": None}},
         },
     )
@@ -64,7 +65,6 @@ def of_curve(curve: Curve, column: str, key: str) -> Iterator[Plot]:
             "eligible hit rate": "eligible_cache_hit_rate_pct_mean",
             "eligible ceiling": "cache_eligible_ceiling_pct",
         },
-        most=100.0,
     )
     yield _outcomes(curve, key)
 
@@ -80,7 +80,7 @@ def _throughput(curve: Curve, column: str, key: str) -> Plot:
     return Plot(
         key=f"{key}-throughput",
         title="Throughput against concurrency",
-        caption=_conditions([curve]) + (said if at else "No knee: throughput may rise on beyond the last point."),
+        caption=_conditions(curve) + (said if at else "No knee: throughput may rise on beyond the last point."),
         data={"means": means, "knee": named},
         labels={"concurrency": "Concurrency", "mean": title, "low": "lowest repeat", "high": "highest repeat"},
         spec={
@@ -95,7 +95,7 @@ def _throughput(curve: Curve, column: str, key: str) -> Plot:
                     "data": {"name": "means"},
                     **_range_bar(),
                 },
-                {"data": {"name": "means"}, "mark": _line(color=BLUE), "encoding": {"y": _up("mean", title)}},
+                {"data": {"name": "means"}, "mark": _line(color=BLUE), "encoding": {"y": _up(means, title)}},
             ],
             "encoding": {"x": _concurrency([curve])},
         },
@@ -112,10 +112,9 @@ def _front(curve: Curve, column: str, key: str, across: str, title: str, *, lowe
         "across": [point.mean(across) for point in points],
         "up": [point.mean(column) for point in points],
         "front": ["on the front" if point in front else "beaten" for point in points],
-        "said": [", ".join([str(point.concurrency), *names.get(point.concurrency, ())]) for point in points],
+        "name": [", ".join([str(point.concurrency), *names.get(point.concurrency, ())]) for point in points],
     }
-    middle = (min(data["across"], default=0.0) + max(data["across"], default=0.0)) / 2
-    data["side"] = ["left" if value <= middle else "right" for value in data["across"]]  # where its label begins
+    data.update(_labels(data, {str(point.concurrency) for point in points if point.concurrency not in names}))
     up = f"completion {unit_of(column)}"
     x = zoomable("x", field="across", type="quantitative", title=title, scale={"zero": False, "padding": 30})
     y = {"field": "up", "type": "quantitative", "title": up, "scale": {"zero": False, "padding": 18}}
@@ -126,7 +125,7 @@ def _front(curve: Curve, column: str, key: str, across: str, title: str, *, lowe
         title=f"Throughput against {'TTFAT' if lower else 'decode TPS'}",
         caption=f"{better} is better. Numbers are concurrencies; on the Pareto front no point beats another in both.",
         data={"points": data},
-        labels={"concurrency": "Concurrency", "across": title, "up": up, "front": "Pareto front", "said": "Label"},
+        labels={"concurrency": "Concurrency", "across": title, "up": up, "front": "Pareto front", "name": "Name"},
         spec={
             "layer": [
                 {
@@ -138,19 +137,41 @@ def _front(curve: Curve, column: str, key: str, across: str, title: str, *, lowe
                     "mark": {"type": "point", "size": 75, "opacity": 1, "tooltip": True, "clip": True},
                     "encoding": {"color": {"field": "front", "type": "nominal", "title": None, "scale": colour}},
                 },
-                *(_label(side) for side in ("left", "right")),
+                *(_label(place) for place in PLACES),
             ],
             "encoding": {"x": x, "y": y},
         },
     )
 
 
-def _label(side: str) -> dict[str, Any]:
-    """The labels of the points in one half of a plot, which grow towards its middle."""
+def _labels(data: Columns, plain: set[str]) -> Columns:
+    """Where each point's label stands: named points first, the others where there is room left, else nowhere."""
+    across, up = _shares(data["across"]), _shares(data["up"])
+    taken: list[tuple[float, float]] = []
+    places: dict[int, str] = {}
+    for at in sorted(range(len(across)), key=lambda at: (data["name"][at] in plain, -up[at])):
+        side = "left" if across[at] <= 0.5 else "right"  # where it begins: it grows towards the middle
+        crowded = any(abs(across[at] - x) < 0.25 and abs(up[at] - y) < 0.07 for x, y in taken)
+        if crowded and data["name"][at] in plain:
+            continue
+        places[at] = f"{side} below" if crowded else f"{side} above"
+        taken.append((across[at], up[at]))
+    return {"place": [places.get(at, "nowhere") for at in range(len(across))]}
+
+
+def _shares(values: Sequence[float]) -> list[float]:
+    """Values as shares of their range."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    return [(value - low) / (high - low) if high > low else 0.0 for value in values]
+
+
+def _label(place: str) -> dict[str, Any]:
+    """The layer of the labels of one place."""
+    side, _, height = place.partition(" ")
     return {
-        "transform": [{"filter": f"datum.side == '{side}'"}],
-        "mark": {"type": "text", "dy": -12, "align": side, "clip": True},
-        "encoding": {"text": {"field": "said"}},
+        "transform": [{"filter": f"datum.place == '{place}'"}],
+        "mark": {"type": "text", "dy": -12 if height == "above" else 15, "align": side, "clip": True},
+        "encoding": {"text": {"field": "name"}},
     }
 
 
@@ -170,26 +191,22 @@ def _names(curve: Curve, column: str, across: str, *, lower: bool) -> dict[int, 
     return found
 
 
-def _lines(
-    curve: Curve, key: str, title: str, *, unit: str, series: Mapping[str, str], most: float | None = None
-) -> Plot:
+def _lines(curve: Curve, key: str, title: str, *, unit: str, series: Mapping[str, str]) -> Plot:
     """Several columns of the table against concurrency."""
     data: Columns = {"series": [], "concurrency": [], "mean": [], "low": [], "high": []}
     for said, column in series.items():
         for part, values in _spreads(curve, column).items():
             data[part] += values
         data["series"] += [said] * (len(data["mean"]) - len(data["series"]))
-    scale = {"domain": [0, most]} if most is not None else {"zero": True}
-    y = {"field": "mean", "type": "quantitative", "title": unit, "scale": scale}
     order = list(series)
     return Plot(
         key=key,
         title=title,
-        caption=_conditions([curve]) + ", ".join(order) + ".",
+        caption=_conditions(curve) + ", ".join(order) + ".",
         data={"means": data},
         labels={"concurrency": "Concurrency", "series": "Statistic", "mean": f"mean ({unit})"},
         spec={
-            "layer": [_range_bar(), {"mark": _line(), "encoding": {"y": y}}],
+            "layer": [_range_bar(), {"mark": _line(), "encoding": {"y": _up(data, unit)}}],
             "encoding": {
                 "x": _concurrency([curve]),
                 "color": {"field": "series", "type": "nominal", "title": None, "sort": order},
@@ -242,23 +259,30 @@ def _spreads(curve: Curve, column: str) -> Columns:
     }
 
 
-def _conditions(found: Sequence[Curve]) -> str:
+def _conditions(curve: Curve) -> str:
     """A caption's first words: what the bars are where cells were repeated, and which points would mislead."""
-    points = [point for curve in found for point in curve.measured]
-    said = REPEATED if any(len(point.done) > 1 for point in points) else ""
-    invalid = sorted({point.concurrency for point in points if not point.valid})
-    return said + (f"Invalid by their own verdict: {', '.join(map(str, invalid))}. " if invalid else "")
+    said = "Points are means over repeats, bars their range. " if _repeated([curve]) else ""
+    invalid = [str(point.concurrency) for point in curve.measured if not point.valid]
+    return said + (f"Invalid by their own verdict: {', '.join(invalid)}. " if invalid else "")
+
+
+def _repeated(found: Sequence[Curve]) -> bool:
+    return any(len(point.done) > 1 for curve in found for point in curve.measured)
 
 
 def _concurrency(found: Sequence[Curve]) -> dict[str, Any]:
     """The axis of all plots against load: ticks where something was measured."""
     numbers = sorted({point.concurrency for curve in found for point in curve.points})
-    channel = zoomable("x", field="concurrency", type="quantitative", title="concurrency", scale={"zero": False})
+    channel = zoomable(
+        "x", field="concurrency", type="quantitative", title="concurrency", scale={"zero": False, "padding": 12}
+    )
     return {**channel, "axis": {"values": numbers, "labelOverlap": True}}
 
 
-def _up(field: str, title: str) -> dict[str, Any]:
-    return {"field": field, "type": "quantitative", "title": title, "scale": {"zero": True}}
+def _up(data: Columns, title: str) -> dict[str, Any]:
+    """An axis from zero, with room above the highest point."""
+    most = max(data["high"], default=0.0) or 1.0
+    return {"field": "mean", "type": "quantitative", "title": title, "scale": {"domain": [0, 1.05 * most]}}
 
 
 def _line(**more: Any) -> dict[str, Any]:

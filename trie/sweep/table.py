@@ -106,7 +106,7 @@ def _facts(cell: Cell, variant: str) -> Row:
         "concurrency": cell.concurrency,
         "repeat": cell.repeat,
         "status": cell.status.name,
-        "why": cell.why,
+        "why": cell.why or "; ".join(_misleading(summary)),
         "valid": summary.get("valid"),
         "warnings": sum(not check["ok"] for check in summary["verdict"]) if "verdict" in summary else None,
         "model": server.get("model") or config.get("model"),
@@ -116,6 +116,13 @@ def _facts(cell: Cell, variant: str) -> Row:
     }
     assert found.keys() == FACTS.keys()
     return found
+
+
+def _misleading(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What makes a verdict invalid."""
+    for check in summary.get("verdict", ()):
+        if not check["ok"] and check["level"] == "error":
+            yield f"{check['check']}: {check['found']}"
 
 
 def _numbers(summary: Mapping[str, Any], every: Sequence[Figure]) -> dict[str, float | None]:

@@ -112,9 +112,10 @@ def show_headline(rows: Sequence[Row], console: Console) -> None:
     for curve in found:
         console.print(Text(f"{'knee':<11}{printable(curve.label)}: {_knee(curve, column)}"))
     for row in rows:
-        if row["status"] != Status.done.name:
-            style = "yellow" if row["status"] == Status.unfinished.name else "red"
-            console.print(Text(printable(f"{row['status']:<11}{row['cell']}: {row['why']}"), style=style))
+        word = row["status"] if row["status"] != Status.done.name else "" if row["valid"] else "invalid"
+        if word:
+            style = "yellow" if word == Status.unfinished.name else "red"
+            console.print(Text(printable(f"{word:<11}{row['cell']}: {row['why']}"), style=style))
 
 
 def _knee(curve: Curve, column: str) -> str:
