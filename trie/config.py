@@ -89,9 +89,8 @@ class EndpointConfig:
     bos_tokens: int | None = None  # tokens the server adds before the first prompt; null: found by calibration
     connect_timeout: float = 30.0  # seconds to open a connection
     load_route: str = "/metrics"  # beside /v1: tells, in Prometheus' format or JSON, how many requests are in flight
-    load_keys: list[str] = field(
-        default_factory=lambda: list(LOAD_KEYS)
-    )  # there, summed; []: the load is not asked for
+    # there, by name, summed, labels and all: vLLM's, SGLang's, llama.cpp's and our own; []: the load is not asked for
+    load_keys: list[str] = field(default_factory=lambda: [*LOAD_KEYS])
     reset_route: str | None = None  # beside /v1: a POST empties the prefix cache; null: the engine has no such route
 
     def __post_init__(self) -> None:

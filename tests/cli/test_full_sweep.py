@@ -24,8 +24,8 @@ ENGINE = {
     "max_running": SLOTS,
 }  # fmt: skip
 # Workload -> wait of its tool. An answer holds a slot for 0.24 s, five steps of its own and the one that it comes into:
-# SLOTS * (0.48 + wait) / 0.48 agents hold all slots, which are 24, 28 and 36.
-WAITS = {"none": 0.0, "short": 0.08, "long": 0.24}
+# SLOTS * (0.48 + wait) / 0.48 agents hold all slots, which are 24, 28 and 36.5.
+WAITS = {"none": 0.0, "short": 0.08, "long": 0.25}
 KNEES = {"none": 24, "short": 32, "long": 40}  # the next on the grid
 DURATION_S = 6.0
 
