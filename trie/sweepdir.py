@@ -46,16 +46,16 @@ class Cell:
     @property
     def workload(self) -> str:
         """As reports call it; the directory's name where nothing else is known."""
-        return str(_at(self.config, "workload", "name") or self.path.name)
+        return str(at(self.config, "workload", "name") or self.path.name)
 
     @property
     def concurrency(self) -> int | None:
-        value = _at(self.config, "concurrency", "value")
+        value = at(self.config, "concurrency", "value")
         return value if isinstance(value, int) else None
 
     @property
     def repeat(self) -> int:
-        value = _at(self.config, "repeat")
+        value = at(self.config, "repeat")
         return value if isinstance(value, int) else 1
 
     @property
@@ -229,9 +229,9 @@ def _failure(path: Path) -> str | None:
     return str(found.get("error", "no reason given")) if isinstance(found, dict) else "no reason given"
 
 
-def _at(config: Mapping[str, Any], *keys: str) -> Any:
-    """A value in nested mappings, None where there is none."""
-    found: Any = config
+def at(content: Any, *keys: str) -> Any:
+    """A value in nested JSON objects, None where there is none."""
+    found = content
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found

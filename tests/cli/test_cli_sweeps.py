@@ -58,6 +58,11 @@ def test_the_full_sweep_as_typed_is_workload_major(script: Command) -> None:
         (("-m", "concurrency=1,2", "repeats=1,2"), "repeats=1,2: a sweep has one repeats"),
         (("-m", "repeat=1,2", "repeats=2"), "repeat=1,2: repeats=2 gives each cell its own; leave one out"),
         (("-m", "concurrency=1,2", "order=random"), "order"),
+        (("-m", "concurrency=1,1"), "several cells of the sweep are the same"),
+        (
+            ("-m", "concurrency=1,2", "hydra.sweep.subdir=x"),
+            "x: several cells of the sweep are the same, or share this",
+        ),
         (("-m", "concurrency=1,2", "hydra.sweep.dir=/proc/x"), "/proc/x: can't make the directory of the sweep"),
         (("plan=true",), "plan=true: shows the plan of a sweep (-m or sweep=...); --cfg job shows a run"),
         (

@@ -56,6 +56,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         settings = task.settings(task.without_hydra(self.config))
         directory = Path(self.config.hydra.sweep.dir)
         cells = list(self._cells(arguments, settings, directory))
+        _refuse_shared(cells)
         self._show(cells, settings, directory)
         if settings.plan:
             return []
@@ -93,7 +94,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
             task.validate(task.without_hydra(config))
         except ConfigError as error:
             refused = str(error)
-        others = [item for item in overrides if _key(item) in swept and _key(item) not in ("workload", "concurrency")]
+        others = [item for item in overrides if _key(item) in swept - {"workload", "concurrency", "repeat"}]
         planned = Planned(
             name=path.name,
             row=" ".join([str(config.workload.name), *others]),
@@ -138,10 +139,19 @@ class Cells(BasicSweeper):  # type: ignore[misc]
             left = plan.time_to_go((cell.planned for cell in cells[at:]), settings.pause)
             for number, cell in enumerate(batch, at + 1):
                 log.info("cell %d of %d: %s; %s to go", number, len(cells), cell.planned.name, lasting(left))
-            try:
-                results += self.launcher.launch([cell.overrides for cell in batch], batch[0].number)
-            finally:
-                report(directory)
+            results += self._launch(batch, directory)
+        return results
+
+    def _launch(self, cells: Sequence[Cell], directory: Path) -> Sequence[JobReturn]:
+        """Measure these cells and bring the report up to date, however they end; a bug in one is shown at once."""
+        try:
+            results: Sequence[JobReturn] = self.launcher.launch([cell.overrides for cell in cells], cells[0].number)
+        finally:
+            report(directory)
+        for cell, result in zip(cells, results, strict=True):
+            error = result._return_value  # noqa: SLF001 - the public name raises it
+            if result.status is not JobStatus.COMPLETED and not isinstance(error, TrieError):  # which the cell has said
+                log.error("%s: ended by a bug: %s", cell.planned.name, error, exc_info=error)
         return results
 
     def _end(self, cells: Sequence[Cell], results: Sequence[JobReturn], directory: Path) -> None:
@@ -151,9 +161,6 @@ class Cells(BasicSweeper):  # type: ignore[misc]
             TrieError: when a cell failed.
         """
         failed = [result for result in results if result.status is not JobStatus.COMPLETED]
-        for error in (result._return_value for result in failed):  # noqa: SLF001 - the public name raises it
-            if not isinstance(error, TrieError):  # which the cell itself has said
-                log.error("a cell was ended by a bug: %s", error, exc_info=error)
         from trie.cli.report import show_sweep  # noqa: PLC0415 - what draws is not for those who draw nothing
 
         show_sweep(directory, sweepdir.find(directory))
@@ -181,6 +188,14 @@ def _refuse_swept(overrides: Sequence[Override], settings: CommandConfig) -> Non
             raise ConfigError(
                 f"{override.input_line}: repeats={settings.repeats} gives each cell its own; leave one out"
             )
+
+
+def _refuse_shared(cells: Sequence[Cell]) -> None:
+    """Refuse two cells in one directory, where the second would be taken for the first."""
+    names = [cell.planned.name for cell in cells]
+    shared = next((name for name in names if names.count(name) > 1), None)
+    if shared is not None:
+        raise ConfigError(f"{shared}: several cells of the sweep are the same, or share this hydra.sweep.subdir")
 
 
 def _own_settings(given: list[str], config: DictConfig, swept: set[str], repeat: int) -> list[str]:

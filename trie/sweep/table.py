@@ -18,7 +18,7 @@ from trie.metrics.declarations import (
     Metric,
 )
 from trie.sweep.variants import variants
-from trie.sweepdir import Cell
+from trie.sweepdir import Cell, at
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,7 +98,10 @@ def rows(cells: Sequence[Cell]) -> list[Row]:
 
 
 def _facts(cell: Cell, variant: str) -> Row:
-    summary, config, server = cell.summary, cell.config, cell.manifest.get("server", {})
+    off = [
+        check for check in at(cell.summary, "verdict") or () if isinstance(check, dict) and not check.get("ok", True)
+    ]
+    misleading = [f"{check.get('check')}: {check.get('found')}" for check in off if check.get("level") == "error"]
     found = {
         "cell": cell.path.name,
         "workload": cell.workload,
@@ -106,23 +109,16 @@ def _facts(cell: Cell, variant: str) -> Row:
         "concurrency": cell.concurrency,
         "repeat": cell.repeat,
         "status": cell.status.name,
-        "why": cell.why or "; ".join(_misleading(summary)),
-        "valid": summary.get("valid"),
-        "warnings": sum(not check["ok"] for check in summary["verdict"]) if "verdict" in summary else None,
-        "model": server.get("model") or config.get("model"),
-        "num_gpus": config.get("num_gpus"),
-        "duration_s": config.get("duration"),
-        "started": cell.manifest.get("started", {}).get("wall_clock"),
+        "why": cell.why or "; ".join(misleading),
+        "valid": cell.summary.get("valid"),
+        "warnings": len(off) - len(misleading) if cell.summary else None,
+        "model": at(cell.manifest, "server", "model") or cell.config.get("model"),
+        "num_gpus": cell.config.get("num_gpus"),
+        "duration_s": cell.config.get("duration"),
+        "started": at(cell.manifest, "started", "wall_clock"),
     }
     assert found.keys() == FACTS.keys()
     return found
-
-
-def _misleading(summary: Mapping[str, Any]) -> Iterator[str]:
-    """What makes a verdict invalid."""
-    for check in summary.get("verdict", ()):
-        if not check["ok"] and check["level"] == "error":
-            yield f"{check['check']}: {check['found']}"
 
 
 def _numbers(summary: Mapping[str, Any], every: Sequence[Figure]) -> dict[str, float | None]:
@@ -133,10 +129,9 @@ def _numbers(summary: Mapping[str, Any], every: Sequence[Figure]) -> dict[str, f
 
 
 def _number(content: Any, path: Sequence[str]) -> float | None:
-    """A number in nested mappings, None where there is none."""
-    for key in path:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content if isinstance(content, int | float) and not isinstance(content, bool) else None
+    """A number in nested JSON objects, None where there is none."""
+    found = at(content, *path)
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
 def to_arrow(found: Sequence[Row]) -> pa.Table:
