@@ -90,6 +90,6 @@ def test_page_names_the_knee_and_links_to_the_cells(tmp_path: Path) -> None:
         cell(tmp_path, number)
     write(tmp_path, sweepdir.find(tmp_path))
     html = (tmp_path / "sweep.html").read_text()
-    assert "w: knee at concurrency 8" in html
+    assert "w, knee 8" in html
     assert 'href="w-c8-60-1/summary.json"' in html
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
