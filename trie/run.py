@@ -36,6 +36,7 @@ from trie.replay.recorder import Recorder
 from trie.replay.request import Request, Requester
 from trie.replay.scripts import ScriptsAhead
 from trie.replay.setting import Setting
+from trie.replay.turns import Turns
 from trie.report.progress import follow
 from trie.report.tables import complete_line, render, starting_line
 from trie.rundir import RunDir
@@ -210,8 +211,14 @@ async def _ready(config: RunConfig, base_url: str, api_key: str | None) -> Readi
 def _setting(config: RunConfig, connections: Connections, recorder: Recorder, model: str, seed: int) -> Setting:
     live = Live(duration_s=config.duration, concurrency=config.concurrency.value)
     fmt = RequestFormat(config.endpoint, model, stream=config.stream)
+    turns = Turns()
     requester = Requester(
-        connections, fmt, max_retries=config.max_retries, timeout_s=config.timeout, on_retry=live.count_retry
+        connections,
+        fmt,
+        max_retries=config.max_retries,
+        timeout_s=config.timeout,
+        on_retry=live.count_retry,
+        turns=turns,
     )
     return Setting(
         fmt=fmt,
@@ -220,6 +227,7 @@ def _setting(config: RunConfig, connections: Connections, recorder: Recorder, mo
         health=LoopHealth(on_beat=live.beat),
         live=live,
         run_id=f"{seed:x}",
+        turns=turns,
         session_header=config.endpoint.session_header,
     )
 
