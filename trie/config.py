@@ -182,6 +182,7 @@ class RunConfig:
     seed: int | None = None  # of the prompts; null: a fresh one for each run, recorded
     max_retries: int = 2  # further attempts after a retryable failure
     timeout: float = 600.0  # seconds for one request, all attempts included
+    html: bool = True  # write report.html into the run's directory at its end
     strict: bool = False  # exit with 3 when the verdict is invalid
     progress: ProgressStyle = ProgressStyle.auto  # rich on a terminal and plain lines elsewhere; rich, plain, none
     prompts: PromptConfig = field(default_factory=PromptConfig)

@@ -37,7 +37,7 @@ OPEN_GROUPS: dict[str, tuple[re.Pattern[str], Load]] = {
 PLAIN_PATHS = "paths"
 _PLAIN_PATH = re.compile(r"(\.{1,2}|~\w*)?/")
 ALIASES = {"workload_path": "workload"}  # the reference's spelling
-BESIDE_THE_RUN = frozenset({"hydra", "progress", "strict"})  # change nothing in what is measured
+BESIDE_THE_RUN = frozenset({"hydra", "html", "progress", "strict"})  # change nothing in what is measured
 
 
 class OptionSource(ConfigSource):  # type: ignore[misc]
