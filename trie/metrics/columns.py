@@ -67,6 +67,11 @@ class Columns:
             return np.empty(0, np.intp)
         return np.flatnonzero(np.r_[True, session[1:] != session[:-1]])
 
+    @cached_property
+    def ends(self) -> NDArray[np.intp]:
+        """Index of each session's last row."""
+        return np.r_[self.starts[1:], len(self)] - 1 if len(self) else self.starts
+
     def per_session(self, values: Floats) -> Floats:
         """Sums of a column over each session; NaN where any of its rows has none."""
         return np.add.reduceat(values, self.starts) if len(self.starts) else np.empty(0)

@@ -83,8 +83,9 @@ def ttft_by_context(columns: Columns, *, most: int) -> Context:
     ttft, context = columns["first_token_s"] - columns["sent_s"], prompt_tokens(columns)
     known = np.flatnonzero(columns.outcome("ok") & np.isfinite(ttft) & (context > 0))
     edges = _ratios(context[known])
-    order = known[np.argsort(context[known], kind="stable")]
-    cuts = np.searchsorted(context[order], edges[1:-1], side="left")
+    which = np.searchsorted(edges[1:-1], context[known], side="right").astype(np.uint8)  # small: sorted in no time
+    order = known[np.argsort(which, kind="stable")]
+    cuts = np.cumsum(np.bincount(which, minlength=1))[:-1]
     bins = [(at, found) for at, found in enumerate(np.split(order, cuts)) if len(found)]
     at = np.array([at for at, _ in bins], np.intp)
     return Context(

@@ -123,9 +123,10 @@ def phases(columns: Columns, sessions: Traces, *, wall_time_s: float) -> Phases:
     A trace that was cut off in a tool wait waited until the end of the run; NaN where nothing followed.
     """
     sent, first, end = columns["sent_s"], columns["first_token_s"], columns["end_s"]
-    follows = np.r_[columns["queued_s"][1:], np.nan] if len(columns) else end
-    last = np.r_[columns.starts[1:], len(columns)] - 1 if len(columns) else columns.starts
-    follows[last] = np.where(sessions.cancelled & columns.outcome("ok")[last], wall_time_s, np.nan)
+    follows = np.full(len(columns), np.nan)
+    follows[:-1] = columns["queued_s"][1:]
+    waiting = sessions.cancelled & columns.outcome("ok")[columns.ends]
+    follows[columns.ends] = np.where(waiting, wall_time_s, np.nan)
     return Phases(
         prefill=(sent, np.where(np.isnan(first), end, first)),
         decode=(first, np.where(np.isnan(first), np.nan, end)),

@@ -79,8 +79,8 @@ def _intervals(
 
 def _until(start: Floats, end: Floats, since: float, most: int, wall_time_s: float) -> float:
     """The end of the longest window from `since` that holds at most `most` intervals, in round seconds where it can."""
-    coming = np.sort(start[end > since])
+    coming = start[end > since]
     if len(coming) <= most:
         return wall_time_s
-    until = float(coming[most])
+    until = float(np.partition(coming, most)[most])
     return max(float(np.floor(until)), since + (until - since) / 2)

@@ -40,8 +40,7 @@ def traces(columns: Columns, *, stream: bool) -> Traces:
     final = columns["is_final"] > 0
     completed = columns.any_in_session(ok & final)
     failed = columns.any_in_session(columns.outcome("failed")) & ~completed
-    first = columns.starts
-    last = np.r_[first[1:], len(columns)] - 1 if len(first) else first
+    first, last = columns.starts, columns.ends
     sent, end, first_token = columns["sent_s"], columns["end_s"], columns["first_token_s"]
 
     def done(values: Floats) -> Floats:

@@ -91,7 +91,7 @@ def _traces(sessions: Traces, wall_time_s: float) -> Plot:
 def _shares(key: str, title: str, caption: str, curves: Curves, unit: str) -> Plot:
     curves = {label: curve for label, curve in curves.items() if len(curve[0])}
     values = np.concatenate([found for found, _, _ in curves.values()]) if curves else np.empty(0)
-    data = {
+    data: dict[str, Values] = {
         "series": [label for label, (found, _, _) in curves.items() for _ in found],
         "value": values,
         "share": 100.0 * np.concatenate([shares for _, shares, _ in curves.values()]) if curves else values,
@@ -130,6 +130,8 @@ def ttft_against_context(columns: Columns) -> Plot:
     y = zoomable("y", field="ttft_s", type="quantitative", title="TTFT (s)", **_magnitude(ttft))
     some = len(rows) < found.requests
     drawn = f"{len(rows):,} of {found.requests:,} requests, drawn evenly at random" if some else "All requests"
+    kind = np.where(columns["turn"][rows] == 0, *KINDS).tolist()
+    scattered: dict[str, Values] = {"context": context, "ttft_s": ttft, "kind": kind}
     trend: dict[str, Values] = {
         "context": np.sqrt(found.low * found.high),
         "low": found.low,
@@ -142,10 +144,7 @@ def ttft_against_context(columns: Columns) -> Plot:
         key="ttft-by-context",
         title="TTFT against context length",
         caption=f"{drawn}. Lines: p50 and p90 of all, in bins of equal ratio of prompt tokens.",
-        data={
-            "rows": {"context": context, "ttft_s": ttft, "kind": np.where(columns["turn"][rows] == 0, *KINDS).tolist()},
-            "trend": trend,
-        },
+        data={"rows": scattered, "trend": trend},
         labels=CONTEXT_LABELS,
         spec={"layer": [_scatter(x, y), _trend(x, y)]},
     )

@@ -94,12 +94,13 @@ THEME: Mapping[str, Any] = {
 
 
 # Axes of tokens and of values over orders of magnitude; spread into a channel's `axis`.
-SHORT_TICKS: Mapping[str, Any] = {"labelExpr": "datum.value ? format(datum.value, '~s') : '0'"}
+SHORT_TICKS: Mapping[str, Any] = {"labelExpr": "datum.value ? replace(format(datum.value, '~s'), 'G', 'B') : '0'"}
+_POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-9"
 LOG_TICKS: Mapping[str, Any] = {
     "format": "~r",
     "labelOverlap": True,
     "gridOpacity": {
-        "condition": {"test": "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-9", "value": 1},
+        "condition": {"test": _POWER_OF_TEN, "value": 1},
         "value": 0,
     },
 }

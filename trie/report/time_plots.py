@@ -259,7 +259,7 @@ def _level(value: float, window: tuple[float, float]) -> dict[str, Any]:
 
 
 def _time(field: str) -> dict[str, Any]:
-    return zoomable("x", field=field, type="quantitative", title="time (s)", scale={"nice": False, "zero": False})
+    return zoomable("x", field=field, type="quantitative", title="time (s)", scale={"nice": False, "zero": True})
 
 
 def _color(colors: Mapping[str, str], *, legend: bool = True) -> dict[str, Any]:

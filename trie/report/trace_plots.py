@@ -136,7 +136,7 @@ def _excerpt(found: Timeline) -> str:
 
 def _bars(columns: Columns, found: Timeline) -> dict[str, Any]:
     rows = found.row
-    outcome = np.where(columns.outcome("ok"), "ok", np.where(columns.outcome("failed"), "failed", "cancelled"))
+    ok, failed = columns.outcome("ok")[rows], columns.outcome("failed")[rows]
     return {
         "slot": columns["slot"][rows],
         "start_s": found.start_s,
@@ -144,7 +144,7 @@ def _bars(columns: Columns, found: Timeline) -> dict[str, Any]:
         "phase": [PHASES[at] for at in found.phase],
         "session": columns["session_id"][rows],
         "turn": columns["turn"][rows],
-        "outcome": outcome[rows].tolist(),
+        "outcome": np.where(ok, "ok", np.where(failed, "failed", "cancelled")).tolist(),
         "prompt": prompt_tokens(columns)[rows],
         "completion": columns.completion_tokens[rows],
     }
