@@ -207,6 +207,7 @@ class RunConfig:
     timeout: float = 600.0  # seconds for one request, all attempts included
     idle_timeout: float = 30.0  # seconds to wait at most, before the run, for an engine that serves other requests
     reset_cache: bool = False  # empty the engine's prefix cache before the run, by endpoint.reset_route
+    html: bool = True  # write report.html into the run's directory at its end
     strict: bool = False  # exit with 3 when the verdict is invalid
     repeat: int = 1  # which repeat of a sweep's cell this is; a label that changes nothing in what is measured
     progress: ProgressStyle = ProgressStyle.auto  # rich on a terminal and plain lines elsewhere; rich, plain, none

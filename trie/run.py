@@ -22,7 +22,8 @@ from trie.endpoint.connection import Connections
 from trie.endpoint.idle import Readiness, reset_cache, wait_until_idle
 from trie.endpoint.openai import Conversation, RequestFormat
 from trie.endpoint.probe import ServerFacts, choose_model, probe
-from trie.errors import ConfigError, EndpointError
+from trie.errors import ConfigError, EndpointError, ReportError
+from trie.evaluated import Evaluated
 from trie.metrics.summary import Summary
 from trie.prompts.calibration import Calibration, calibrate
 from trie.prompts.maker import Prompts
@@ -136,9 +137,19 @@ async def execute_async(
         setting = _setting(config, connections, recorder, model, seed)
         manifest["end"] = await _replay(config, setting, workload, prompts, calibration, handle_signals=handle_signals)
         run.write_manifest(manifest)
-    summary = await asyncio.to_thread(run.summarize)
-    log.info(complete_line(summary))
-    return Result(directory, summary, manifest)
+    evaluated = await asyncio.to_thread(Evaluated.of, run)
+    log.info(complete_line(evaluated.summary))
+    if config.html:
+        await asyncio.to_thread(_write_page, evaluated)
+    return Result(directory, evaluated.summary, manifest)
+
+
+def _write_page(evaluated: Evaluated) -> None:
+    """The page beside the numbers, which stand without it."""
+    try:
+        log.info("report %s", evaluated.write_page())
+    except ReportError as error:
+        log.warning("%s", error)
 
 
 def allow_open_files(concurrency: int) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from trie.errors import RunDirError, TrieError
-from trie.rundir import MANIFEST, REQUESTS, SUMMARY, RunDir, write_json
+from trie.rundir import MANIFEST, REPORT, REQUESTS, SUMMARY, RunDir, write_json
 from trie.text import one_line
 
 HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # what the command line composed, there before anything can fail
 FAILURE = "failure.json"  # why a cell came to nothing
 LOCK = ".lock"
-_OF_A_RUN = (MANIFEST, REQUESTS, SUMMARY, FAILURE)
+_OF_A_RUN = (MANIFEST, REQUESTS, SUMMARY, REPORT, FAILURE)
 
 
 class Status(Enum):

@@ -41,7 +41,7 @@ _PLAIN_PATH = re.compile(r"(\.{1,2}|~\w*)?/")
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 ALIASES = {"workload_path": "workload"}  # the reference's spelling
 OF_A_SWEEP = frozenset(field.name for field in fields(CommandConfig)) - {field.name for field in fields(RunConfig)}
-BESIDE_THE_RUN = OF_A_SWEEP | {"hydra", "progress", "strict", "repeat"}  # change nothing in what is measured
+BESIDE_THE_RUN = OF_A_SWEEP | {"html", "hydra", "progress", "strict", "repeat"}  # change nothing in what is measured
 
 
 class OptionSource(ConfigSource):  # type: ignore[misc]

@@ -1,63 +1,70 @@
-"""`trie report`: every number of a run or a sweep again, from its files alone."""
+"""`trie report`: every number of a run or a sweep again, from its files alone, and the pages that show them."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 
 from trie import sweepdir
+from trie.errors import ReportError
+from trie.evaluated import Evaluated
 from trie.rundir import RunDir
+
+FORMATS = ("svg", "png")
 
 
 def main(arguments: list[str]) -> int:
-    """Summarize the directory of a run or a sweep, rewrite its report and print the tables.
+    """Summarize the directory of a run or a sweep, rewrite its summary.json and its page, and print the tables.
 
     Raises:
-        TrieError: when there is no run to read.
+        TrieError: when there is no run to read, or plots can't be written.
     """
     about = "Every number of a run or a sweep, from its files alone."
     parser = argparse.ArgumentParser(prog="trie report", description=about)
     parser.add_argument("directory", type=Path, metavar="DIR", help="the directory of a run or a sweep")
     parser.add_argument("--json", action="store_true", help="print summary.json, or a sweep's table, instead of tables")
+    parser.add_argument("--no-html", action="store_true", help="leave a run's report.html as it is")
+    parser.add_argument(
+        "--plots", type=Path, metavar="DIR", help="write each plot of a run into a file of its own in DIR"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="svg", help="of the files of --plots (default: svg)")
     options = parser.parse_args(arguments)
     if sweepdir.is_sweep(options.directory):
-        cells = [sweepdir.summarized(cell) for cell in sweepdir.find(options.directory)]
-        (_json_of_sweep if options.json else show_sweep)(options.directory, cells)
+        _sweep(options.directory, as_json=options.json)
     else:
-        _run(options.directory, as_json=options.json)
+        _run(options)
     return 0
 
 
-def _run(directory: Path, *, as_json: bool) -> None:
-    run = RunDir.open(directory)
-    summary = run.summarize()
-    if as_json:
-        print(json.dumps(summary.to_json(), indent=1))
+def _sweep(directory: Path, *, as_json: bool) -> None:
+    from trie.cli import sweeps  # noqa: PLC0415 - not for a run
+
+    cells = [sweepdir.summarized(cell) for cell in sweepdir.find(directory)]
+    (sweeps.show_json if as_json else sweeps.show)(directory, cells)
+
+
+def _run(options: argparse.Namespace) -> None:
+    run = RunDir.open(options.directory)
+    evaluated = Evaluated.of(run)
+    if not options.no_html:
+        _write_page(evaluated)
+    if options.plots is not None:
+        evaluated.write_plots(options.plots, options.format)
+    if options.json:
+        print(json.dumps(evaluated.summary.to_json(), indent=1))
         return
     from trie.cli.console import console  # noqa: PLC0415 - not for JSON
     from trie.report.tables import render  # noqa: PLC0415
 
-    render(summary, run.manifest(), console())
-    print(directory)
+    render(evaluated.summary, evaluated.manifest, console())
+    print(options.directory)
 
 
-def show_sweep(directory: Path, cells: Sequence[sweepdir.Cell]) -> None:
-    """Rewrite a sweep's report, print its headline, and last its directory alone on a line, for scripts.
-
-    Raises:
-        RunDirError: when the report can't be written.
-    """
-    from trie.cli.console import console  # noqa: PLC0415 - not for JSON
-    from trie.sweep.report import write  # noqa: PLC0415
-    from trie.sweep.terminal import show_headline  # noqa: PLC0415
-
-    show_headline(write(directory, cells), console())
-    print(directory, flush=True)
-
-
-def _json_of_sweep(directory: Path, cells: Sequence[sweepdir.Cell]) -> None:
-    from trie.sweep.report import write  # noqa: PLC0415 - pyarrow, and only here
-
-    print(json.dumps(write(directory, cells), indent=1))
+def _write_page(evaluated: Evaluated) -> None:
+    """The page, or why there is none: the numbers are shown all the same, as of somebody else's run."""
+    try:
+        evaluated.write_page()
+    except ReportError as error:
+        print(f"trie: {error}", file=sys.stderr)

@@ -161,9 +161,9 @@ class Cells(BasicSweeper):  # type: ignore[misc]
             TrieError: when a cell failed.
         """
         failed = [result for result in results if result.status is not JobStatus.COMPLETED]
-        from trie.cli.report import show_sweep  # noqa: PLC0415 - what draws is not for those who draw nothing
+        from trie.cli import sweeps  # noqa: PLC0415 - what draws is not for those who draw nothing
 
-        show_sweep(directory, sweepdir.find(directory))
+        sweeps.show(directory, sweepdir.find(directory))
         if failed:
             raise TrieError(f"{len(failed)} of {len(cells)} cells failed; the same command measures them again")
 

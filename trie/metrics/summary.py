@@ -11,7 +11,7 @@ import numpy as np
 
 from trie.metrics import declarations, verdict
 from trie.metrics.columns import Columns, Floats, Stats
-from trie.metrics.throughput import Rates, rates
+from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import Traces, ceiling_tokens, eligible_tokens, kaplan_meier, traces
 from trie.metrics.verdict import Check
 
@@ -64,19 +64,19 @@ class Summary:
         )
 
 
-def summarize(rows: pa.Table, manifest: Mapping[str, Any]) -> Summary:
+def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
     """Every number of a run.
 
     Args:
-        rows: of `trie.records.arrow_schema()`, in any order.
+        rows: of `trie.records.arrow_schema()`, in any order; or their columns, where these are needed again.
         manifest: what was run (docs/records.md); a run that was killed has no end in it, and its wall time is then
             the last instant in the rows.
     """
-    columns = Columns(rows)
+    columns = rows if isinstance(rows, Columns) else Columns(rows)
     config = manifest["config"]
     stream = bool(config["stream"])
     sessions = traces(columns, stream=stream)
-    wall_time_s = _wall_time_s(columns, manifest)
+    wall_time_s = wall_time_of(columns, manifest)
     completed = int(sessions.completed.sum())
     facts = {
         "errors": columns.failures(),
@@ -97,21 +97,22 @@ def summarize(rows: pa.Table, manifest: Mapping[str, Any]) -> Summary:
         wall_time_s=wall_time_s,
         trace_per_s=completed / wall_time_s if wall_time_s > 0 else None,
         per_trace={metric.key: sessions.statistics(metric.key) for metric in declarations.PER_TRACE},
-        per_request=_per_request(columns, stream=stream),
-        workload=rates(columns, wall_time_s=wall_time_s, num_gpus=config.get("num_gpus")),
+        per_request={key: Stats.of(found) for key, found in per_request(columns, stream=stream).items()},
+        workload=rates(Points.of(columns), wall_time_s=wall_time_s, num_gpus=config.get("num_gpus")),
         facts=facts,
         **counts,
     )
 
 
-def _wall_time_s(columns: Columns, manifest: Mapping[str, Any]) -> float:
+def wall_time_of(columns: Columns, manifest: Mapping[str, Any]) -> float:
+    """As the run says at its end; of a run that was killed, the last instant in the rows."""
     if manifest.get("end"):
         return float(manifest["end"]["wall_time_s"])
     return float(np.nanmax(columns["end_s"], initial=0.0)) if len(columns) else 0.0
 
 
-def _per_request(columns: Columns, *, stream: bool) -> dict[str, Stats | None]:
-    """Statistics over requests that ended well."""
+def per_request(columns: Columns, *, stream: bool) -> dict[str, Floats]:
+    """The metrics of requests by key, for those that ended well; all NaN where it takes streaming to measure them."""
     ok = columns.outcome("ok")
     sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
     tokens = columns.completion_tokens - 1
@@ -124,8 +125,8 @@ def _per_request(columns: Columns, *, stream: bool) -> dict[str, Stats | None]:
         "max_gap_s": columns["max_gap_s"],
         "client_s": sent - columns["queued_s"],
     }
-    streaming_only = {"ttft_s", "tpot_s", "max_gap_s"}
-    return {key: Stats.of(found[ok]) if stream or key not in streaming_only else None for key, found in values.items()}
+    unseen = set() if stream else {"ttft_s", "tpot_s", "max_gap_s"}
+    return {key: np.full(int(ok.sum()), np.nan) if key in unseen else found[ok] for key, found in values.items()}
 
 
 def _drift(columns: Columns, manifest: Mapping[str, Any]) -> dict[str, Any]:

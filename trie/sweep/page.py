@@ -22,12 +22,12 @@ from trie.report.page import (
     Verdict,
     anchor,
 )
+from trie.rundir import REPORT, SUMMARY
 from trie.sweep import plots
 from trie.sweep.curves import KNEE, Curve, Point, best, curves, knee, throughput
 from trie.sweep.table import FAILED_SHARE, Row
 from trie.sweepdir import Status
 
-RUN_PAGE = "report.html"  # of a cell
 TONES: dict[str, Tone] = {Status.done.name: "good", Status.unfinished.name: "warn"}
 ABOUT = (
     f"The knee is the least concurrency that reaches {KNEE:.0%} of the best throughput of its curve. Where cells were "
@@ -198,7 +198,7 @@ def _cells(directory: Path, rows: Sequence[Row]) -> Table:
 
 def _link(directory: Path, row: Row) -> str | None:
     """The cell's own page, else its numbers, relative to the sweep's page."""
-    for name in (RUN_PAGE, "summary.json"):
+    for name in (REPORT, SUMMARY):
         if (directory / row["cell"] / name).exists():
             return f"{row['cell']}/{name}"
     return None

@@ -9,7 +9,7 @@ from typing import Any
 from trie.sweepdir import Cell
 
 # Rows and columns of a sweep, what every run draws for itself, and what changes nothing in what is measured.
-NOT_A_VARIANT = ("workload", "concurrency", "repeat", "seed", "progress", "strict", "endpoint.headers")
+NOT_A_VARIANT = ("workload", "concurrency", "repeat", "seed", "html", "progress", "strict", "endpoint.headers")
 
 
 def variants(cells: Sequence[Cell]) -> list[str]:
