@@ -34,6 +34,7 @@ WORDS = {
     "False": "false",
     "field(default_factory=dict)": "{}",
     "field(default_factory=list)": "[]",
+    "field(default_factory=lambda: [*LOAD_KEYS])": "of four engines",
     "1 << 18": "262144",
 }
 

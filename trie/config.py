@@ -65,6 +65,19 @@ class WorkloadConfig:
             require(found is None or found > 0, f"workload.{key}", found, "1 or more")
 
 
+# Gauges of requests that run and that wait, by the names that engines give them; no two engines share one.
+LOAD_KEYS = (
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "sglang:num_running_reqs",
+    "sglang:num_queue_reqs",
+    "llamacpp:requests_processing",
+    "llamacpp:requests_deferred",
+    "trie_sim:num_requests_running",
+    "trie_sim:num_requests_waiting",
+)
+
+
 @dataclass
 class EndpointConfig:
     """How to speak to the server; without a base_url the embedded endpoint is started for the run."""
@@ -81,6 +94,10 @@ class EndpointConfig:
     extra_body: dict[str, Any] = field(default_factory=dict)  # merged into every request body
     bos_tokens: int | None = None  # tokens the server adds before the first prompt; null: found by calibration
     connect_timeout: float = 30.0  # seconds to open a connection
+    load_route: str = "/metrics"  # beside /v1: tells, in Prometheus' format or JSON, how many requests are in flight
+    # there, by name, summed, labels and all: vLLM's, SGLang's, llama.cpp's and our own; []: the load is not asked for
+    load_keys: list[str] = field(default_factory=lambda: [*LOAD_KEYS])
+    reset_route: str | None = None  # beside /v1: a POST empties the prefix cache; null: the engine has no such route
 
     def __post_init__(self) -> None:
         url = self.base_url
@@ -90,6 +107,9 @@ class EndpointConfig:
             self.base_url = url.rstrip("/")
         require(self.bos_tokens is None or self.bos_tokens >= 0, "endpoint.bos_tokens", self.bos_tokens, "0 or more")
         require(self.connect_timeout > 0, "endpoint.connect_timeout", self.connect_timeout, "above 0 (seconds)")
+        for key in ("load_route", "reset_route"):
+            route = getattr(self, key)
+            require(route is None or route.startswith("/"), f"endpoint.{key}", route, "a path that begins with /")
 
 
 @dataclass
@@ -172,6 +192,9 @@ class LimitsConfig:
     client_cpu: float = 0.85  # share of one core that the client used
 
 
+NO_ROUTE = "endpoint.reset_route is not set (/flush_cache on SGLang, /reset_prefix_cache on vLLM)"
+
+
 @dataclass
 class RunConfig:
     """One run, whole: what is replayed, against what, how hard and for how long."""
@@ -188,6 +211,9 @@ class RunConfig:
     seed: int | None = None  # of the prompts; null: a fresh one for each run, recorded
     max_retries: int = 2  # further attempts after a retryable failure
     timeout: float = 600.0  # seconds for one request, all attempts included
+    idle_timeout: float = 30.0  # seconds to wait at most, before the run, for an engine that serves other requests
+    reset_cache: bool = False  # empty the engine's prefix cache before the run, by endpoint.reset_route
+    html: bool = True  # write report.html into the run's directory at its end
     strict: bool = False  # exit with 3 when the verdict is invalid
     repeat: int = 1  # which repeat of a sweep's cell this is; a label that changes nothing in what is measured
     progress: ProgressStyle = ProgressStyle.auto  # rich on a terminal and plain lines elsewhere; rich, plain, none
@@ -201,6 +227,9 @@ class RunConfig:
         require(self.max_retries >= 0, "max_retries", self.max_retries, "0 or more")
         require(self.num_gpus is None or self.num_gpus > 0, "num_gpus", self.num_gpus, "1 or more")
         require(self.repeat >= 1, "repeat", self.repeat, "1 or more")
+        require(0 <= self.idle_timeout < math.inf, "idle_timeout", self.idle_timeout, "0 or more (seconds)")
+        route = self.endpoint.reset_route
+        require(route is not None or not self.reset_cache, "reset_cache", "true", f"false: {NO_ROUTE}")
 
 
 class Order(Enum):

@@ -16,6 +16,7 @@ from typing import Any
 
 import trie
 from trie.config import RunConfig
+from trie.endpoint.idle import Readiness
 from trie.endpoint.probe import ServerFacts
 from trie.prompts.calibration import Calibration
 from trie.prompts.maker import Prompts
@@ -44,6 +45,7 @@ def start(
     calibration: Calibration,
     server: ServerFacts,
     *,
+    ready: Readiness,
     model: str,
     seed: int,
     base_url: str,
@@ -81,6 +83,8 @@ def start(
             "models": list(server.models),
             "owned_by": server.owned_by,
             "max_model_len": server.max_model_len,
+            "in_flight_before": ready.in_flight,
+            "cache_reset": ready.cache_reset,
         },
         "started": {"wall_clock": datetime.now(UTC).isoformat(timespec="milliseconds"), "unix_s": time.time()},
         "end": None,

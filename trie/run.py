@@ -19,9 +19,11 @@ from rich.console import Console
 from trie import manifest as facts
 from trie.config import RunConfig
 from trie.endpoint.connection import Connections
+from trie.endpoint.idle import Readiness, reset_cache, wait_until_idle
 from trie.endpoint.openai import Conversation, RequestFormat
 from trie.endpoint.probe import ServerFacts, choose_model, probe
-from trie.errors import ConfigError, EndpointError
+from trie.errors import ConfigError, EndpointError, ReportError
+from trie.evaluated import Evaluated
 from trie.metrics.summary import Summary
 from trie.prompts.calibration import Calibration, calibrate
 from trie.prompts.maker import Prompts
@@ -35,6 +37,7 @@ from trie.replay.recorder import Recorder
 from trie.replay.request import Request, Requester
 from trie.replay.scripts import ScriptsAhead
 from trie.replay.setting import Setting
+from trie.replay.turns import Turns
 from trie.report.progress import follow
 from trie.report.tables import complete_line, render, starting_line
 from trie.repository import state as repository_state
@@ -129,6 +132,7 @@ async def execute_async(
         calibration = await _calibrate(config, prompts, connections, model, server)
         log.info("prompts %s: %s", prompts.name, calibration.finding)
         repository = await asyncio.to_thread(repository_state, experiments or Path.cwd(), directory)
+        ready = await _ready(config, base_url, api_key)
         run, writer = RunDir.create(directory)
         manifest = facts.start(
             config,
@@ -136,6 +140,7 @@ async def execute_async(
             prompts,
             calibration,
             server,
+            ready=ready,
             model=model,
             seed=seed,
             base_url=base_url,
@@ -148,9 +153,19 @@ async def execute_async(
         setting = _setting(config, connections, recorder, model, seed)
         manifest["end"] = await _replay(config, setting, workload, prompts, calibration, handle_signals=handle_signals)
         run.write_manifest(manifest)
-    summary = await asyncio.to_thread(run.summarize)
-    log.info(complete_line(summary))
-    return Result(directory, summary, manifest)
+    evaluated = await asyncio.to_thread(Evaluated.of, run)
+    log.info(complete_line(evaluated.summary))
+    if config.html:
+        await asyncio.to_thread(_write_page, evaluated)
+    return Result(directory, evaluated.summary, manifest)
+
+
+def _write_page(evaluated: Evaluated) -> None:
+    """The page beside the numbers, which stand without it."""
+    try:
+        log.info("report %s", evaluated.write_page())
+    except ReportError as error:
+        log.warning("%s", error)
 
 
 def allow_open_files(concurrency: int) -> None:
@@ -204,11 +219,33 @@ async def _calibrate(
     return await calibrate(prompts, ask, longest=longest)
 
 
+async def _ready(config: RunConfig, base_url: str, api_key: str | None) -> Readiness:
+    """Let the engine come to rest, and empty its cache where that is wanted."""
+    endpoint = config.endpoint
+    async with Connections(endpoint, base_url.removesuffix("/v1"), api_key=api_key) as beside:
+        in_flight = None
+        if endpoint.load_keys:
+            in_flight = await wait_until_idle(
+                beside, endpoint.load_route, endpoint.load_keys, timeout_s=config.idle_timeout
+            )
+        if config.reset_cache:
+            assert endpoint.reset_route is not None
+            await reset_cache(beside, endpoint.reset_route)
+            log.info("the engine's prefix cache was emptied")
+    return Readiness(in_flight, cache_reset=config.reset_cache)
+
+
 def _setting(config: RunConfig, connections: Connections, recorder: Recorder, model: str, seed: int) -> Setting:
     live = Live(duration_s=config.duration, concurrency=config.concurrency.value)
     fmt = RequestFormat(config.endpoint, model, stream=config.stream)
+    turns = Turns()
     requester = Requester(
-        connections, fmt, max_retries=config.max_retries, timeout_s=config.timeout, on_retry=live.count_retry
+        connections,
+        fmt,
+        max_retries=config.max_retries,
+        timeout_s=config.timeout,
+        on_retry=live.count_retry,
+        turns=turns,
     )
     return Setting(
         fmt=fmt,
@@ -217,6 +254,7 @@ def _setting(config: RunConfig, connections: Connections, recorder: Recorder, mo
         health=LoopHealth(on_beat=live.beat),
         live=live,
         run_id=f"{seed:x}",
+        turns=turns,
         session_header=config.endpoint.session_header,
     )
 

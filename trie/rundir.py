@@ -2,7 +2,8 @@
 
 manifest.json             what was run, where, by what; rewritten once with how it ended
 requests/part-*.parquet   the rows
-summary.json              every number, written last: its presence says that the run is whole
+summary.json              every number; its presence says that the run is whole
+report.html               the same numbers and plots, for people; may be left out
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from trie.records import RecordWriter, read_records
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from trie.metrics.columns import Columns
     from trie.metrics.summary import Summary
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 REQUESTS = "requests"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,21 @@ class RunDir:
         """The numbers, as written at the end of the run or by the last report."""
         return self._read(SUMMARY)
 
-    def summarize(self) -> Summary:
-        """Every number again, from the files alone; the summary is written before it is returned."""
-        from trie.metrics.summary import summarize  # noqa: PLC0415 - numpy and pyarrow, not for those who only write
+    def columns(self) -> Columns:
+        """All rows on disk as columns, in the order of sessions and turns."""
+        from trie.metrics.columns import Columns  # noqa: PLC0415 - numpy and pyarrow, not for those who only write
 
-        summary = summarize(self.records(), self.manifest())
+        return Columns(self.records())
+
+    def summarize(self, columns: Columns | None = None) -> Summary:
+        """Every number again, from the files alone; the summary is written before it is returned.
+
+        Args:
+            columns: of this run, where they were read already.
+        """
+        from trie.metrics.summary import summarize  # noqa: PLC0415 - as above
+
+        summary = summarize(self.columns() if columns is None else columns, self.manifest())
         self._write(SUMMARY, summary.to_json())
         return summary
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from trie.errors import RunDirError, TrieError
-from trie.rundir import MANIFEST, REQUESTS, SUMMARY, RunDir, write_json
+from trie.rundir import MANIFEST, REPORT, REQUESTS, SUMMARY, RunDir, write_json
 from trie.text import one_line
 
 HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # what the command line composed, there before anything can fail
 FAILURE = "failure.json"  # why a cell came to nothing
 LOCK = ".lock"
-_OF_A_RUN = (MANIFEST, REQUESTS, SUMMARY, FAILURE)
+_OF_A_RUN = (MANIFEST, REQUESTS, SUMMARY, REPORT, FAILURE)
 
 
 class Status(Enum):
@@ -46,16 +46,16 @@ class Cell:
     @property
     def workload(self) -> str:
         """As reports call it; the directory's name where nothing else is known."""
-        return str(_at(self.config, "workload", "name") or self.path.name)
+        return str(at(self.config, "workload", "name") or self.path.name)
 
     @property
     def concurrency(self) -> int | None:
-        value = _at(self.config, "concurrency", "value")
+        value = at(self.config, "concurrency", "value")
         return value if isinstance(value, int) else None
 
     @property
     def repeat(self) -> int:
-        value = _at(self.config, "repeat")
+        value = at(self.config, "repeat")
         return value if isinstance(value, int) else 1
 
     @property
@@ -146,6 +146,18 @@ def intact(cell: Cell) -> Cell:
     return cell
 
 
+def summarized(cell: Cell) -> Cell:
+    """The cell with every number anew out of its rows; damaged where those can't be read or are not all there."""
+    cell = intact(cell)
+    if cell.status is not Status.done:
+        return cell
+    try:
+        RunDir(cell.path).summarize()
+    except (RunDirError, KeyError, TypeError) as error:
+        return replace(cell, status=Status.damaged, why=f"its rows can't be summarized: {error}", summary={})
+    return read(cell.path)
+
+
 @contextmanager
 def failure_noted(path: Path) -> Iterator[None]:
     """Leave a note in a cell of the error that ended it, and let the error go on."""
@@ -217,9 +229,9 @@ def _failure(path: Path) -> str | None:
     return str(found.get("error", "no reason given")) if isinstance(found, dict) else "no reason given"
 
 
-def _at(config: Mapping[str, Any], *keys: str) -> Any:
-    """A value in nested mappings, None where there is none."""
-    found: Any = config
+def at(content: Any, *keys: str) -> Any:
+    """A value in nested JSON objects, None where there is none."""
+    found = content
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found

@@ -21,6 +21,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from trie.cli import replay
@@ -38,9 +39,10 @@ OPEN_GROUPS: dict[str, tuple[re.Pattern[str], Load]] = {
 }
 PLAIN_PATHS = "paths"
 _PLAIN_PATH = re.compile(r"(\.{1,2}|~\w*)?/")
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 ALIASES = {"workload_path": "workload"}  # the reference's spelling
 OF_A_SWEEP = frozenset(field.name for field in fields(CommandConfig)) - {field.name for field in fields(RunConfig)}
-BESIDE_THE_RUN = OF_A_SWEEP | {"hydra", "progress", "strict", "repeat"}  # change nothing in what is measured
+BESIDE_THE_RUN = OF_A_SWEEP | {"html", "hydra", "progress", "strict", "repeat"}  # change nothing in what is measured
 
 
 class OptionSource(ConfigSource):  # type: ignore[misc]
@@ -100,6 +102,20 @@ def _with_names(self: OverridesParser, overrides: list[str]) -> list[Override]:
     return parsed
 
 
+_hydras_sweeper = Plugins.instantiate_sweeper
+
+
+def _our_sweeper(self: Plugins, *, config: DictConfig, **given: Any) -> Sweeper:
+    """Ours in place of Hydra's basic one, which a plugin may not replace from here; others as they are chosen."""
+    if config.hydra.sweeper._target_ != BASIC_SWEEPER:
+        return _hydras_sweeper(self, config=config, **given)
+    from trie.cli.sweeper import Cells  # noqa: PLC0415 - not for a single run
+
+    sweeper = Cells(max_batch_size=config.hydra.sweeper.max_batch_size, params=config.hydra.sweeper.params)
+    sweeper.setup(config=config, **given)
+    return sweeper
+
+
 def slug(text: object) -> str:
     """Text as part of a file's name."""
     return re.sub(r"[^\w.-]+", "-", str(text)).strip("-.") or "unnamed"
@@ -130,6 +146,7 @@ def install() -> None:
     """Make Hydra know the open groups, the schema and the resolvers; needed once in a process."""
     Plugins.instance().register(OptionSource)
     Plugins.instance().register(OptionSearchPath)
+    Plugins.instantiate_sweeper = _our_sweeper
     OverridesParser.parse_overrides = _with_names
     ConfigStore.instance().store(name="schema", node=CommandConfig)
     OmegaConf.register_new_resolver("slug", slug, replace=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from trie import sweepdir
 from trie.cli import errors, secrets
@@ -53,7 +54,16 @@ def measure_cell(cfg: DictConfig, directory: Path, keys: secrets.Keys) -> Result
 
 
 def validate(cfg: DictConfig) -> RunConfig:
-    """The composed config as the library's own type, its rules checked.
+    """The run that a composed config describes, as the library's own type, its rules checked.
+
+    Raises:
+        ConfigError: naming the key, what was found and what is allowed.
+    """
+    return settings(cfg).run()
+
+
+def settings(cfg: DictConfig) -> CommandConfig:
+    """All that a command line sets, its rules checked.
 
     Raises:
         ConfigError: naming the key, what was found and what is allowed.
@@ -64,7 +74,15 @@ def validate(cfg: DictConfig) -> RunConfig:
         raise ConfigError(f"missing: {', '.join(f'{name}=...' for name in missing)}")
     config: Any = OmegaConf.to_object(cfg)
     assert isinstance(config, CommandConfig)
-    return config.run()
+    return config
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """What a job is given: the config without what Hydra keeps in it for itself."""
+    own = copy.deepcopy(cfg)
+    with read_write(own), open_dict(own):
+        del own["hydra"]
+    return own
 
 
 def _refuse_unknown(cfg: DictConfig, prefix: str = "") -> None:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trie.metrics.columns import Bools, Columns, Floats
+from trie.metrics.columns import Columns, Floats
 from trie.metrics.declarations import PER_TRACE, WINDOWS
-from trie.metrics.summary import request_values
-from trie.metrics.throughput import LAST_S, WARM_UP
-from trie.metrics.traces import Traces, ceiling_tokens, eligible_tokens, traces
+from trie.metrics.shares import shares
+from trie.metrics.summary import per_request
+from trie.metrics.throughput import LAST_S, Points
+from trie.metrics.traces import Traces, traces
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,11 +53,17 @@ def units(rows: pa.Table, manifest: Mapping[str, Any], *, wall_time_s: float) ->
     sessions = traces(columns, stream=stream)
     session = np.repeat(np.arange(len(columns.starts)), np.diff(np.r_[columns.starts, len(columns)]))
     samples = {f"per_trace.{metric.key}": _sample(getattr(sessions, metric.key)) for metric in PER_TRACE}
-    for key, values in request_values(columns, stream=stream).items():
-        samples[f"per_request.{key}"] = _sample(values, session)
+    of_requests = session[columns.outcome("ok")]
+    for key, values in per_request(columns, stream=stream).items():
+        samples[f"per_request.{key}"] = _sample(values, of_requests)
     rates = dict(_rates(columns, sessions, wall_time_s, manifest["config"].get("num_gpus")))
     trace_id = columns["trace_id"][columns.starts].astype(np.int64)
-    return Units(trace_id, samples, {**rates, **_shares(columns, sessions)})
+    sums = {
+        key: Ratio(columns.per_session(above), columns.per_session(below))
+        for key, (above, below) in shares(columns).items()
+    }
+    cut = sessions.cancelled.astype(np.float64)
+    return Units(trace_id, samples, {**rates, **sums, "censoring.share": Ratio(cut, np.ones(len(cut)))})
 
 
 def _sample(values: Floats, session: NDArray[np.int64] | None = None) -> Sample:
@@ -71,72 +78,35 @@ def _rates(columns: Columns, sessions: Traces, wall_time_s: float, gpus: int | N
     sum of tokens alone would vary with how many sessions were drawn, not with how fast they were.
     """
     until = np.where(sessions.cancelled, wall_time_s, sessions.last_s)
-    done = np.flatnonzero(columns.outcome("ok"))
-    order = done[np.argsort(columns["end_s"][done], kind="stable")]
-    if not len(order) or wall_time_s <= 0:
+    points = Points.of(columns)
+    if not len(points.at) or wall_time_s <= 0:
         return
-    at = columns["end_s"][order]
-    tokens = {
-        "total_prompt_tok_s": columns["new_prompt_tokens"] + columns["cached_prompt_tokens"],
-        "cached_prompt_tok_s": columns["cached_prompt_tokens"],
-        "uncached_prompt_tok_s": columns["new_prompt_tokens"],
-        "completion_tok_s": columns["requested_completion_tokens"],
-    }
+    done = np.flatnonzero(columns.outcome("ok"))
+    order = done[np.argsort(columns["end_s"][done], kind="stable")]  # of the points' requests
     for window in WINDOWS:
-        first, begin, end = _window(window, at, wall_time_s)
+        first, begin, end = _window(window, points, wall_time_s)
         if end <= begin or (window.endswith("per_gpu") and not gpus):
             continue
         held = _held(sessions.began_s, until, begin, end)
-        counted = np.zeros(len(columns), np.bool_)
-        counted[order[first:]] = True
         factor = float(held.sum()) / (end - begin) / (gpus if gpus and window.endswith("per_gpu") else 1)
-        for key, each in tokens.items():
-            yield f"workload.{key}.{window}", Ratio(_summed(columns, each, counted), held, factor)
+        for key, total in points.total.items():
+            counted = np.zeros(len(columns))
+            counted[order[first:]] = np.diff(total, prepend=0.0)[first:]
+            yield f"workload.{key}.{window}", Ratio(columns.per_session(counted), held, factor)
     held = _held(sessions.began_s, until, 0.0, wall_time_s)
     yield "trace_per_s", Ratio(sessions.completed.astype(np.float64), held, float(held.sum()) / wall_time_s)
 
 
-def _window(window: str, at: Floats, wall_time_s: float) -> tuple[int, float, float]:
-    """The first request that counts, and the instants between which the others ended; as trie.metrics.throughput."""
+def _window(window: str, points: Points, wall_time_s: float) -> tuple[int, float, float]:
+    """The first request that counts, and the instants between which it and those after it ended."""
     if window == "overall":
         return 0, 0.0, wall_time_s
-    since = float(at[-1]) - LAST_S if window == "last_30s" else float(at[-1]) * WARM_UP
-    first = int(np.searchsorted(at, since, side="left"))
-    return first + 1, float(at[first]), float(at[-1])
+    last = float(points.at[-1])
+    first = points.first_since(last - LAST_S if window == "last_30s" else points.steady_since)
+    return first + 1, float(points.at[first]), last
 
 
 def _held(began: Floats, until: Floats, begin: float, end: float) -> Floats:
     """Seconds for which each session held its slot between two instants."""
     held: Floats = np.maximum(np.minimum(until, end) - np.maximum(began, begin), 0.0)
     return held
-
-
-def _summed(columns: Columns, values: Floats, mask: Bools) -> Floats:
-    return columns.per_session(np.where(mask, values, 0.0))
-
-
-def _shares(columns: Columns, sessions: Traces) -> dict[str, Ratio]:
-    """The run's metrics that are shares or ratios of tokens."""
-    ok = columns.outcome("ok")
-    prompt, completion = columns["usage_prompt_tokens"], columns["usage_completion_tokens"]
-    requested, cached = columns["requested_completion_tokens"], columns.cached_tokens
-    accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
-    known = ok & ~np.isnan(cached) & ~np.isnan(prompt)
-    first = known & (columns["turn"] == 0)
-    eligible = eligible_tokens(columns)
-    usable = known & ~np.isnan(eligible)
-    counted, completed = ok & ~np.isnan(prompt), ok & ~np.isnan(completion)
-    one = np.ones(len(columns))
-    short = np.maximum(requested - completion, 0.0)
-
-    def ratio(above: Floats, below: Floats, mask: Bools, factor: float = 1.0) -> Ratio:
-        return Ratio(_summed(columns, above, mask), _summed(columns, below, mask), factor)
-
-    return {
-        "cache.hit_rate_pct": ratio(cached, prompt, known, 100.0),
-        "cache.eligible_ceiling_pct": ratio(ceiling_tokens(columns), eligible, usable, 100.0),
-        "cache.turn0_hit_share": ratio((cached > 0).astype(np.float64), one, first),
-        "drift.prompt_ratio": ratio(prompt - accounted, accounted, counted),
-        "drift.completion_short_ratio": ratio(short, requested, completed),
-        "censoring.share": Ratio(sessions.cancelled.astype(np.float64), np.ones(len(sessions.cancelled))),
-    }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trie.metrics.columns import Columns, Floats
-from trie.metrics.summary import request_values
+from trie.metrics.columns import Bools, Columns, Floats
+from trie.metrics.summary import per_request
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,17 +30,25 @@ class Requests:
 def requests_of(rows: pa.Table, manifest: Mapping[str, Any]) -> Requests:
     """A run's requests; rows as `trie.records` has them, in any order."""
     columns = Columns(rows)
-    values = request_values(columns, stream=bool(manifest["config"]["stream"]))
+    values = per_request(columns, stream=bool(manifest["config"]["stream"]))
+    ok = columns.outcome("ok")
     prompt = columns["usage_prompt_tokens"]
     accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
     return Requests(
         columns,
-        values["latency_s"],
-        values["ttft_s"],
-        values["tpot_s"],
+        _of_all(values["latency_s"], ok),
+        _of_all(values["ttft_s"], ok),
+        _of_all(values["tpot_s"], ok),
         np.where(np.isnan(prompt), accounted, prompt),
         columns.completion_tokens,
     )
+
+
+def _of_all(values: Floats, ok: Bools) -> Floats:
+    """Values of the requests that ended well, with a NaN for each of the others."""
+    found = np.full(len(ok), np.nan)
+    found[ok] = values
+    return found
 
 
 def plain(values: Floats, digits: int = 9) -> list[float | None]:

@@ -178,6 +178,15 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
         f"{run.wall_time_s:.0f} s",
         "a trial: publish runs of half an hour or more",
     )
+    others = run.manifest["server"].get("in_flight_before")
+    if others is not None:
+        yield Check(
+            "engine to itself",
+            "warning",
+            others == 0,
+            f"{others} requests of others were in flight at the start",
+            "what others send is in every number: measure an engine that serves nobody else",
+        )
     if run.manifest["workload"]["synthetic"]:
         yield Check(
             "recorded workload",

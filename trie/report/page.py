@@ -60,6 +60,7 @@ class Cell:
     tone: Tone = "plain"
     note: str | None = None
     text: str | None = None  # shown in place of a number's short form
+    help: str | None = None  # what it means
 
 
 Value = str | float | Cell | None
@@ -82,6 +83,7 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Value]]
     note: str | None = None
+    wide: bool = True  # takes both columns of a page
 
     def html(self) -> Markup:
         """The table, in a frame that scrolls sideways where it is too wide."""
@@ -108,7 +110,9 @@ class Table:
             cls="sortable",
         )
         frame = element("div", table, cls="scroll", tabindex="0", role="region", aria_label=self.caption)
-        return element("div", frame, self.note and element("p", self.note, cls="note"), cls="table wide")
+        return element(
+            "div", frame, self.note and element("p", self.note, cls="note"), cls="table wide" if self.wide else "table"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +256,21 @@ class Page:
                 aside.unlink()
             raise ReportError(f"{path}: can't be written: {error.strerror}") from error
 
+    def save_plots(self, folder: Path, ending: str) -> list[Path]:
+        """Write each plot that shows anything into a folder, as "svg" or "png"; the files, in the page's order.
+
+        Raises:
+            ReportError: without vl-convert, or when they can't be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ReportError(f"{folder}: can't make the folder: {error.strerror}") from error
+        shown = {folder / f"{plot.key}.{ending}": plot for plot in self.plots() if not plot.empty}
+        for path, plot in shown.items():
+            plot.save(path)
+        return list(shown)
+
     def html(self) -> str:
         """The document: one file, with a policy that lets it run its own scripts and load nothing."""
         plots = self.plots()
@@ -355,6 +374,7 @@ def _cell(value: Value, number: bool, *, first: bool) -> Markup:
         cell.note and element("small", cell.note),
         cls=" ".join(classes) or None,
         scope="row" if first else None,
+        title=cell.help,
         data_value=sort,
     )
 

@@ -31,8 +31,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from trie.errors import ReportError
 from trie.report.markup import Markup, data, element
+
+Values = Sequence[Any] | NDArray[Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 VL_VERSION = "6.4"  # of vl-convert's, the one beside the page's own build
@@ -89,10 +93,56 @@ THEME: Mapping[str, Any] = {
 }
 
 
-def zoomable(axis: str, **channel: Any) -> dict[str, Any]:
+# Axes of tokens and of values over orders of magnitude; spread into a channel's `axis`.
+SHORT_TICKS: Mapping[str, Any] = {"labelExpr": "datum.value ? replace(format(datum.value, '~s'), 'G', 'B') : '0'"}
+_POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-9"
+LOG_TICKS: Mapping[str, Any] = {
+    "format": "~r",
+    "labelOverlap": True,
+    "gridOpacity": {
+        "condition": {"test": _POWER_OF_TEN, "value": 1},
+        "value": 0,
+    },
+}
+
+
+def zoomable(axis: str, /, **channel: Any) -> dict[str, Any]:
     """An encoding channel ("x" or "y") that the reader of a page can zoom into; its marks should have `clip`."""
     scale = {**channel.pop("scale", {}), "domainRaw": {"expr": f"zoom_{axis}"}}
     return {**channel, "scale": scale}
+
+
+def quoted(field: str, title: str, number: str | None = None) -> dict[str, Any]:
+    """A line of a tooltip: a text, or a number in a format of d3."""
+    kind = "nominal" if number is None else "quantitative"
+    return {"field": field, "type": kind, "title": title, **({"format": number} if number else {})}
+
+
+def crosshair(x: Mapping[str, Any], tooltip: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A layer that shows a line and the values at the x nearest to the pointer; its data have one row for each x."""
+    return {
+        "params": [{"name": "at", "select": {**_NEAREST, "fields": [x["field"]]}}],
+        "mark": {"type": "rule", "clip": True, "color": GREY},
+        "encoding": {"x": x, "opacity": _when_near(0.8), "tooltip": list(tooltip)},
+    }
+
+
+def nearest_point(
+    x: Mapping[str, Any], y: Mapping[str, Any], color: Mapping[str, Any], tooltip: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A layer that shows a dot and the values at the point nearest to the pointer."""
+    return {
+        "params": [{"name": "at", "select": {**_NEAREST, "encodings": ["x", "y"]}}],
+        "mark": {"type": "point", "clip": True, "size": 60, "opacity": 1},
+        "encoding": {"x": x, "y": y, "color": color, "opacity": _when_near(1), "tooltip": list(tooltip)},
+    }
+
+
+_NEAREST = {"type": "point", "nearest": True, "on": "pointerover", "clear": "pointerout"}
+
+
+def _when_near(opacity: float) -> dict[str, Any]:
+    return {"condition": {"param": "at", "empty": False, "value": opacity}, "value": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +157,7 @@ class Plot:
     title: str
     caption: str  # what it shows, and how many of the points: read out in place of the picture
     spec: Mapping[str, Any]
-    data: Mapping[str, Mapping[str, Sequence[Any]]]  # columns by data set: numbers, texts, None, or numpy arrays
+    data: Mapping[str, Mapping[str, Values]]  # columns by data set: numbers, texts, None
     labels: Mapping[str, str] = field(default_factory=dict)  # columns' names with units, for the table behind the plot
     zoom_group: str | None = None  # plots of one group share their x axis, and zoom together
     wide: bool = False  # takes both columns of a page

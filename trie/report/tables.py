@@ -53,7 +53,7 @@ def _fields(facts: Mapping[str, Any]) -> str:
 
 def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> None:
     """Print a run's report; fits 80 columns, and holds no control sequences of anybody else's."""
-    _lines(console, _head(manifest))
+    _lines(console, head(manifest))
     console.print()
     _statistics(console, "Per-trace metrics", PER_TRACE, summary.per_trace)
     console.print()
@@ -61,7 +61,7 @@ def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> N
     console.print()
     _statistics(console, "Per-request metrics (ms)", PER_REQUEST, summary.per_request, scale=1e3)
     console.print()
-    _lines(console, _facts(summary))
+    _lines(console, facts(summary))
     console.print()
     _verdict(console, summary)
 
@@ -81,7 +81,8 @@ def _encodable(text: str, console: Console) -> str:
     return text.encode(console.encoding, "replace").decode(console.encoding)
 
 
-def _head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """What was run, each under a word."""
     config, server, workload, prompts = (manifest[key] for key in ("config", "server", "workload", "prompts"))
     label = f" [{STAND_IN}]" if workload["synthetic"] else ""
     yield "workload", f"{workload['name']}{label}: {workload['traces']} traces, {workload['source']}"
@@ -131,13 +132,14 @@ def _workload(console: Console, summary: Summary) -> None:
     console.print(table)
 
 
-def _facts(summary: Summary) -> Iterable[tuple[str, str]]:
-    requests, facts = summary.requests, summary.facts
+def facts(summary: Summary) -> Iterable[tuple[str, str]]:
+    """What stands beside the tables, each under a word."""
+    requests, found = summary.requests, summary.facts
     yield "traces", ", ".join(f"{count} {outcome}" for outcome, count in summary.traces.items())
     counts = ", ".join(f"{count} {outcome}" for outcome, count in requests.items())
-    errors = ", ".join(f"{kind} {count}" for kind, count in facts["errors"].items())
-    yield "requests", f"{counts}; {facts['retries']} retries" + (f"; errors: {errors}" if errors else "")
-    drift, cache, censoring = facts["drift"], facts["cache"], facts["censoring"]
+    errors = ", ".join(f"{kind} {count}" for kind, count in found["errors"].items())
+    yield "requests", f"{counts}; {found['retries']} retries" + (f"; errors: {errors}" if errors else "")
+    drift, cache, censoring = found["drift"], found["cache"], found["censoring"]
     yield (
         "drift",
         (
@@ -161,7 +163,7 @@ def _facts(summary: Summary) -> Iterable[tuple[str, str]]:
             f"p90 {short(censoring['latency_km_p90_s'])} s"
         ),
     )
-    concurrency, client, budget = facts["concurrency"], facts["client"], facts["budget"] or {}
+    concurrency, client, budget = found["concurrency"], found["client"], found["budget"] or {}
     yield (
         "active",
         (
