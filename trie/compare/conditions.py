@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FACTS = ("trie_version", "versions", "workload", "prompts", "server", "host", "repository")  # of a manifest
-BESIDE = ("progress", "strict")  # settings that change nothing in what is measured
+BESIDE = ("progress", "strict", "html")  # settings that change nothing in what is measured
 OF_THE_WORKLOAD = ("sha256", "traces")
 WALL_TIME = 1.2  # ratio of the wall times above which censoring differs by itself
 CENSORED = 0.1  # difference of the censored shares that is worth a word
