@@ -95,6 +95,7 @@ def test_repeats_are_a_spread_and_only_what_is_done_counts() -> None:
         (Spread(221.4, 220.0, 224.0, 2), "221 ±2"),
         (Spread(0.0123, 0.011, 0.015, 2), "0.012 ±0.002"),
         (Spread(12.34, 12.0, 13.0, 3), "12.3 ±0.5"),
+        (Spread(0.0, 0.0, 0.0, 2), "0 ±0"),
     ],
 )
 def test_spread_is_said_in_the_digits_of_its_mean(spread: Spread, said: str) -> None:

@@ -33,7 +33,7 @@ FLAGS_AT_ODDS = ("Only one of --run", "The --resolve flag")  # how Hydra's compl
 EXIT_ERROR, EXIT_INVALID, EXIT_INTERRUPTED = 1, 3, 130
 
 
-COMMANDS = ("report", "compare", "export", "init", "sim")  # each a module of this package with a `main`
+COMMANDS = ("report", "compare", "export", "init", "calibrate", "sim")  # each a module of this package with a `main`
 
 
 def command(name: str) -> ModuleType:

@@ -81,10 +81,10 @@ async def wait_until_idle(connections: Connections, route: str, keys: Sequence[s
         if found == 0 or waited >= timeout_s:
             break
         if waited < ASK_EVERY_S:
-            log.info("the engine has %d requests in flight: waiting for %g s at most", found, timeout_s)
+            log.info("requests in flight on the engine: %d; waiting for %g s at most", found, timeout_s)
         await asyncio.sleep(ASK_EVERY_S)
     if found:
-        log.warning("%d requests of others are in flight: they share what is measured now", found)
+        log.warning("requests of others in flight: %d; they share what is measured now", found)
     return found
 
 

@@ -184,7 +184,7 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
             "engine to itself",
             "warning",
             others == 0,
-            f"{others} requests of others were in flight at the start",
+            f"requests of others in flight at the start: {others}",
             "what others send is in every number: measure an engine that serves nobody else",
         )
     if run.manifest["workload"]["synthetic"]:

@@ -27,7 +27,7 @@ class Spread:
     def said(self, scale: float = 1.0) -> str:
         """The mean in three digits, and where there are repeats half of their range in as many decimals."""
         size = abs(self.high * scale)
-        digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+        digits = 0 if size >= 100 or not size else 1 if size >= 10 else 2 if size >= 1 else 3
         half = f" ±{short((self.high - self.low) / 2 * scale, digits)}" if self.repeats > 1 else ""
         return short(self.mean * scale, digits) + half
 

@@ -28,6 +28,7 @@ def overview(found: Sequence[Curve], column: str) -> Plot:
             data[name] += values
         data["workload"] += [curve.label] * (len(data["mean"]) - len(data["workload"]))
     title = f"completion {unit_of(column)}"
+    colour = {"field": "workload", "type": "nominal", "title": None, "sort": [curve.label for curve in found]}
     return Plot(
         key="throughput",
         title="Steady completion throughput against concurrency",
@@ -38,7 +39,7 @@ def overview(found: Sequence[Curve], column: str) -> Plot:
         wide=True,
         spec={
             "layer": [_range_bar(), {"mark": _line(), "encoding": {"y": _up(data, title)}}],
-            "encoding": {"x": _concurrency(found), "color": {"field": "workload", "type": "nominal", "title": None}},
+            "encoding": {"x": _concurrency(found), "color": colour},
         },
     )
 
