@@ -29,7 +29,7 @@ FLAGS = (
     "--disable-sync --no-first-run --window-size=1400,1000"
 ).split()
 PLOTS = 15
-PATIENCE_S = 20.0  # of a busy machine
+PATIENCE_S = 60.0  # of a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +46,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     options.binary_location = "/usr/bin/chromium"
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
     driver.downloads = downloads  # type: ignore[attr-defined]
     yield driver
     driver.quit()
