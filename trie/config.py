@@ -132,6 +132,9 @@ class SimConfig:
     fault_rate: float = 0.0  # share of requests that fail, each with one of `faults` in turn
     faults: list[str] = field(default_factory=list)  # of FAULTS, in this order
     seed: int = 0  # of the faults' choice
+    log: str | None = (
+        None  # a CSV file: for each streamed answer its X-Request-Id, instants on this host's clock, chunks
+    )
 
     def __post_init__(self) -> None:
         for key in ("prefill_tok_s", "max_running", "block_tokens", "max_model_len", "tokens_per_chunk"):

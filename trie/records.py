@@ -49,7 +49,7 @@ class RequestRecord:
     error_kind: str | None = None  # closed set, see docs/records.md
     error: str | None = None  # for people; shortened, no secrets
     http_status: int | None = None  # of the last attempt that got a status line
-    attempts: int = 0  # requests written to the wire for this row
+    attempts: int = 0  # made for this row, those that found no connection included
     queued_s: float = 0.0  # due: slot free, or tool latency over
     sent_s: float | None = None  # first byte of the first attempt handed to the socket
     attempt_sent_s: float | None = None  # the same of the last attempt; equal to sent_s without retries

@@ -7,12 +7,12 @@ import logging
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
@@ -36,6 +36,7 @@ from trie.replay.recorder import Recorder
 from trie.replay.request import Request, Requester
 from trie.replay.scripts import ScriptsAhead
 from trie.replay.setting import Setting
+from trie.replay.turns import Turns
 from trie.report.progress import follow
 from trie.report.tables import complete_line, render, starting_line
 from trie.rundir import RunDir
@@ -46,6 +47,8 @@ from trie.workload.sources import load as load_workload
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 log = logging.getLogger("trie")
 OTHER_FILES = 128  # open beside the connections: libraries, logs, parts, the embedded endpoint's pipes
@@ -87,12 +90,17 @@ def execute(config: RunConfig, directory: Path, *, api_key: str | None = None) -
     Raises:
         TrieError: for what the user can mend.
     """
+    return in_loop(execute_async(config, directory, api_key=api_key, handle_signals=True))
+
+
+def in_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in an event loop of its own, the fastest there is here."""
     runner = asyncio.run
     with suppress(ImportError):
         import uvloop  # noqa: PLC0415 - not there on every platform
 
         runner = uvloop.run
-    return runner(execute_async(config, directory, api_key=api_key, handle_signals=True))
+    return runner(main)
 
 
 async def execute_async(
@@ -203,8 +211,14 @@ async def _calibrate(
 def _setting(config: RunConfig, connections: Connections, recorder: Recorder, model: str, seed: int) -> Setting:
     live = Live(duration_s=config.duration, concurrency=config.concurrency.value)
     fmt = RequestFormat(config.endpoint, model, stream=config.stream)
+    turns = Turns()
     requester = Requester(
-        connections, fmt, max_retries=config.max_retries, timeout_s=config.timeout, on_retry=live.count_retry
+        connections,
+        fmt,
+        max_retries=config.max_retries,
+        timeout_s=config.timeout,
+        on_retry=live.count_retry,
+        turns=turns,
     )
     return Setting(
         fmt=fmt,
@@ -213,6 +227,7 @@ def _setting(config: RunConfig, connections: Connections, recorder: Recorder, mo
         health=LoopHealth(on_beat=live.beat),
         live=live,
         run_id=f"{seed:x}",
+        turns=turns,
         session_header=config.endpoint.session_header,
     )
 
@@ -241,7 +256,12 @@ async def _replay(
                     reason = await engine.run()
     finally:
         await setting.recorder.close()
-    return {"reason": reason, "wall_time_s": setting.live.now_s, "client": setting.health.facts()}
+    return {
+        "reason": reason,
+        "wall_time_s": setting.live.now_s,
+        "began_monotonic_s": setting.began,
+        "client": setting.health.facts(),
+    }
 
 
 def bos_tokens_of(config: RunConfig, prompts: Prompts, calibration: Calibration) -> int:

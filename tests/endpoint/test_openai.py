@@ -6,9 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trie.config import Api, EndpointConfig
 from trie.endpoint.openai import Answer, Conversation, RequestFormat, escaped, loads
+
+SAID = ("token_ends", "prompt_tokens", "completion_tokens", "cached_tokens", "finish_reason", "done", "error")
 
 
 def streamed(*events: object) -> Answer:
@@ -162,3 +166,32 @@ def test_plain_answers_that_are_none(body: bytes, kind: str) -> None:
     failure = answer.failure(stream=False)
     assert failure is not None
     assert failure[0] == kind
+
+
+CHUNK = st.sampled_from([
+    b'{"choices":[{"index":0,"text":" a","finish_reason":null}]}',
+    b'{"choices":[{"index":0,"text":"","finish_reason":null}],"usage":null}',
+    b'{"choices":[{"text":" b","finish_reason":"length"}]}',
+    b'{"choices":[{"text":" c","finish_reason":null}],"usage":{"prompt_tokens":3,"completion_tokens":1}}',
+    b'{"choices":[{"delta":{"role":"assistant"},"finish_reason":null}]}',
+    b'{"choices":[{"delta":{"content":" d"},"finish_reason":null}]}',
+    b'{"choices":[{"delta":{"reasoning_content":" e"},"finish_reason":null}]}',
+    b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}',
+    b'{"error":{"message":"no"}}', b'{"object":"error","message":"no"}',
+    b'{"choices":[{"text":7,"finish_reason":null}]}', b'{"choices":null}', b"[]", b"{", b"1,2", b"", b"[DONE]",
+    b" [DONE] ",
+    b'{"choices":[{"text":"\\ud800","finish_reason":null}]}',
+])  # fmt: skip
+
+
+@given(st.lists(CHUNK, max_size=12))
+def test_events_together_say_what_they_say_one_by_one(data: list[bytes]) -> None:
+    ends = list(range(10, 10 + len(data)))
+    together, apart = Answer(), Answer()
+    if data:
+        together.events(data, ends)
+    for one, end in zip(data, ends, strict=True):
+        apart.event(one, end)
+    for name in (*SAID, "text"):
+        assert getattr(together, name) == getattr(apart, name), name
+    assert together.failure(stream=True) == apart.failure(stream=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trie.endpoint.exchange import Exchange
-from trie.endpoint.sse import decode
+from trie.endpoint.sse import Event, batches, decode
 
 
 def datas(body: bytes) -> list[bytes]:
@@ -58,7 +58,9 @@ def test_split_at_every_byte_the_read_that_brought_an_event_is_found(cut: int) -
     exchange = Exchange(read_at=array("d", [1.0, 2.0]), read_size=array("Q", [cut, len(BODY)]), pieces=[BODY])
     events = list(decode(exchange.body))
     assert [event.data for event in events] == ['{"text": "é€🙂"}'.encode(), b"b"]
-    assert [exchange.arrival(event.end) for event in events] == [1.0 if event.end <= cut else 2.0 for event in events]
+    assert list(exchange.arrivals([event.end for event in events])) == [
+        1.0 if event.end <= cut else 2.0 for event in events
+    ]
 
 
 @given(st.lists(st.binary(max_size=40).filter(lambda data: not set(data) & {10, 13}), max_size=8))
@@ -71,3 +73,14 @@ def test_what_was_written_is_read(events: list[bytes]) -> None:
 def test_any_bytes_are_survived(body: bytes) -> None:
     for event in decode(body):
         assert 0 < event.end <= len(body)
+
+
+STRETCH = st.sampled_from([b"data: a\n\n", b"data: \n\n", b"data: b\ndata: c\n\n", b": note\n\n", b"\n", b"data:x\n\n",
+                           b"data: y\r\n\r\n", b"event: z\n", b"data: " + b"k" * 9000 + b"\n\n",
+                           b"data: open"])  # fmt: skip
+
+
+@given(st.lists(STRETCH, max_size=40).map(b"".join) | st.binary(max_size=200))
+def test_batches_are_what_is_decoded_one_by_one(body: bytes) -> None:
+    found = [Event(*event) for batch in batches(body) for event in zip(*batch, strict=True)]
+    assert found == list(decode(body))

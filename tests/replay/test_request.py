@@ -196,3 +196,18 @@ async def test_a_long_answer_is_drained_while_it_comes() -> None:
     many = chunked(event(" a" * 90)) * 2000
     (found,) = await ask((HEAD, *[many] * 10, chunked(USAGE), chunked(DONE), END))
     assert (found.outcome, found.chunks) == (Outcome.ok, 20_000)
+
+
+async def test_a_later_head_in_two_reads_belongs_to_its_own_response() -> None:
+    """On a connection that was used before: what came of the first response says nothing of the second."""
+    split: Script = (HEAD[:20], 0.05, HEAD[20:], *WHOLE[1:])
+    first, second = await ask(WHOLE, split, requests=2, timeout_s=2.0)
+    assert (first.outcome, second.outcome, second.chunks) == (Outcome.ok, Outcome.ok, 2)
+    assert second.headers_s is not None
+    assert second.sent_s is not None
+    assert second.headers_s - second.sent_s >= 0.05
+
+
+async def test_a_request_cancelled_before_its_headers_gives_its_connection_up() -> None:
+    first, second = await ask((0.5, *WHOLE), WHOLE, requests=2, timeout_s=0.2)
+    assert (first.error_kind, second.outcome) == ("timeout", Outcome.ok)

@@ -43,7 +43,13 @@ def _sim(arguments: list[str]) -> int:
     return main(arguments)
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"report": _report, "sim": _sim}
+def _calibrate(arguments: list[str]) -> int:
+    from trie.cli.calibrate import main  # noqa: PLC0415
+
+    return main(arguments)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"calibrate": _calibrate, "report": _report, "sim": _sim}
 
 
 def main() -> None:

@@ -2,26 +2,30 @@
 
 aiohttp opens, pools and parses; requests are written and stamped here, in one place, without its session layer. Its
 protocol object is extended so that each read of the socket is stamped before anything else is done with it. The task
-that waits for a response is woken twice, for the headers and for the end, however many chunks the answer has, and
-nothing of the body is decoded while the clock runs.
+that waits for a response is woken once, at its end, however many chunks the answer has, and nothing of it is decoded
+while the clock runs. Connections that are free wait here too: aiohttp's pool costs as much as writing a request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from time import perf_counter
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from yarl import URL
 
 from trie.config import EndpointConfig
 from trie.endpoint.exchange import Exchange
-from trie.endpoint.failures import FOREIGN, kind_of
+from trie.endpoint.failures import FOREIGN, ResponseTooLongError, kind_of
 from trie.errors import EndpointError
 
 READ_LIMIT = 1 << 22  # bytes a body may wait in aiohttp's buffer before reading pauses; drained long before that
@@ -33,45 +37,102 @@ MAX_RETRY_AFTER_S = 60.0
 
 
 class StampedProtocol(ResponseHandler):
-    """aiohttp's client protocol, which notes on the exchange at hand when bytes left and came."""
+    """aiohttp's client protocol, which notes on the exchange at hand when bytes left and came.
+
+    One exchange at a time: `send` begins it, and the future that it gives is done when its response is whole, or can't
+    become so any more. `message` and `body` are what came of it until then.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
         self._exchange = Exchange()
+        self._ended = loop.create_future()
+        self.message: RawResponseMessage | None = None
+        self.body: StreamReader | None = None
 
-    def send(self, exchange: Exchange, head: bytes, body: bytes) -> None:
+    def send(self, exchange: Exchange, head: bytes, body: bytes) -> asyncio.Future[None]:
         """Write a request; what comes from now on belongs to `exchange`."""
         transport = self.transport
-        if transport is None or transport.is_closing():
-            raise aiohttp.ClientConnectionResetError("the connection closed before it was used")
-        exchange.sent = perf_counter()
+        now = perf_counter()
         if self._exchange.end is not None:
-            exchange.idle_s = exchange.sent - self._exchange.end
+            exchange.idle_s = now - self._exchange.end
+        if transport is None or transport.is_closing() or self.should_close:
+            raise aiohttp.ClientConnectionResetError("the connection closed before it was used")
+        self.set_response_params(
+            read_until_eof=True,
+            read_bufsize=READ_LIMIT,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+        self._payload = self.message = self.body = None
+        self._ended = self._loop.create_future()
+        exchange.sent = perf_counter()
         self._exchange = exchange
         transport.writelines((head, body))
+        return self._ended
+
+    @property
+    def idle_since(self) -> float | None:
+        """When the last response ended; None while one is open, or when there was none."""
+        return self._exchange.end
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:  # noqa: ARG002
+        """Take the head of a response from aiohttp's parser."""
+        message, body = data
+        if 100 <= message.code < 200 and message.code != 101:  # interim; nobody asked to switch protocols
+            return
+        if self.message is not None:
+            self.force_close()  # a second response to one request
+            return
+        self.message, self.body = message, body
 
     def data_received(self, data: bytes) -> None:
         now = perf_counter()
-        payload = self._payload  # gone after the call when the connection closes in it
-        super().data_received(data)
-        payload = self._payload or payload
-        if payload is None:
-            return
         exchange = self._exchange
-        if exchange.headers is None:
-            exchange.headers = now
-        size = payload.total_bytes
-        if size > (exchange.read_size[-1] if exchange.read_size else 0):
-            exchange.read_at.append(now)
-            exchange.read_size.append(size)
-        if payload.is_eof():
-            exchange.end = now
-        if payload._size > DRAIN_AT:  # noqa: SLF001 - see take_out
-            take_out(payload, exchange)
-            if size > MAX_BODY_BYTES:
-                self.abort()
-            elif self._reading_paused:
-                self.resume_reading()
+        if exchange.end is not None:  # unasked: whose answer it would be can't be known
+            self.force_close()
+            return
+        super().data_received(data)
+        body = self.body
+        if body is not None:
+            if exchange.headers is None:
+                exchange.headers = now
+            size = body.total_bytes
+            if size > (exchange.read_size[-1] if exchange.read_size else 0):
+                exchange.read_at.append(now)
+                exchange.read_size.append(size)
+            if body.is_eof():
+                exchange.end = now
+                self._settle()
+            elif body._size > DRAIN_AT:  # noqa: SLF001 - see take_out
+                self._drain(body, exchange)
+        if self._exception is not None:  # malformed
+            self._settle()
+
+    def _drain(self, body: StreamReader, exchange: Exchange) -> None:
+        take_out(body, exchange)
+        if body.total_bytes > MAX_BODY_BYTES:
+            self.set_exception(ResponseTooLongError(f"a response of more than {MAX_BODY_BYTES >> 20} MiB"))
+        elif self._reading_paused:
+            self.resume_reading()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._settle()
+
+    def _settle(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the response is not whole; None for one that is.
+
+        What the parser found wrong says more than the close of the connection that follows from it.
+        """
+        if self.body is None or isinstance(self._exception, HttpProcessingError | ResponseTooLongError):
+            return self._exception
+        return self.body.exception()
 
 
 def take_out(payload: StreamReader, exchange: Exchange) -> None:
@@ -103,11 +164,12 @@ class Connections:
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         headers.update(endpoint.headers)
+        self._idle: list[Connection] = []
         self._headers = b"".join(header(name, value) for name, value in headers.items())
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, enable_cleanup_closed=False)
+        self._connector = aiohttp.TCPConnector(limit=0, enable_cleanup_closed=False)
         # aiohttp has no public way to bring one's own protocol.
         self._connector._factory = functools.partial(StampedProtocol, loop=loop)  # type: ignore[assignment]  # noqa: SLF001
         # Only the part of a request that says where to connect; requests themselves are written here.
@@ -117,6 +179,8 @@ class Connections:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        while self._idle:
+            self._idle.pop().close()
         await self._connector.close()
 
     async def post(self, route: str, body: bytes, exchange: Exchange, *, headers: bytes = b"") -> None:
@@ -142,7 +206,7 @@ class Connections:
 
     async def _exchange(self, head: bytes, body: bytes, exchange: Exchange) -> None:
         try:
-            connection = await self._connector.connect(self._target, traces=[], timeout=self._timeout)
+            connection = self._kept() or await self._open()
         except FOREIGN as error:
             exchange.end = perf_counter()
             exchange.error_kind, exchange.error = kind_of(error)
@@ -150,43 +214,53 @@ class Connections:
         protocol = connection.protocol
         assert isinstance(protocol, StampedProtocol)
         whole = False
+        failure: BaseException | None = None
         try:
-            await self._converse(protocol, head, body, exchange)
-            whole = True
+            await protocol.send(exchange, head, body)
+            failure = protocol.failure
+            whole = failure is None and not protocol.should_close
         except FOREIGN as error:
-            exchange.error_kind, exchange.error = kind_of(error)
-            if exchange.error_kind == "reset" and exchange.headers is None:
-                exchange.error_kind = "disconnected"  # a close or a reset: either way there was no answer
+            failure = error
         finally:
+            _note(protocol, exchange)
             if exchange.end is None:
                 exchange.end = perf_counter()
             if whole:
-                connection.release()
+                self._idle.append(connection)
             else:
                 connection.close()
+        if failure is not None:
+            exchange.error_kind, exchange.error = kind_of(failure)
+            if exchange.error_kind == "reset" and exchange.headers is None:
+                exchange.error_kind = "disconnected"  # a close or a reset: either way there was no answer
 
-    async def _converse(self, protocol: StampedProtocol, head: bytes, body: bytes, exchange: Exchange) -> None:
-        protocol.set_response_params(
-            read_until_eof=True,
-            read_bufsize=READ_LIMIT,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-        )
-        protocol.send(exchange, head, body)
-        message, payload = await protocol.read()
-        while 100 <= message.code < 200:
-            message, payload = await protocol.read()
-        exchange.status = message.code
-        exchange.content_type = message.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        exchange.retry_after_s = _seconds(message.headers.get("Retry-After"))
-        try:
-            if payload.exception() is None:
-                await payload.wait_eof()
-            error = payload.exception()
-        finally:
-            take_out(payload, exchange)
-        if error is not None:
-            raise error
+    def _kept(self) -> Connection | None:
+        """The connection that was used last, if one is still good; older ones go when their turn comes."""
+        while self._idle:
+            connection = self._idle.pop()
+            protocol = connection.protocol
+            assert isinstance(protocol, StampedProtocol)
+            if protocol.is_connected() and perf_counter() - (protocol.idle_since or 0.0) < KEEP_ALIVE_S:
+                return connection
+            connection.close()
+        return None
+
+    async def _open(self) -> Connection:
+        return await self._connector.connect(self._target, traces=[], timeout=self._timeout)
+
+
+def _note(protocol: StampedProtocol, exchange: Exchange) -> None:
+    """Write on the exchange what its response's head says, and all of the body that came."""
+    message, body = protocol.message, protocol.body
+    if message is None or body is None:
+        return
+    exchange.status = message.code
+    headers = message.headers
+    exchange.content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    exchange.retry_after_s = _seconds(headers.get("Retry-After"))
+    if 300 <= message.code < 400:
+        exchange.location = headers.get("Location", "").partition("?")[0]
+    take_out(body, exchange)
 
 
 def header(name: str, value: str) -> bytes:
@@ -204,6 +278,7 @@ def header(name: str, value: str) -> bytes:
 def _seconds(text: str | None) -> float | None:
     """Retry-After in seconds; its date form is treated as not given."""
     try:
-        return min(max(float(text), 0.0), MAX_RETRY_AFTER_S) if text else None
+        seconds = float(text) if text else math.nan
     except ValueError:
         return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)

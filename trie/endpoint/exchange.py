@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import gt, le
 
 STALE_AFTER_S = 0.5  # no server closes a connection that was idle for less
 
@@ -22,6 +24,7 @@ class Exchange:
     status: int | None = None
     content_type: str = ""
     retry_after_s: float | None = None
+    location: str = ""  # where a redirect points, without its query
     idle_s: float = 0.0  # how long the connection had lain idle since an earlier request; 0 for a fresh one
     error_kind: str | None = None  # of the transport: nothing here judges what the body says
     error: str | None = None
@@ -29,6 +32,13 @@ class Exchange:
     read_at: array[float] = field(default_factory=lambda: array("d"))
     read_size: array[int] = field(default_factory=lambda: array("Q"))
     pieces: list[bytes] = field(default_factory=list)  # the body as far as it was taken out of the stream
+
+    def add(self, now: float, content: bytes) -> None:
+        """A read of the socket brought this part of the body."""
+        size = self.read_size
+        self.read_at.append(now)
+        size.append(len(content) + (size[-1] if size else 0))
+        self.pieces.append(content)
 
     @property
     def body(self) -> bytes:
@@ -40,8 +50,21 @@ class Exchange:
     @property
     def stale(self) -> bool:
         """The server closed a kept-alive connection just as it was used again: no answer, and nobody's fault."""
-        return self.idle_s > STALE_AFTER_S and self.error_kind == "disconnected"
+        return self.error_kind == "disconnected" and (self.idle_s > STALE_AFTER_S or self.unused)
 
-    def arrival(self, place: int) -> float:
-        """The instant of the read that brought the body's byte number `place` (counted from 1)."""
-        return self.read_at[bisect_left(self.read_size, place)]
+    @property
+    def unused(self) -> bool:
+        """A kept-alive connection was found closed, or spoken on unasked, before anything was sent on it."""
+        return self.sent is None and self.idle_s > 0
+
+    def arrivals(self, places: Sequence[int]) -> Sequence[float]:
+        """The instants of the reads that brought the bytes number `places` (rising, counted from 1) of the body."""
+        size = self.read_size
+        first, last = bisect_left(size, places[0]), bisect_left(size, places[-1])
+        if (
+            last - first + 1 == len(places)
+            and all(map(le, places, size[first:]))
+            and all(map(gt, places[1:], size[first:]))
+        ):
+            return self.read_at[first : last + 1]  # each read brought one: the usual case, at a tenth of the cost
+        return [self.read_at[bisect_left(size, place)] for place in places]

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import (
+    ContentLengthError,
+    HttpProcessingError,
+    PayloadEncodingError,
+    TransferEncodingError,
+)
 
 from trie.text import one_line
 
 # A failure before any answer, or an answer that asks to come back later: worth another attempt.
-RETRYABLE_KINDS = frozenset({"connect", "connect_timeout", "disconnected", "reset"})
+RETRYABLE_KINDS = frozenset({"connect", "connect_timeout", "dns", "client_limit", "disconnected", "reset"})
 RETRYABLE_STATUS = frozenset({408, 409, 429, *range(500, 600)})
 
+# Not the server's: this machine has no file descriptor, port or buffer left.
+CLIENT_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+
 FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
+
+BROKEN_OFF = (ContentLengthError, TransferEncodingError)  # how aiohttp says that an answer's end is missing
 
 # First match wins: subclasses stand before what they are derived from.
 _KINDS: tuple[tuple[type[BaseException], str], ...] = (
@@ -33,11 +44,32 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
+class ResponseTooLongError(ValueError):
+    """A response that was broken off because nobody needs one that long."""
+
+
 def kind_of(error: BaseException) -> tuple[str, str]:
     """Kind and one line of text of a transport error; what no kind fits was no HTTP."""
+    if isinstance(error, TimeoutError) and error.errno is None:  # nothing but opening a connection is bounded so
+        return "connect_timeout", "no connection within endpoint.connect_timeout seconds"
     kind = next((kind for foreign, kind in _KINDS if isinstance(error, foreign)), "bad_response")
     if isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error
-        reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or cause
-        return kind, one_line(f"can't connect to {error.host}:{error.port}: {reason}")
+        if error.os_error.errno in CLIENT_LIMITS and kind == "connect":
+            kind = "client_limit"
+        return kind, one_line(f"can't connect to {error.host}:{error.port}: {_reason(error.os_error)}")
+    if isinstance(error, HttpProcessingError):
+        return kind, one_line(f"malformed HTTP: {error.message}")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        cause = error.__cause__
+        if isinstance(cause, PayloadEncodingError) and not isinstance(cause, BROKEN_OFF):
+            return "bad_response", one_line(f"malformed body: {cause.message}")
+        return kind, one_line(f"the connection broke in the answer: {getattr(cause, 'message', error)}")
     return kind, one_line(f"{type(error).__name__}: {error}")
+
+
+def _reason(cause: OSError) -> str:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"certificate not trusted: {cause.verify_message or cause.reason}"
+    if isinstance(cause, ssl.SSLError):
+        return f"no TLS: {(cause.reason or str(cause)).lower().replace('_', ' ')}"
+    return os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or str(cause)

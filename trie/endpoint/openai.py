@@ -102,6 +102,7 @@ class Answer:
     """What a response has said so far: text, usage, how it ended. Feed it every event, then ask `failure`."""
 
     __slots__ = (
+        "_closed",
         "_content",
         "_reasoning",
         "cached_tokens",
@@ -114,6 +115,7 @@ class Answer:
     )
 
     def __init__(self) -> None:
+        self._closed = False  # saw usage in a chunk of its own, which comes last; in every chunk it says nothing
         self._content: list[str] = []
         self._reasoning: list[str] = []
         self.token_ends: list[int] = []  # place in the body of each chunk that bore a token
@@ -129,17 +131,46 @@ class Answer:
         """The answer as it goes back into the history: content, or reasoning where there is nothing else."""
         return "".join(self._content) or "".join(self._reasoning)
 
+    def events(self, data: Sequence[bytes], ends: Sequence[int]) -> None:
+        """Take in neighbouring events of a stream, decoded in one go where they are JSON; `ends` are their places."""
+        count = len(data) - (data[-1] == DONE)
+        try:
+            chunks = orjson.loads(b"[%b]" % b",".join(data[:count]))
+        except orjson.JSONDecodeError:
+            chunks = ()
+        if len(chunks) != count:  # not each of them is a JSON value of its own
+            for one, end in zip(data, ends, strict=True):
+                self.event(one, end)
+            return
+        for chunk, end in zip(chunks, ends, strict=False):
+            self._chunk(chunk, end)
+        self.done |= count < len(data)
+
     def event(self, data: bytes, end: int) -> None:
         """Take in one event of a stream; `end` is its place in the body."""
         if data == DONE or data.strip() == DONE:
             self.done = True
             return
-        chunk = self._object(data)
+        try:
+            chunk = loads(data)
+        except ValueError:
+            self.error = self.error or ("bad_response", f"not JSON: {data[:80]!r}")
+            return
+        self._chunk(chunk, end)
+
+    def _chunk(self, value: Any, end: int) -> None:
+        """Take in the value of one event."""
+        if (text := _plain_token(value)) is not None:
+            self._content.append(text)
+            self.token_ends.append(end)
+            return
+        chunk = self._checked(value)
         if chunk is None:
             return
         self._usage(chunk.get("usage"))
         choice = _first(chunk.get("choices"))
         if choice is None:
+            self._closed = self._closed or self.completion_tokens is not None
             return
         finish = choice.get("finish_reason")
         if isinstance(finish, str):
@@ -150,7 +181,11 @@ class Answer:
 
     def plain(self, data: bytes) -> None:
         """Take in the whole body of a response that is no stream."""
-        reply = self._object(data)
+        try:
+            reply = self._checked(loads(data))
+        except ValueError:
+            self.error = ("bad_response", f"not JSON: {data[:80]!r}")
+            return
         if reply is None:
             return
         self._usage(reply.get("usage"))
@@ -169,27 +204,21 @@ class Answer:
             return self.error
         if self.finish_reason in ABORTED:
             return "aborted", f"the server gave up: finish_reason {self.finish_reason}"
-        if stream and not self.done and self.finish_reason is None and self.completion_tokens is None:
+        if stream and not self.done and self.finish_reason is None and not self._closed:
             return "truncated", f"the stream ended after {len(self.token_ends)} chunks without finish_reason or usage"
-        if self.completion_tokens == 0 or (self.completion_tokens is None and not self._any()):
+        said = any(self._content) or any(self._reasoning)
+        if not said and not (self.token_ends if self.completion_tokens is None else self.completion_tokens):
             return "no_tokens", "the answer holds no token"
         return None
 
-    def _any(self) -> bool:
-        return bool(self.token_ends or self._content or self._reasoning)
-
-    def _object(self, data: bytes) -> Mapping[str, Any] | None:
-        """The decoded object, or None when there is nothing more to read in it; notes an error found."""
-        try:
-            value = loads(data)
-        except ValueError:
-            self.error = self.error or ("bad_response", f"not JSON: {data[:80]!r}")
-            return None
+    def _checked(self, value: Any) -> Mapping[str, Any] | None:
+        """The value as an object, or None when there is nothing more to read in it; notes an error found."""
         if not isinstance(value, dict):
-            self.error = self.error or ("bad_response", f"not a JSON object: {data[:80]!r}")
+            self.error = self.error or ("bad_response", f"not a JSON object: {_json(value)[:80]}")
             return None
-        if value.get("error"):
-            self.error = self.error or ("error_event", message(value["error"]))
+        failed = value.get("error") or (value if "error" in (value.get("object"), value.get("type")) else None)
+        if failed:
+            self.error = self.error or ("error_event", message(failed))
             return None
         return value
 
@@ -226,13 +255,31 @@ class Answer:
         )
 
 
+def _plain_token(value: Any) -> str | None:
+    """The text of a chunk that brings one and nothing else to note, as nearly all do; None for any other chunk."""
+    try:
+        (choice,) = value["choices"]
+        if choice["finish_reason"] is not None or value.get("usage") or "error" in value:
+            return None
+        text = choice["text"] if "text" in choice else choice["delta"]["content"] or None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return text if text.__class__ is str else None
+
+
 def message(error: object) -> str:
     """The human part of an `error` value, whichever of the usual shapes it has; at most 300 characters."""
     if isinstance(error, dict):
         found = error.get("message") or error.get("detail") or error.get("error") or error
         error = found.get("message", found) if isinstance(found, dict) else found
-    text = error if isinstance(error, str) else json.dumps(error, default=str)
-    return text[:300]
+    return (error if isinstance(error, str) else _json(error))[:300]
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except (RecursionError, ValueError):  # nested deeper than it can be written, or integers of thousands of digits
+        return f"a {type(value).__name__} that can't be shown"
 
 
 def _first(choices: object) -> Mapping[str, Any] | None:

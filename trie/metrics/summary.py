@@ -222,6 +222,7 @@ def _client(columns: Columns, manifest: Mapping[str, Any], wall_time_s: float) -
         "loop_lag_p99_s": known.get("loop_lag_p99_s"),
         "loop_lag_max_s": known.get("loop_lag_max_s"),
         "suspect_share": _ratio(float(late.sum()), len(columns)),
+        "calibration": manifest.get("client_calibration"),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -13,9 +14,9 @@ from trie.replay.scripts import ScriptsAhead
 from trie.replay.session import replay
 from trie.replay.setting import Setting
 
-ADMIT_AT_ONCE = 8  # first requests written between two passes of the event loop, so that early answers are read
 FIRST_PAUSE_S = 0.1  # of a slot whose session failed; doubled while sessions keep failing, so that errors can't storm
 MAX_PAUSE_S = 5.0
+SWITCH_S = 0.0005  # after which a thread that writes rows or makes prompts hands the interpreter back (Python: 5 ms)
 
 
 class Engine:
@@ -40,14 +41,15 @@ class Engine:
             RunDirError: when rows can't be written any more.
         """
         setting, loop = self._setting, asyncio.get_running_loop()
-        with _quiet_collector():
+        with _undisturbed():
             setting.began = setting.live.began = perf_counter()
             setting.health.start()
             ending = loop.call_later(setting.live.duration_s, self.stop, "deadline")
             try:
                 async with self._deadline, asyncio.TaskGroup() as group:
                     group.create_task(setting.recorder.flush_regularly())
-                    await self._admit(group)
+                    for slot in range(setting.live.concurrency):
+                        group.create_task(self._occupy(slot))
             except TimeoutError:
                 if not self._deadline.expired():
                     raise
@@ -60,16 +62,11 @@ class Engine:
                 setting.health.stop()
         return setting.live.ending or "deadline"
 
-    async def _admit(self, group: asyncio.TaskGroup) -> None:
-        for slot in range(self._setting.live.concurrency):
-            group.create_task(self._occupy(slot))
-            if slot % ADMIT_AT_ONCE == ADMIT_AT_ONCE - 1:
-                await asyncio.sleep(0)
-
     async def _occupy(self, slot: int) -> None:
         """One of the `concurrency` places: a session after the other, for ever."""
         live = self._setting.live
         failed_in_a_row = 0
+        await self._setting.turns.turn()
         while True:
             script = await self._scripts.next()
             live.traces_active += 1
@@ -90,9 +87,11 @@ class Engine:
 
 
 @contextmanager
-def _quiet_collector() -> Iterator[None]:
-    """Keep the garbage collector from walking what start-up left behind, and make its passes rare."""
+def _undisturbed() -> Iterator[None]:
+    """Keep the loop going: the collector passes rarely and over little, other threads hold the interpreter briefly."""
     before = gc.get_threshold()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
@@ -101,3 +100,4 @@ def _quiet_collector() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+        sys.setswitchinterval(interval)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from operator import sub
 from time import perf_counter
 
 from trie.endpoint import openai, sse
@@ -13,9 +13,9 @@ from trie.endpoint.connection import Connections
 from trie.endpoint.exchange import Exchange
 from trie.endpoint.failures import RETRYABLE_KINDS, RETRYABLE_STATUS
 from trie.records import Outcome, RequestRecord
+from trie.replay.turns import Turns
 from trie.text import one_line
 
-EVENTS_AT_ONCE = 64  # decoded between two passes of the event loop: about 0.1 ms
 BACKOFF_S = 0.25
 MAX_BACKOFF_S = 8.0
 MAX_STALE = 16  # connections found closed before one attempt is counted
@@ -44,6 +44,7 @@ class Requester:
         max_retries: further attempts after a retryable failure.
         timeout_s: bound of one request, all attempts included.
         on_retry: called before each further attempt.
+        turns: shared with whatever else works on the loop between its reads.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class Requester:
         max_retries: int,
         timeout_s: float,
         on_retry: Callable[[], None] = lambda: None,
+        turns: Turns | None = None,
     ) -> None:
         self._connections = connections
         self._format = fmt
         self._max_retries = max_retries
         self._timeout_s = timeout_s
         self._on_retry = on_retry
+        self._turns = turns or Turns()
 
     async def run(self, request: Request) -> None:
         """See a request through to its end; `request.failure` is None when the answer is whole.
@@ -72,7 +75,8 @@ class Requester:
         except TimeoutError:
             if not limit.expired():
                 raise
-            request.failure = ("timeout", f"no whole answer within {self._timeout_s:g} s")
+            before = f"; before that {request.failure[1]}" if request.failure is not None else ""
+            request.failure = ("timeout", f"no whole answer within {self._timeout_s:g} s{before}")
             _decode_rest(request)
         except asyncio.CancelledError:
             _decode_rest(request)
@@ -96,7 +100,7 @@ class Requester:
                     self._format.route, request.body, request.exchange, headers=request.headers
                 )
             finally:
-                request.attempts += request.exchange.sent is not None
+                request.attempts += not request.exchange.unused
                 request.first_sent = request.first_sent or request.exchange.sent
             if not request.exchange.stale:
                 return
@@ -104,14 +108,32 @@ class Requester:
     async def _judge(self, request: Request) -> tuple[str, str] | None:
         exchange, answer = request.exchange, request.answer
         if exchange.status is not None and not 200 <= exchange.status < 300:
-            return "http_status", f"HTTP {exchange.status}: {_said(exchange.body)}"
+            return "http_status", f"HTTP {exchange.status}: {_said(exchange)}"
         if exchange.status is not None:
-            await _decode(exchange, answer, stream=self._format.stream)
+            await self._decode(exchange, answer)
+        if exchange.error_kind is not None and (answer.error is None or answer.error[0] == "bad_response"):
+            return exchange.error_kind, exchange.error or exchange.error_kind  # a cut-off event is its consequence
         if answer.error is not None:
             return answer.error
-        if exchange.error_kind is not None:
-            return exchange.error_kind, exchange.error or exchange.error_kind
         return answer.failure(stream=self._format.stream)
+
+    async def _decode(self, exchange: Exchange, answer: openai.Answer) -> None:
+        """Read what the response says, a stretch in a turn, so that other requests' reads are not kept waiting."""
+        await self._turns.turn()
+        if not self._format.stream:
+            if exchange.error_kind is None:
+                answer.plain(exchange.body)
+            return
+        if exchange.content_type not in ("text/event-stream", ""):
+            answer.plain(exchange.body)
+            asked = f"asked for a stream, got {one_line(exchange.content_type, 60)}"
+            told = answer.error is not None and answer.error[0] == "error_event"
+            answer.error = answer.error if told else ("bad_response", asked)
+            return
+        for count, batch in enumerate(sse.batches(exchange.body)):
+            if count:
+                await self._turns.turn()
+            answer.events(*batch)
 
 
 def worth_another(request: Request) -> bool:
@@ -130,32 +152,19 @@ def _pause_s(exchange: Exchange, retry: int) -> float:
     return min(BACKOFF_S * float(2**retry), MAX_BACKOFF_S)
 
 
-def _said(body: bytes) -> str:
-    """What the body of an error response says, in one line."""
+def _said(exchange: Exchange) -> str:
+    """What an error response says, in one line."""
+    if exchange.location:
+        return one_line(
+            f"redirects to {exchange.location}, and redirects are not followed: that is the address to give"
+        )
     try:
-        found = openai.loads(body)
+        found = openai.loads(exchange.body)
     except ValueError:
-        return one_line(body[:600].decode("utf-8", "replace")) or "empty body"
+        return one_line(exchange.body[:600].decode("utf-8", "replace")) or "empty body"
     if isinstance(found, dict):
-        return one_line(openai.message(found.get("error") or found.get("detail") or found))
-    return one_line(str(found))
-
-
-async def _decode(exchange: Exchange, answer: openai.Answer, *, stream: bool) -> None:
-    """Read what the response says, a few events at a time so that other requests' reads are not kept waiting."""
-    if not stream:
-        if exchange.error_kind is None:
-            answer.plain(exchange.body)
-        return
-    if exchange.content_type not in ("text/event-stream", ""):
-        answer.plain(exchange.body)
-        asked = f"asked for a stream, got {one_line(exchange.content_type, 60)}"
-        answer.error = answer.error if answer.error and answer.error[0] == "error_event" else ("bad_response", asked)
-        return
-    for count, event in enumerate(sse.decode(exchange.body), 1):
-        answer.event(*event)
-        if count % EVENTS_AT_ONCE == 0:
-            await asyncio.sleep(0)
+        found = found.get("error") or found.get("detail") or found
+    return one_line(openai.message(found)) or "empty body"
 
 
 def _decode_rest(request: Request) -> None:
@@ -163,8 +172,8 @@ def _decode_rest(request: Request) -> None:
     exchange = request.exchange
     if exchange.status == 200 and exchange.content_type == "text/event-stream":
         request.answer = openai.Answer()
-        for event in sse.decode(exchange.body):
-            request.answer.event(*event)
+        for batch in sse.batches(exchange.body):
+            request.answer.events(*batch)
 
 
 def fill(row: RequestRecord, request: Request, began: float) -> None:
@@ -188,9 +197,9 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
     row.finish_reason = None if answer.finish_reason is None else one_line(answer.finish_reason, 40)
     row.chunks = len(answer.token_ends)
     if answer.token_ends and exchange.read_at:
-        arrivals = [exchange.arrival(place) for place in answer.token_ends]
+        arrivals = exchange.arrivals(answer.token_ends)
         row.first_token_s, row.last_token_s = since(arrivals[0]), since(arrivals[-1])
-        row.max_gap_s = max((b - a for a, b in pairwise(arrivals)), default=None)
+        row.max_gap_s = max(map(sub, arrivals[1:], arrivals), default=None)
     if request.failure is not None:
         row.outcome = Outcome.failed
         row.error_kind, row.error = request.failure[0], one_line(request.failure[1])

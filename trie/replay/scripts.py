@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -13,26 +14,27 @@ from trie.prompts.script import Script
 from trie.trace import Trace
 
 MakeScript = Callable[[Trace, int], Script]
+AT_ONCE = 16  # scripts for which the thread is woken: waking it costs as much as making one
 
 
 class ScriptsAhead:
     """An endless supply of scripts: the workload's traces in file order, cycled, each with its session's number.
 
-    On entering, `ahead` scripts are made before the clock starts; as many are kept ready from then on.
+    On entering, `ahead` scripts are made before the clock starts; about as many are kept ready from then on.
     """
 
     def __init__(self, traces: Sequence[Trace], make: MakeScript, *, ahead: int) -> None:
         self._traces = traces
         self._make = make
         self._ahead = ahead
-        self._asked = 0
-        self._ready: deque[Future[Script]] = deque()
+        self._low = max(ahead - AT_ONCE, ahead // 2)
+        self._made = 0
+        self._ready: deque[Script] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trie-prompts")
+        self._refill: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
-        for _ in range(self._ahead):
-            self._ask()
-        await asyncio.wait([asyncio.wrap_future(script) for script in self._ready])
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._fill, self._ahead)
         return self
 
     async def __aexit__(
@@ -42,11 +44,22 @@ class ScriptsAhead:
 
     async def next(self) -> Script:
         """The next session's script; ready at once unless sessions end faster than scripts are made."""
-        self._ask()
-        script = self._ready.popleft()
-        return script.result() if script.done() else await asyncio.wrap_future(script)
+        while True:
+            if self._refill is not None and self._refill.done():
+                self._refill.result()
+                self._refill = None
+            if self._refill is None and len(self._ready) <= self._low:
+                loop = asyncio.get_running_loop()
+                self._refill = loop.run_in_executor(self._thread, self._fill, min(AT_ONCE, self._ahead))
+            if self._ready:
+                return self._ready.popleft()
+            assert self._refill is not None
+            await asyncio.shield(self._refill)
 
-    def _ask(self) -> None:
-        trace = self._traces[self._asked % len(self._traces)]
-        self._ready.append(self._thread.submit(self._make, trace, self._asked))
-        self._asked += 1
+    def _fill(self, count: int) -> None:
+        """Make the next scripts; in the thread, which lets the event loop have the interpreter between two of them."""
+        for _ in range(count):
+            trace = self._traces[self._made % len(self._traces)]
+            self._ready.append(self._make(trace, self._made))
+            self._made += 1
+            time.sleep(0)

@@ -27,6 +27,7 @@ async def replay(setting: Setting, script: Script, slot: int) -> Outcome:
         due = previous_end + plan.wait_s
         if plan.wait_s:
             await asyncio.sleep(due - perf_counter())
+            await setting.turns.turn()
         request = Request(
             body=setting.fmt.body(conversation, plan.completion_tokens),
             headers=_headers(setting, script, plan),

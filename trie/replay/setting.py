@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trie.endpoint.openai import RequestFormat
 from trie.replay.health import LoopHealth
 from trie.replay.live import Live
 from trie.replay.recorder import Recorder
 from trie.replay.request import Requester
+from trie.replay.turns import Turns
 
 
 @dataclass(slots=True)
@@ -21,5 +22,6 @@ class Setting:
     health: LoopHealth
     live: Live
     run_id: str
+    turns: Turns = field(default_factory=Turns)
     session_header: str | None = None
     began: float = 0.0

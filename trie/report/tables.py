@@ -17,6 +17,7 @@ from trie.report.figures import MISSING, fine, percent, short
 from trie.text import printable
 
 WIDE = 118  # columns from which a table of all per-trace metrics fits side by side
+FULL_CPU = 0.9  # share of a core from which a client was the limit
 STAND_IN = "synthetic stand-in"
 
 
@@ -173,6 +174,7 @@ def facts(summary: Summary) -> Iterable[tuple[str, str]]:
     )
     shares = ", ".join(f"{key.replace('_', ' ')} {percent(share)}" for key, share in budget.items())
     yield "time", shares or MISSING
+    calibration = client.get("calibration")
     lag = client["loop_lag_p99_s"]
     yield (
         "client",
@@ -181,6 +183,24 @@ def facts(summary: Summary) -> Iterable[tuple[str, str]]:
             f"{short(None if lag is None else lag * 1e3)} ms at p99, "
             f"suspect requests {percent(client['suspect_share'])}"
         ),
+    )
+    if calibration is not None:
+        for line in client_lines(calibration):
+            yield "", line
+
+
+def client_lines(found: Mapping[str, Any]) -> Iterable[str]:
+    """What a calibration found: the client's error at a load, and the most it can read."""
+    yield (
+        f"client error at {found['concurrency']} streams and {short(found['reached_chunks_s'], 0)} chunks/s "
+        f"({found['requests']} requests): TTFT {found['ttft_p50_s'] * 1e3:+.2f} ms p50, "
+        f"{found['ttft_p99_s'] * 1e3:+.2f} ms p99; decode time {percent(found['decode_p50'], 2)} p50, "
+        f"{percent(found['decode_p99'], 2)} p99; {percent(found['cpu_share'])} of a core"
+    )
+    limit = "its limit" if found["ceiling_cpu_share"] >= FULL_CPU else "the endpoint's limit, not the client's"
+    yield (
+        f"client ceiling {short(found['ceiling_chunks_s'], 0)} chunks/s at {percent(found['ceiling_cpu_share'])} of "
+        f"a core ({limit}): the load is {percent(found['share_of_ceiling'])} of it"
     )
 
 
