@@ -51,10 +51,10 @@ def test_report_writes_the_page_again_unless_told_not_to(module: Command, run: P
 
 
 def test_plots_as_files(module: Command, run: Path) -> None:
-    assert module("report", str(run), "--no-html", "--plots", "paper", "--format", "png").returncode == 0
+    assert module("report", str(run), "--no-html", "--plots", "paper", "--format", "svg").returncode == 0
     names = {path.name for path in (run.parent / "paper").iterdir()}
-    assert {"ttft.png", "timeline.png", "completion-throughput.png"} <= names
-    assert all(name.endswith(".png") for name in names)
+    assert {"ttft.svg", "timeline.svg", "completion-throughput.svg"} <= names
+    assert all(name.endswith(".svg") for name in names)
 
 
 def test_plots_where_none_can_go_are_one_line(module: Command, run: Path) -> None:

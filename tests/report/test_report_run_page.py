@@ -76,7 +76,7 @@ def test_captions_say_what_was_left_out(tmp_path: Path):
 
 
 def test_a_long_run_makes_a_page_below_two_megabytes(tmp_path: Path):
-    run = Evaluated.of(RunDir.open(run_directory(tmp_path / "run", 100_000)))
+    run = Evaluated.of(RunDir.open(run_directory(tmp_path / "run", 50_000)))
     assert run.write_page().stat().st_size < 1_500_000
 
 
