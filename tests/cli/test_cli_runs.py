@@ -131,6 +131,7 @@ def test_a_killed_run_keeps_all_but_its_last_second(tmp_path: Path) -> None:
     done = trie(tmp_path, "report", str(run))
     assert done.returncode == 0
     assert "the run was killed" in done.stdout
+    assert "the run was killed" in (run / "report.html").read_text()
 
 
 def started(folder: Path) -> Path:

@@ -88,7 +88,7 @@ def test_spreading_agrees_with_plain_loops():
 
 def test_instants_are_counted_into_the_bin_that_they_end():
     bins = Bins(1.0, floats(0, 1, 2))
-    assert bins.count(floats(0.0, 0.5, 1.0, 1.5, np.nan, 9.0)).tolist() == [3.0, 1.0]
+    assert bins.count(floats(0.0, 0.5, 1.0, 1.5, np.nan, 9.0)).tolist() == [3.0, 2.0]
 
 
 def test_cumulative_tokens_are_those_of_completed_requests():

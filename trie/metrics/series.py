@@ -46,10 +46,11 @@ class Bins:
         return (self.edges[:-1] + self.edges[1:]) / 2
 
     def count(self, at: Floats) -> Floats:
-        """How many instants fall into each bin; unknown ones into none, one on an edge into the bin that it ends."""
-        which = np.searchsorted(self.edges, at[np.isfinite(at)], side="left")
-        counts: Floats = np.bincount(np.maximum(which - 1, 0), minlength=len(self))[: len(self)].astype(np.float64)
-        return counts
+        """How many instants fall into each bin: one on an edge into the bin that it ends, a late one into the last."""
+        if not len(self):
+            return np.empty(0)
+        which = np.searchsorted(self.edges, at[np.isfinite(at)], side="left") - 1
+        return np.bincount(np.clip(which, 0, len(self) - 1), minlength=len(self)).astype(np.float64)
 
     def spread(self, start: Floats, end: Floats, amount: Floats | None = None) -> Floats:
         """What lies in each bin of amounts that are spread evenly over their intervals.

@@ -304,7 +304,8 @@ class Page:
 
 def anchor(title: str) -> str:
     """A heading's address within the page."""
-    return "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
+    words = "".join(c if c.isalnum() else " " for c in title.lower()).split()
+    return "-".join(("section", *words))  # apart from the plots' keys
 
 
 def _plots(blocks: Sequence[Block]) -> Iterator[Plot]:

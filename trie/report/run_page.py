@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from trie.metrics import verdict
@@ -167,8 +167,18 @@ def _plots(columns: Columns, summary: Summary, manifest: Mapping[str, Any]) -> I
     yield Section("Timeline", [traces_by_slot(columns, shown)])
     yield Section("Outcomes", [_outcomes(summary), outcomes_over_time(columns, wall_time_s=wall), *_errors(columns)])
     yield Section(
-        "Lengths, censoring and the client", [Facts(dict(facts(summary))), client_over_time(columns, wall_time_s=wall)]
+        "Lengths, censoring and the client",
+        [Facts(_by_word(facts(summary))), client_over_time(columns, wall_time_s=wall)],
     )
+
+
+def _by_word(lines: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What is said under each word; a line without one goes on under the word before it."""
+    found: dict[str, str] = {}
+    for word, said in lines:
+        last = word or next(reversed(found), "")
+        found[last] = f"{found[last]}; {said}" if last in found else said
+    return found
 
 
 def _outcomes(summary: Summary) -> Table:

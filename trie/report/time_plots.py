@@ -51,7 +51,7 @@ def outcomes_over_time(columns: Columns, *, wall_time_s: float) -> Plot:
         key="outcomes",
         title="Requests by outcome",
         caption=f"Requests that ended in each {_width(bins)}. What was in flight at the end is cancelled, not failed.",
-        data={"rows": data},
+        data={"rows": data if len(columns) else {}},
         labels={"from_s": "From (s)", "to_s": "To (s)"},
         zoom_group=GROUP,
         spec={

@@ -3,6 +3,7 @@
   "use strict";
   const EXPORT = { width: 680, scale: 3 };
   const SHOWN_ROWS = 200; // of the table behind a plot; its CSV has all
+  const NARROW = 560; // pixels, below which the entries of a legend stand one below the other
   const STEP = 0.25; // of the axis, that a key or a button zooms or pans by
   const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
   const make = (name, attributes = {}, ...children) => {
@@ -80,7 +81,8 @@
     if (!chart || drawn.has(figure) || !chart.clientWidth) return;
     const content = JSON.parse(figure.querySelector("script").textContent);
     try {
-      const compiled = vegaLite.compile(specOf(content)).spec;
+      const config = chart.clientWidth < NARROW ? { ...theme, legend: { ...theme.legend, columns: 1 } } : theme;
+      const compiled = vegaLite.compile(specOf(content, { config })).spec;
       const view = new vega.View(vega.parse(compiled), { renderer: "svg", hover: true, tooltip: showHover }).initialize(chart);
       view.run();
       const names = (compiled.signals ?? []).map((signal) => signal.name);
