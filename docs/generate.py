@@ -21,6 +21,7 @@ TESTS = DOCS.parent / "tests"
 
 GROUPS = {
     "RunConfig": ("", "The run"),
+    "CommandConfig": ("", "The sweep"),
     "WorkloadConfig": ("workload.", "Workload"),
     "EndpointConfig": ("endpoint.", "Endpoint"),
     "ConcurrencyConfig": ("concurrency.", "Concurrency"),
@@ -35,6 +36,7 @@ WORDS = {
     "field(default_factory=dict)": "{}",
     "field(default_factory=dict, repr=False)": "{}",
     "field(default_factory=list)": "[]",
+    "field(default_factory=lambda: [*LOAD_KEYS])": "of four engines",
     "1 << 18": "262144",
 }
 

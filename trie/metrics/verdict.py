@@ -215,6 +215,15 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
             f"{skipped} of {skipped + run.manifest['workload']['traces']} traces are too long for the model's context",
             "what is left is a shorter workload: compare it with runs that skipped the same traces alone",
         )
+    others = run.manifest["server"].get("in_flight_before")
+    if others is not None:
+        yield Check(
+            "engine to itself",
+            "warning",
+            others == 0,
+            f"requests of others in flight at the start: {others}",
+            "what others send is in every number: measure an engine that serves nobody else",
+        )
     if run.manifest["workload"]["synthetic"]:
         yield Check(
             "recorded workload",
