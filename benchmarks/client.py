@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from harness import build, machine, run, server, spread, table
+from harness import Failed, build, machine, run, server, spread, table
 from load import Client, Load, Report, Server
 from peers import peers
 
@@ -58,7 +58,7 @@ def drive_trie(at: Server, load: Load, folder: Path) -> Report:
     }
     (folder / "load.jsonl").write_text(json.dumps(trace) + "\n")
     settings = [f"endpoint={at.url}", f"concurrency={load.streams}", "workload=./load.jsonl"]
-    duration = f"duration={load.rounds * load.round_s + 0.2:.3f}"
+    duration = f"duration={load.deadline_s:.3f}"
     quiet = ["prompts.calibrate=false", "progress=plain"]
     child = run([sys.executable, "-m", "trie", *settings, duration, *quiet], folder)
     directory = folder / child.lines()[-1]
@@ -153,7 +153,7 @@ def measure(client: Client, load: Load) -> Measured:
     if report.exact:
         log = log.tail(load.requests).reset_index(drop=True)
         if len(log) < load.requests:
-            sys.exit(f"{client.name}: made {len(log)} requests, was to make {load.requests}")
+            raise Failed(f"{client.name}: made {len(log)} requests, was to make {load.requests}")
     return Measured(load, report, log)
 
 
@@ -203,18 +203,13 @@ def requests(client: Client, options: argparse.Namespace, tokens: int) -> Callab
 
 def drain(client: Client, options: argparse.Namespace, count: int) -> Callable[[], dict[str, float | None]]:
     """The highest rate: a server that writes as fast as it is read."""
-    load = Load(count, 2000, 1000, ttft_ms=1.0, itl_ms=0.0, rounds=4)
+    load = Load(count, 2000, 1000, ttft_ms=1.0, itl_ms=0.0, rounds=4, seconds=options.duration)
 
     def once() -> dict[str, float | None]:
-        measured = measure(client, load if client.name != "trie" else _for_deadline(load, options.duration))
+        measured = measure(client, load)
         return {"chunks/s": measured.drained(), "said limit": measured.report.was_limit}
 
     return once
-
-
-def _for_deadline(load: Load, seconds: float) -> Load:
-    """A round without delays has no length by the server's clock: as many as last so long."""
-    return load.lasting(seconds)
 
 
 @dataclass(frozen=True)
@@ -236,8 +231,15 @@ TABLES = {
         " out, TTFT 50 ms, ITL 5 ms to 256 streams and 20 ms above, where one core's server would be the limit",
         "streams",
         streams,
-        {"CPU us/chunk": 1, "burst p50": 2, "burst p99": 2, "TTFT err p50": 2, "TTFT err p99": 2, "TPOT err %": 2,
-         "server late": 2},
+        {
+            "CPU us/chunk": 1,
+            "burst p50": 2,
+            "burst p99": 2,
+            "TTFT err p50": 2,
+            "TTFT err p99": 2,
+            "TPOT err %": 2,
+            "server late": 2,
+        },
     ),  # fmt: skip
     "requests": Table(
         "requests",
@@ -263,17 +265,26 @@ def sizes(table_name: str, client: Client, options: argparse.Namespace) -> list[
 
 def lines(kind: Table, clients: list[Client], options: argparse.Namespace) -> Iterator[list[str]]:
     """A line for each client and size, each size measured by all clients in turn, `repeats` times over."""
-    every = sorted({size for client in clients for size in sizes(kind.name, client, options)})
-    for size in every:
+    for size in sorted({size for client in clients for size in sizes(kind.name, client, options)}):
         mine = [client for client in clients if size in sizes(kind.name, client, options)]
         found: dict[str, Results] = {client.name: defaultdict(list) for client in mine}
-        for _ in range(options.repeats):
+        for turn in range(1, options.repeats + 1):
             for client in mine:
-                for name, value in kind.measurement(client, options, size)().items():
+                print(f"{kind.name}: {client.name}, {size:,}, {turn} of {options.repeats} ...", file=sys.stderr)
+                for name, value in _once(kind.measurement(client, options, size)).items():
                     found[client.name][name].append(value)
         for client in mine:
             figures = [spread(found[client.name][name], digits) for name, digits in kind.columns.items()]
             yield [client.name, f"{size:,}", *figures, _said(found[client.name].get("said limit"))]
+
+
+def _once(measurement: Callable[[], dict[str, float | None]]) -> dict[str, float | None]:
+    """A measurement; none when the client failed, which is told and does not end the benchmark."""
+    try:
+        return measurement()
+    except Failed as failure:
+        print(failure, file=sys.stderr)
+        return {}
 
 
 def _said(limits: list[float | None] | None) -> str:
@@ -289,7 +300,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES), help="tables; default: all")
     parser.add_argument("--streams", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of each long run")
-    parser.add_argument("--repeats", type=int, default=3, help="medians are of so many, with half the range beside them")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="medians are of so many, with half the range beside them"
+    )
     options = parser.parse_args()
     print(machine(), *notes, sep="\n")
     for kind in (TABLES[name] for name in options.only):

@@ -23,6 +23,10 @@ TOKENIZER = "TRIE_BENCH_TOKENIZER"  # a folder with tokenizer.json, for what nee
 SAMPLE_S = 0.05  # between looks at a child's memory
 
 
+class Failed(Exception):  # noqa: N818 - what happened, in the words of a benchmark
+    """A program under test ended badly; its own last words."""
+
+
 def build(name: str) -> Path:
     """The native program of this name, compiled unless that has been done with the same source."""
     source = NATIVE / f"{name}.c"
@@ -87,12 +91,11 @@ def run(
     *,
     env: Mapping[str, str] | None = None,
     watch: bool = False,
-    may_fail: bool = False,
 ) -> Child:
     """Run a command in a folder to its end. Its stdout is kept, its stderr goes to a file there.
 
     Raises:
-        SystemExit: with the end of its stderr, when it fails and may not.
+        Failed: with its exit code and the end of what it said.
     """
     words = [str(word) for word in command]
     errors = folder / "stderr.txt"
@@ -110,11 +113,9 @@ def run(
         wall_s = time.perf_counter() - start
         stdout.seek(0)
         said = stdout.read()
-    child = Child(
-        process.returncode, said, wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, memory
-    )
-    if child.code and not may_fail:
-        sys.exit(f"{' '.join(words[:4])} ...: exit code {child.code}\n{errors.read_text()[-2000:]}{said[-2000:]}")
+    child = Child(process.returncode, said, wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, memory)
+    if child.code:
+        raise Failed(f"{' '.join(words[:4])} ...: exit code {child.code}\n{said[-2000:]}{errors.read_text()[-2000:]}")
     return child
 
 
@@ -143,12 +144,18 @@ def spread(values: Iterable[float | None], digits: int = 1) -> str:
 def machine() -> str:
     """What the figures were measured on, in one line."""
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         "unknown CPU",
     )
     cores = len(os.sched_getaffinity(0))
     date = time.strftime("%Y-%m-%d %H:%M")
-    return f"{date}, {model}, {cores} cores, Python {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f} at the start"
+    return (
+        f"{date}, {model}, {cores} cores, Python {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f} at the start"
+    )
 
 
 def table(head: list[str], rows: Iterable[list[str]]) -> None:
@@ -161,6 +168,8 @@ def table(head: list[str], rows: Iterable[list[str]]) -> None:
         return f"| {' | '.join(padded)} |"
 
     print(line(head))
-    print(f"|{'|'.join('-' * (width + 2) if not place else '-' * (width + 1) + ':' for place, width in enumerate(widths))}|")
+    print(
+        f"|{'|'.join('-' * (width + 2) if not place else '-' * (width + 1) + ':' for place, width in enumerate(widths))}|"
+    )
     for cells in rows:
         print(line(cells), flush=True)

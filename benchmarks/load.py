@@ -21,6 +21,7 @@ class Load:
     ttft_ms: float
     itl_ms: float
     rounds: int = 1
+    seconds: float | None = None  # for a client with a deadline instead; None: as long as the rounds take
 
     @property
     def requests(self) -> int:
@@ -30,6 +31,10 @@ class Load:
     def round_s(self) -> float:
         """How long a round takes by the server's own clock."""
         return (self.ttft_ms + self.itl_ms * (self.tokens - 1)) / 1e3
+
+    @property
+    def deadline_s(self) -> float:
+        return self.rounds * self.round_s + 0.2 if self.seconds is None else self.seconds
 
     def lasting(self, seconds: float) -> Load:
         """The same load for about so long, a round at least."""
