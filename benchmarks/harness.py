@@ -1,4 +1,4 @@
-"""What every benchmark needs: the native programs built, servers started and ended, children run and their cost read."""
+"""What every benchmark needs: native programs built, servers started and ended, children run and their cost read."""
 
 from __future__ import annotations
 
@@ -168,8 +168,6 @@ def table(head: list[str], rows: Iterable[list[str]]) -> None:
         return f"| {' | '.join(padded)} |"
 
     print(line(head))
-    print(
-        f"|{'|'.join('-' * (width + 2) if not place else '-' * (width + 1) + ':' for place, width in enumerate(widths))}|"
-    )
+    print(line(["-" * width if not place else "-" * (width - 1) + ":" for place, width in enumerate(widths)]))
     for cells in rows:
         print(line(cells), flush=True)

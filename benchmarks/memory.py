@@ -3,8 +3,8 @@
     TRIE_DATASET_CACHE=/data/traces python benchmarks/memory.py --duration 600
     python benchmarks/memory.py --concurrency 48 --duration 7200          without the recorded traces: their stand-in
 
-The slope is a line fitted through the second half, in MB an hour: flat is around nothing. The peak has the report in it,
-which the run makes of its rows at the end.
+The slope is a line fitted through the second half, in MB an hour: flat is around nothing. The peak has the report in
+it, which the run makes of its rows at the end.
 """
 
 from __future__ import annotations

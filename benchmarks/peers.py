@@ -1,7 +1,7 @@
 """Other load-generating clients, each in an environment of its own: how it is driven, and how its report is read.
 
-A peer is found through an environment variable that names the bin folder of the environment it is installed in. All are
-kept off the network; those that count tokens themselves take the tokenizer of the folder that TRIE_BENCH_TOKENIZER names.
+A peer is found through an environment variable that names the bin folder of the environment it is installed in. All
+are kept off the network; those that count tokens take the tokenizer of the folder that TRIE_BENCH_TOKENIZER names.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def root(at: Server) -> str:
 
 
 def _tokenspeed(at: Server, load: Load, folder: Path, tokenizer: str) -> list[str]:
-    lists = dict.fromkeys(("assistant_response_length", "tool_call_output_length", "tool_call_latency"), [])
+    lists = {key: [] for key in ("assistant_response_length", "tool_call_output_length", "tool_call_latency")}
     trace = {"num_turns": 0, "input_prompt_length": load.prompt_tokens, "final_assistant_response_length": load.tokens}
     (folder / "load.jsonl").write_text(json.dumps(trace | lists) + "\n")
     return [f"workload_path={folder}/load.jsonl", f"endpoint={at.url}", "model=sim", f"tokenizer_model={tokenizer}",

