@@ -170,10 +170,12 @@ def _read_aiperf(folder: Path, _: str) -> Figures:
 
 
 def _guidellm(at: Server, load: Load, folder: Path, tokenizer: str) -> list[str]:
-    return ["benchmark", "run", *options(
-        target=root(at), model="sim", request_type="text_completions", profile="concurrent", rate=load.streams,
-        max_requests=load.requests, data=f"prompt_tokens={load.prompt_tokens},output_tokens={load.tokens}",
-        processor=tokenizer, output_path=folder / "guidellm.json", disable_console=True,
+    return ["run", *options(
+        backend=f"kind=openai_http,target={root(at)},model=sim,request_format=/v1/completions,stream=true",
+        profile=f"kind=concurrent,streams={load.streams}", constraint=f"kind=max_requests,count={load.requests}",
+        data=f"kind=synthetic_text,prompt_tokens={load.prompt_tokens},output_tokens={load.tokens}",
+        tokenizer=f"kind=hf_auto,model={tokenizer}", output=f"kind=json,path={folder}/guidellm.json",
+        disable_console=True,
     )]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness import machine, table
@@ -119,8 +119,7 @@ def line(name: str, kind: str, model: str, count: Count, workload: Workload) -> 
     return [name, kind, *off, f"{long_ms:.3f}", f"{script_ms:.3f}", f"{load_s:.2f}"]
 
 
-def lines(folders: list[Path], workload: Workload) -> list[list[str]]:
-    found = []
+def lines(folders: list[Path], workload: Workload) -> Iterator[list[str]]:
     for folder in folders:
         try:
             count = counter(folder)
@@ -128,12 +127,10 @@ def lines(folders: list[Path], workload: Workload) -> list[list[str]]:
             print(f"{folder.name}: left out; {error}", file=sys.stderr)
             continue
         for kind, model in (("own pieces", str(folder)), ("word list", WORDS)):
-            print(f"{folder.name}, {kind} ...", file=sys.stderr)
             try:
-                found.append(line(folder.name, kind, model, count, workload))
+                yield line(folder.name, kind, model, count, workload)
             except TrieError as error:
                 print(f"{folder.name}, {kind}: {error}", file=sys.stderr)
-    return found
 
 
 def recorded() -> Workload:
