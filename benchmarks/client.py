@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from clients import Client, Load, Report, Server
 from harness import Child, Failed, build, machine, run, server, spread, table
-from load import Client, Load, Report, Server
 from peers import peers
 
 from trie.records import read_records

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from clients import Client, Load, Report, Server
 from harness import TOKENIZER, run
-from load import Client, Load, Report, Server
 
 QUIET = {
     "HF_ENDPOINT": "http://127.0.0.1:9",  # no hub can be reached, whatever a peer makes of the names below

@@ -7,9 +7,12 @@ a `RunConfig`, a library user builds one directly.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
+
+import orjson
 
 from trie.errors import ConfigError
 
@@ -22,6 +25,32 @@ def require(ok: bool, key: str, found: object, allowed: str) -> None:
     """
     if not ok:
         raise ConfigError(f"{key}={found}: must be {allowed}")
+
+
+MAX_SECONDS = 1e8  # three years: above it a time is a mistake
+MAX_WHOLE = 1 << 53  # the same for counts and seeds
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110's token
+URL = re.compile(r"https?://(\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(:(\d{1,5}))?(/[^\s?#]*)?", re.IGNORECASE)
+
+
+def require_seconds(key: str, found: float) -> None:
+    """Refuse what is no positive time; NaN and infinity are none.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    allowed = f"at most {MAX_SECONDS:.0f} (seconds)" if found > MAX_SECONDS else "above 0 (seconds)"
+    require(0 < found <= MAX_SECONDS, key, found, allowed)
+
+
+def require_whole(key: str, found: int | None, least: int, most: int = MAX_WHOLE) -> None:
+    """Refuse a count or a seed out of its range; None is one that was not given.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    allowed = f"{least} or more" if most == MAX_WHOLE and (found or 0) < least else f"from {least} to {most}"
+    require(found is None or least <= found <= most, key, found, allowed)
 
 
 class Api(Enum):
@@ -40,6 +69,9 @@ class ProgressStyle(Enum):
     none = "none"
 
 
+MAX_ROWS = 10_000_000  # traces of a stand-in
+
+
 @dataclass
 class WorkloadConfig:
     """Where traces come from; exactly one of path, hub_file, bundled and synthetic is set."""
@@ -48,15 +80,20 @@ class WorkloadConfig:
     path: str | None = None  # a JSONL file, relative to where the user stands
     hub_repo: str = "lightseekorg/trie-dataset"  # dataset repository of hub_file
     hub_file: str | None = None  # file name in hub_repo, kept under the same name in the cache folder
+    hub_sha256: str | None = (
+        None  # of hub_file's bytes: another download is refused, another file warned of; null: not known
+    )
     bundled: str | None = None  # a file inside the package
     synthetic: str | None = None  # name of a stand-in's distributions: agentic, qa, office
     rows: int = 8192  # traces drawn for a stand-in
     seed: int = 0  # of a stand-in's draws: the same seed is the same workload
+    skip_too_long: bool = False  # leave out traces that the model's context can't hold, and count them; false: refuse
 
     def __post_init__(self) -> None:
         sources = [key for key in ("path", "hub_file", "bundled", "synthetic") if getattr(self, key) is not None]
         require(len(sources) == 1, "workload", sources or "nothing", "one of path, hub_file, bundled, synthetic")
-        require(self.rows > 0, "workload.rows", self.rows, "1 or more")
+        require_whole("workload.rows", self.rows, 1, MAX_ROWS)
+        require_whole("workload.seed", self.seed, 0)
 
 
 @dataclass
@@ -71,19 +108,55 @@ class EndpointConfig:
     max_tokens_field: str = "max_tokens"  # max_completion_tokens for some clouds
     include_usage: bool = True  # ask for usage in streams (stream_options.include_usage)
     session_header: str | None = None  # header that carries a trace's own id, such as X-SMG-Routing-Key
-    headers: dict[str, str] = field(default_factory=dict)  # sent with every request
+    headers: dict[str, str] = field(default_factory=dict, repr=False)  # sent with every request
     extra_body: dict[str, Any] = field(default_factory=dict)  # merged into every request body
     bos_tokens: int | None = None  # tokens the server adds before the first prompt; null: found by calibration
     connect_timeout: float = 30.0  # seconds to open a connection
 
     def __post_init__(self) -> None:
-        url = self.base_url
-        require(url is None or url.startswith(("http://", "https://")), "endpoint.base_url", url, "an http(s) URL")
-        if url is not None:
-            require("@" not in url.split("/")[2], "endpoint.base_url", "(hidden)", "without user and password")
-            self.base_url = url.rstrip("/")
-        require(self.bos_tokens is None or self.bos_tokens >= 0, "endpoint.bos_tokens", self.bos_tokens, "0 or more")
-        require(self.connect_timeout > 0, "endpoint.connect_timeout", self.connect_timeout, "above 0 (seconds)")
+        if self.base_url is not None:
+            self.base_url = _url(self.base_url)
+        require_whole("endpoint.bos_tokens", self.bos_tokens, 0)
+        require_seconds("endpoint.connect_timeout", self.connect_timeout)
+        require(bool(self.max_tokens_field), "endpoint.max_tokens_field", "(empty)", "the name of a field")
+        names = [*self.headers, *([] if self.session_header is None else [self.session_header])]
+        for name in names:
+            require(HEADER_NAME.fullmatch(name) is not None, "endpoint: header", ascii(name), "a header's name")
+        self._refuse_own_fields()
+
+    def _refuse_own_fields(self) -> None:
+        """Fields that each request has of its own would stand in its body twice.
+
+        Raises:
+            ConfigError: naming the field.
+        """
+        own = {"model", "stream", "prompt", "messages", self.max_tokens_field}
+        for name in sorted(own & self.extra_body.keys()):
+            require(False, f"endpoint.extra_body.{name}", "(set)", "left to trie, which sets it itself")
+        try:
+            orjson.dumps(self.extra_body)
+        except TypeError as error:
+            raise ConfigError(f"endpoint.extra_body: holds what JSON can't ({error})") from None
+
+
+def _url(url: str) -> str:
+    """A base URL without the slash at its end.
+
+    Raises:
+        ConfigError: for what is none; a password in it is not repeated.
+    """
+    host = url.partition("://")[2].partition("/")[0]
+    require("@" not in host, "endpoint.base_url", "(hidden)", "without user and password")
+    found = URL.fullmatch(url)
+    web = url.lower().startswith(("http://", "https://"))
+    allowed = "an http(s) URL" + (" up to and including /v1, without ? and #" if web else "")
+    require(found is not None, "endpoint.base_url", url, allowed)
+    port = found[3] if found is not None else None
+    require(port is None or 0 < int(port) < 1 << 16, "endpoint.base_url", url, "with a port from 1 to 65535")
+    return url.rstrip("/")
+
+
+MAX_CONCURRENCY = 1_000_000
 
 
 @dataclass
@@ -93,7 +166,7 @@ class ConcurrencyConfig:
     value: int = 8  # traces active at any time; `concurrency=8` sets it
 
     def __post_init__(self) -> None:
-        require(self.value >= 1, "concurrency", self.value, "1 or more")
+        require_whole("concurrency", self.value, 1, MAX_CONCURRENCY)
 
 
 FAULTS = (
@@ -132,14 +205,24 @@ class SimConfig:
     fault_rate: float = 0.0  # share of requests that fail, each with one of `faults` in turn
     faults: list[str] = field(default_factory=list)  # of FAULTS, in this order
     seed: int = 0  # of the faults' choice
+    log: str | None = (
+        None  # a CSV file: for each streamed answer its X-Request-Id, instants on this host's clock, chunks
+    )
 
     def __post_init__(self) -> None:
-        for key in ("prefill_tok_s", "max_running", "block_tokens", "max_model_len", "tokens_per_chunk"):
-            require(getattr(self, key) > 0, f"sim.{key}", getattr(self, key), "above 0")
-        for key in ("decode_base_s", "decode_per_request_s", "request_overhead_s", "cache_blocks"):
-            require(getattr(self, key) >= 0, f"sim.{key}", getattr(self, key), "0 or more")
+        require(0 < self.prefill_tok_s < math.inf, "sim.prefill_tok_s", self.prefill_tok_s, "above 0")
+        for key in ("max_running", "block_tokens", "max_model_len", "tokens_per_chunk"):
+            require(0 < getattr(self, key) <= MAX_WHOLE, f"sim.{key}", getattr(self, key), "above 0")
+        require_whole("sim.cache_blocks", self.cache_blocks, 0)
+        for key in ("decode_base_s", "decode_per_request_s", "request_overhead_s"):
+            value = getattr(self, key)
+            require(0 <= value <= MAX_SECONDS, f"sim.{key}", value, "0 or more (seconds)")
         require(0 <= self.fault_rate <= 1, "sim.fault_rate", self.fault_rate, "between 0 and 1")
         require(set(self.faults) <= set(FAULTS), "sim.faults", self.faults, f"a list of {', '.join(FAULTS)}")
+
+
+MAX_ZIPF = 10.0  # above it all words are the first
+MAX_POOL_TOKENS = 1 << 26  # about 400 MB of text
 
 
 @dataclass
@@ -149,10 +232,13 @@ class PromptConfig:
     zipf: float = 1.0  # exponent of the word frequencies; 0: all words equally often
     pool_tokens: int = 1 << 18  # size of the pool that prompts are cut from: above it a session repeats itself
     calibrate: bool = True  # prove lengths against the server with two small requests before the run
+    trust_remote_code: bool = (
+        False  # run the Python code that a tokenizer's repository brings: as dangerous as it sounds
+    )
 
     def __post_init__(self) -> None:
-        require(self.zipf >= 0, "prompts.zipf", self.zipf, "0 or more")
-        require(self.pool_tokens >= 1024, "prompts.pool_tokens", self.pool_tokens, "1024 or more")
+        require(0 <= self.zipf <= MAX_ZIPF, "prompts.zipf", self.zipf, f"from 0 to {MAX_ZIPF:g}")
+        require_whole("prompts.pool_tokens", self.pool_tokens, 1024, MAX_POOL_TOKENS)
 
 
 @dataclass
@@ -164,6 +250,15 @@ class LimitsConfig:
     completion_drift: float = 0.01  # share of requested completion tokens that did not come
     loop_lag_s: float = 0.020  # p99 of the client's own event-loop lag
     client_cpu: float = 0.85  # share of one core that the client used
+    stall_s: float = 1.0  # longest time that the client may have stood still, as a suspended process does
+
+    def __post_init__(self) -> None:
+        for key in fields(self):
+            value = getattr(self, key.name)
+            require(0 <= value < math.inf, f"limits.{key.name}", value, "0 or more")
+
+
+MAX_RETRIES = 1000
 
 
 @dataclass
@@ -182,6 +277,10 @@ class RunConfig:
     seed: int | None = None  # of the prompts; null: a fresh one for each run, recorded
     max_retries: int = 2  # further attempts after a retryable failure
     timeout: float = 600.0  # seconds for one request, all attempts included
+    stall_timeout: float | None = None  # seconds between two reads of an answer that has begun; null: only `timeout`
+    max_failures: int | None = None  # failed requests at which the run is ended early; null: any number
+    # share of ended requests that failed at which the run is ended early, from 100 on (two a slot); 1: none went well
+    max_failure_rate: float | None = 1.0
     strict: bool = False  # exit with 3 when the verdict is invalid
     progress: ProgressStyle = ProgressStyle.auto  # rich on a terminal and plain lines elsewhere; rich, plain, none
     prompts: PromptConfig = field(default_factory=PromptConfig)
@@ -189,7 +288,15 @@ class RunConfig:
     sim: SimConfig = field(default_factory=SimConfig)
 
     def __post_init__(self) -> None:
-        require(0 < self.duration < math.inf, "duration", self.duration, "above 0 (seconds)")
-        require(0 < self.timeout < math.inf, "timeout", self.timeout, "above 0 (seconds)")
-        require(self.max_retries >= 0, "max_retries", self.max_retries, "0 or more")
-        require(self.num_gpus is None or self.num_gpus > 0, "num_gpus", self.num_gpus, "1 or more")
+        require(self.model != "", "model", "(empty)", "a name, or null for the only model that the server lists")
+        require(self.tokenizer_model != "", "tokenizer_model", "(empty)", "a hub id, a folder, words, or null")
+        require_seconds("duration", self.duration)
+        require_seconds("timeout", self.timeout)
+        if self.stall_timeout is not None:
+            require_seconds("stall_timeout", self.stall_timeout)
+        require_whole("max_retries", self.max_retries, 0, MAX_RETRIES)
+        require_whole("max_failures", self.max_failures, 1)
+        rate = self.max_failure_rate
+        require(rate is None or 0 < rate <= 1, "max_failure_rate", rate, "above 0 and at most 1")
+        require_whole("num_gpus", self.num_gpus, 1)
+        require_whole("seed", self.seed, 0)

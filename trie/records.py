@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -127,7 +128,11 @@ class RecordWriter:
             raise RunDirError(f"{folder}: can't make the folder for the rows: {error.strerror}") from error
 
     def write(self, records: list[RequestRecord]) -> None:
-        """One part of these rows, on disk when this returns; nothing for an empty list."""
+        """One part of these rows, on disk when this returns; nothing for an empty list.
+
+        Raises:
+            RunDirError: when it can't be written; what was written before is whole.
+        """
         if not records:
             return
         self._put(to_table(records), PART.format(self._next))
@@ -137,19 +142,22 @@ class RecordWriter:
             self._unmerged = self._next
 
     def close(self) -> None:
-        """Merge all parts into one; the rows were safe before."""
+        """Merge all parts into one; the rows were safe before, and are as safe where they can't be merged."""
         if self._next > 1:
             self._merge(0)
 
     def _merge(self, first: int) -> None:
-        """Replace the parts from number `first` on by one that stands for them."""
+        """Replace the parts from number `first` on by one that stands for them.
+
+        It takes as much disk again for a moment: where there is none, the parts stay as they are.
+        """
         old = [part for part in parts(self._folder) if _range(part)[0] >= first]
-        table = _concat([_read_part(part) for part in old])
         name = RANGE_PART.format(first, self._next - 1)
-        self._put(table, name)
-        for part in old:
-            if part.name != name:
-                part.unlink()
+        with suppress(RunDirError, OSError):
+            self._put(_concat([_read_part(part) for part in old]), name)
+            for part in old:
+                if part.name != name:
+                    part.unlink()
 
     def _put(self, table: pa.Table, name: str) -> None:
         import pyarrow.parquet as pq  # noqa: PLC0415
@@ -162,8 +170,15 @@ class RecordWriter:
                 os.fsync(file.fileno())
             aside.replace(target)
         except OSError as error:
-            aside.unlink(missing_ok=True)
-            raise RunDirError(f"{target}: can't write rows: {error.strerror or error}") from error
+            discard(aside)
+            reason = os.strerror(error.errno) if error.errno else error  # Arrow's own text is long and says less
+            raise RunDirError(f"{target}: can't write rows: {reason}; those before are kept") from error
+
+
+def discard(aside: Path) -> None:
+    """Remove what was left half-written, where it can be removed: the disk may be read-only or gone."""
+    with suppress(OSError):
+        aside.unlink(missing_ok=True)
 
 
 def parts(folder: Path) -> list[Path]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import signal
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
@@ -21,13 +19,16 @@ from trie.config import RunConfig
 from trie.endpoint.connection import Connections
 from trie.endpoint.openai import Conversation, RequestFormat
 from trie.endpoint.probe import ServerFacts, choose_model, probe
-from trie.errors import ConfigError, EndpointError
+from trie.errors import EndpointError
 from trie.metrics.summary import Summary
+from trie.metrics.verdict import LIMITS
+from trie.preflight import allow_open_files, fitting
 from trie.prompts.calibration import Calibration, calibrate
 from trie.prompts.maker import Prompts
 from trie.prompts.maker import load as load_prompts
 from trie.prompts.script import Script
 from trie.records import warm_up
+from trie.replay.backoff import Backoff
 from trie.replay.engine import Engine
 from trie.replay.health import LoopHealth
 from trie.replay.live import Live
@@ -36,9 +37,11 @@ from trie.replay.request import Request, Requester
 from trie.replay.scripts import ScriptsAhead
 from trie.replay.setting import Setting
 from trie.replay.turns import Turns
+from trie.replay.watch import FailureWatch
 from trie.report.progress import follow
 from trie.report.tables import complete_line, render, starting_line
 from trie.rundir import RunDir
+from trie.signals import Signals, handled
 from trie.sim.process import embedded
 from trie.trace import Trace, Workload
 from trie.workload.sources import describe
@@ -47,9 +50,10 @@ from trie.workload.sources import load as load_workload
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
+
 log = logging.getLogger("trie")
-OTHER_FILES = 128  # open beside the connections: libraries, logs, parts, the embedded endpoint's pipes
-SAME_SIGNAL_S = 0.5  # within which a second signal is the first one again
+INTERRUPTED, ENDPOINT_DIED = "interrupted", "endpoint_died"  # why a run ended, beside its deadline
 EXTRA_SCRIPTS = 8  # kept ready beyond one for each slot
 
 
@@ -73,7 +77,19 @@ class Result:
 
     @property
     def interrupted(self) -> bool:
-        return bool(self.manifest["end"]["reason"] == "interrupted")
+        return bool(self.manifest["end"]["reason"] == INTERRUPTED)
+
+    @property
+    def endpoint_died(self) -> str | None:
+        """How the embedded endpoint ended in mid-run, for people; None when it did not."""
+        end = self.manifest["end"]
+        return str(end["detail"]) if end["reason"] == ENDPOINT_DIED else None
+
+    @property
+    def stopped(self) -> str | None:
+        """Which limit on failures ended the run early, if one did."""
+        reason = self.manifest["end"]["reason"]
+        return reason if reason in LIMITS else None
 
     @property
     def all_failed(self) -> bool:
@@ -86,13 +102,27 @@ def execute(config: RunConfig, directory: Path, *, api_key: str | None = None) -
 
     Raises:
         TrieError: for what the user can mend.
+        KeyboardInterrupt: for a signal before or after the replay, and for a second one.
     """
+
+    async def with_signals() -> Result:
+        with handled() as signals:
+            return await execute_async(config, directory, api_key=api_key, signals=signals)
+
+    try:
+        return in_loop(with_signals())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def in_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in an event loop of its own, the fastest there is here."""
     runner = asyncio.run
     with suppress(ImportError):
         import uvloop  # noqa: PLC0415 - not there on every platform
 
         runner = uvloop.run
-    return runner(execute_async(config, directory, api_key=api_key, handle_signals=True))
+    return runner(main)
 
 
 async def execute_async(
@@ -101,7 +131,7 @@ async def execute_async(
     *,
     api_key: str | None = None,
     workload: Workload | None = None,
-    handle_signals: bool = False,
+    signals: Signals | None = None,
 ) -> Result:
     """Run inside a loop; `workload` is used instead of the one that the settings name.
 
@@ -113,12 +143,13 @@ async def execute_async(
     log.info("workload %s", describe(workload))
     allow_open_files(config.concurrency.value)
     async with AsyncExitStack() as stack:
-        base_url = config.endpoint.base_url
+        base_url, death = config.endpoint.base_url, asyncio.get_running_loop().create_future()
         if base_url is None:
-            base_url = await stack.enter_async_context(embedded(config.sim))
+            base_url = await stack.enter_async_context(embedded(config.sim, on_death=death.set_result))
         connections = await stack.enter_async_context(Connections(config.endpoint, base_url, api_key=api_key))
         server = await probe(connections, base_url)
         model = _model(config, server, base_url)
+        workload = fitting(workload, server.context_of(model), skip=config.workload.skip_too_long)
         seed = secrets.randbits(48) if config.seed is None else config.seed
         prompts = await asyncio.to_thread(load_prompts, config, model, seed)
         calibration = await _calibrate(config, prompts, connections, model, server)
@@ -130,33 +161,14 @@ async def execute_async(
         run.write_manifest(manifest)
         log.info(starting_line(manifest))
         await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
-        recorder = Recorder(writer)
+        recorder = Recorder(writer, hide=connections.hide)
         setting = _setting(config, connections, recorder, model, seed)
-        manifest["end"] = await _replay(config, setting, workload, prompts, calibration, handle_signals=handle_signals)
+        scripts = _scripts(config, workload, prompts, calibration)
+        manifest["end"] = await _replay(config, setting, scripts, signals=signals, death=death)
         run.write_manifest(manifest)
     summary = await asyncio.to_thread(run.summarize)
     log.info(complete_line(summary))
     return Result(directory, summary, manifest)
-
-
-def allow_open_files(concurrency: int) -> None:
-    """Raise this process's own limit of open files where a connection for each session needs that.
-
-    Raises:
-        ConfigError: when the system's limit is below it.
-    """
-    if sys.platform == "win32":
-        return
-    import resource  # noqa: PLC0415 - POSIX alone has it
-
-    needed = concurrency + OTHER_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise ConfigError(
-            f"concurrency={concurrency}: needs {needed} open files, {hard} are allowed; ulimit -Hn {needed}"
-        )
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _model(config: RunConfig, server: ServerFacts, base_url: str) -> str:
@@ -183,10 +195,11 @@ async def _calibrate(
         request = Request(fmt.body(conversation, 1), b"", perf_counter())
         await requester.run(request)
         if request.failure is not None:
-            raise EndpointError(f"calibration: {request.failure[1]}; prompts.calibrate=false goes on without")
+            said = connections.hide(request.failure[1])
+            raise EndpointError(f"calibration: {said}; prompts.calibrate=false goes on without")
         return request.answer.prompt_tokens
 
-    longest = (server.max_model_len or 1 << 30) // 2
+    longest = (server.context_of(model) or 1 << 30) // 2
     return await calibrate(prompts, ask, longest=longest)
 
 
@@ -199,6 +212,7 @@ def _setting(config: RunConfig, connections: Connections, recorder: Recorder, mo
         fmt,
         max_retries=config.max_retries,
         timeout_s=config.timeout,
+        stall_s=config.stall_timeout,
         on_retry=live.count_retry,
         turns=turns,
     )
@@ -208,37 +222,44 @@ def _setting(config: RunConfig, connections: Connections, recorder: Recorder, mo
         recorder=recorder,
         health=LoopHealth(on_beat=live.beat),
         live=live,
+        watch=FailureWatch(live, max_failures=config.max_failures, max_failure_rate=config.max_failure_rate),
+        backoff=Backoff(live.concurrency),
         run_id=f"{seed:x}",
         turns=turns,
         session_header=config.endpoint.session_header,
     )
 
 
-async def _replay(
-    config: RunConfig,
-    setting: Setting,
-    workload: Workload,
-    prompts: Prompts,
-    calibration: Calibration,
-    *,
-    handle_signals: bool,
-) -> dict[str, Any]:
-    """Replay to the end, whatever ends it; returns the manifest's `end`."""
+def _scripts(config: RunConfig, workload: Workload, prompts: Prompts, calibration: Calibration) -> ScriptsAhead:
     bos_tokens = bos_tokens_of(config, prompts, calibration)
 
     def script(trace: Trace, session_id: int) -> Script:
         return prompts.script(trace, session_id, bos_tokens=bos_tokens)
 
-    ahead = setting.live.concurrency + EXTRA_SCRIPTS
+    return ScriptsAhead(workload.traces, script, ahead=config.concurrency.value + EXTRA_SCRIPTS)
+
+
+async def _replay(
+    config: RunConfig, setting: Setting, ahead: ScriptsAhead, *, signals: Signals | None, death: asyncio.Future[str]
+) -> dict[str, Any]:
+    """Replay to the end, whatever ends it; returns the manifest's `end`."""
     try:
-        async with ScriptsAhead(workload.traces, script, ahead=ahead) as scripts:
+        async with ahead as scripts:
             engine = Engine(setting, scripts)
-            with _signals(engine) if handle_signals else nullcontext():
+            death.add_done_callback(lambda _: engine.stop(ENDPOINT_DIED))
+            with signals.replaying(lambda: engine.stop(INTERRUPTED)) if signals else nullcontext():
                 async with _shown(setting.live, config):
                     reason = await engine.run()
     finally:
+        setting.watch.conclude()
         await setting.recorder.close()
-    return {"reason": reason, "wall_time_s": setting.live.now_s, "client": setting.health.facts()}
+    return {
+        "reason": reason,
+        "detail": death.result() if reason == ENDPOINT_DIED else None,
+        "wall_time_s": setting.live.now_s,
+        "began_monotonic_s": setting.began,
+        "client": setting.health.facts(),
+    }
 
 
 def bos_tokens_of(config: RunConfig, prompts: Prompts, calibration: Calibration) -> int:
@@ -260,29 +281,3 @@ async def _shown(live: Live, config: RunConfig) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-@contextmanager
-def _signals(engine: Engine) -> Iterator[None]:
-    """SIGINT and SIGTERM end the run in order; once more after a moment, and Python's own handling ends it at once.
-
-    A signal may come twice by itself: `timeout` and shells send it to the process and to its group.
-    """
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def stop() -> None:
-        engine.stop("interrupted")
-        loop.call_later(SAME_SIGNAL_S, give_back)
-
-    def give_back() -> None:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

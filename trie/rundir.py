@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from trie.errors import RunDirError
-from trie.records import RecordWriter, read_records
+from trie.records import RecordWriter, discard, read_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,11 +73,19 @@ class RunDir:
 
     def summarize(self) -> Summary:
         """Every number again, from the files alone; the summary is written before it is returned."""
+        summary = self.compute()
+        self.write_summary(summary)
+        return summary
+
+    def compute(self) -> Summary:
+        """Every number again, from the files alone; nothing is written."""
         from trie.metrics.summary import summarize  # noqa: PLC0415 - numpy and pyarrow, not for those who only write
 
-        summary = summarize(self.records(), self.manifest())
+        return summarize(self.records(), self.manifest())
+
+    def write_summary(self, summary: Summary) -> None:
+        """Write every number, whole or not at all."""
         self._write(SUMMARY, summary.to_json())
-        return summary
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write what was run, whole or not at all."""
@@ -104,5 +112,5 @@ class RunDir:
                 os.fsync(file.fileno())
             aside.replace(target)
         except OSError as error:
-            aside.unlink(missing_ok=True)
+            discard(aside)
             raise RunDirError(f"{target}: can't be written: {error.strerror}") from error

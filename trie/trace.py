@@ -65,6 +65,7 @@ class Workload:
     source: str  # where they came from, for people: a path, a hub file, "synthetic stand-in"
     sha256: str  # of the file's bytes, or of the JSON lines that a stand-in would be written as
     synthetic: bool = False  # drawn from distributions: never to be taken for the recorded traces
+    skipped: int = 0  # traces left out, since the model's context can't hold them
 
 
 def parse_trace(row: Mapping[str, Any], *, where: str, index: int = 0) -> Trace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,22 @@ from trie.cli import app, errors
         ("api-key=sk", "api-key: no such key; did you mean api_key?"),
         ("sim --port 99999", "--port 99999: must be between 0 and 65535"),
         ("hydra.run.dir=/dev/null/x", "/dev/null/x: can't make the run directory: Not a directory"),
+        ("duration=true", "duration=true: Value 'True' of type 'bool' could not be converted to Float"),
+        ("duration=[1]", "duration=[1]: Value"),
+        ("duration=null", "duration=null: field 'duration' is not Optional"),
+        ("duration=1,2", "Ambiguous value for argument 'duration=1,2'"),
+        ("num_gpus=1.5", "num_gpus=1.5: Value '1.5' of type 'float' could not be converted to Integer"),
+        ("stream=maybe", "stream=maybe: Value 'maybe' is not a valid bool"),
+        ("concurrency=-1", "concurrency=-1: no such concurrency"),
+        ("concurrency=true", "no such concurrency"),
+        ("endpoint=http://", "no such endpoint"),
+        ("endpoint=http://h/v1?key=1", "needs quotes of its own"),
+        ("+nope=1", "nope: no such key"),
+        ("=1", "=1: no key in front of the ="),
+        ("--nope", "unrecognized arguments: --nope"),
+        ("report", "the following arguments are required: RUN_DIR"),
+        ("report a b", "unrecognized arguments: b"),
+        ("sim --port x", "argument --port: invalid int value: 'x'"),
         ("-m --cfg job", "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified"),
     ],
 )
@@ -47,6 +64,58 @@ def test_mistake_is_said_in_two_lines_at_most(line: str, said: str, capsys: pyte
     assert said in text
     assert text.startswith("trie: ")
     assert len(text.splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("- a", "mine.yaml"),
+        ("just text", "mine.yaml"),
+        (b"\xff\xfe\0", "mine.yaml: not YAML"),
+        ("x: &a [*a]", "mine.yaml: not a config: it holds itself"),
+        ("a: *b", "undefined alias"),
+        ("duratoin: 3", "mine.yaml: duratoin: no such key; did you mean duration?"),
+        ("duration: soon", "Value 'soon' of type 'str' could not be converted to Float"),
+        ("duration: -3", "duration=-3.0: must be above 0 (seconds)"),
+        ("concurrency: 8", "mine.yaml"),
+        ("duration: ${oc.env:NIX_4711}", "Environment variable 'NIX_4711' not found"),
+        ("duration: ${nix:1}", "duration: Unsupported interpolation type nix"),
+        ("duration: ${duration}", "duration: Recursive interpolation detected"),
+        ("duration: 1\nduration: 2", "duplicate key"),
+    ],
+)
+def test_experiment_of_another_kind_is_refused_in_one_line(
+    body: str | bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(body if isinstance(body, bytes) else body.encode())
+    assert app.run([f"experiment={file}"]) == 1
+    text = capsys.readouterr().err
+    assert said in text
+    assert text.startswith("trie: ")
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("mine.jsonl.gz", gzip.compress(b"{}"), "found gzip data, must be JSON lines in UTF-8 (unpack or convert it)"),
+        ("folder.jsonl", None, "is a folder, must be a JSONL file"),
+        ("long.jsonl", b"x" * 1_000_000, "long.jsonl:1: not a JSON object"),
+    ],
+)
+def test_workload_of_another_kind_is_refused_in_one_line(
+    name: str, content: bytes | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is None:
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_bytes(content)
+    assert app.run([f"workload={tmp_path / name}", "progress=none", "hydra.run.dir=" + str(tmp_path / "run")]) == 1
+    text = capsys.readouterr().err
+    assert said in text
+    assert len(text.splitlines()) == 1
+    assert len(text) < 400
 
 
 @pytest.mark.parametrize("body", ["api_key: sk-file\n", "endpoint: {api_key: sk-file}\n"])

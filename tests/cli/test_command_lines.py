@@ -113,7 +113,9 @@ def test_interrupted_run_reports_and_exits_130(number: signal.Signals, tmp_path:
         assert process.stdout is not None
         lines = iter(process.stdout)
         assert any("starting benchmark" in line for line in lines)
-        time.sleep(1)
+        while not list(tmp_path.glob("outputs/*/*/requests/part-*")):
+            assert process.poll() is None
+            time.sleep(0.05)
         process.send_signal(number)
         output, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (130, "trie: interrupted\n")

@@ -21,6 +21,8 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = {"/datasets/org/set/resolve/main/rows.jsonl": ROW * 500}
         self.broken = False
+        self.sent: bytes | None = None  # instead of the file, of the same length
+        self.etag: str | None = None  # instead of the file's SHA-256
         self.status: int | None = None
         self.requests: list[str] = []
 
@@ -51,10 +53,11 @@ class Handler(BaseHTTPRequestHandler):
             return
         again = hub.broken and sum(line.startswith("GET") for line in hub.requests) > 1
         self.send_response(500 if again else 200)
-        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+        self.send_header("ETag", f'"{hub.etag or hashlib.sha256(body).hexdigest()}"')
         self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("Content-Length", str(0 if again else len(body)))
         self.end_headers()
+        body = hub.sent or body
         if with_body and not again:
             self.wfile.write(body[: len(body) // 2] if hub.broken else body)
             self.close_connection = hub.broken

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,42 @@ def test_processes_that_fetch_at_once_both_get_the_whole_file(hub: Hub, cache: P
     ]
     assert [process.communicate(timeout=60)[0].strip() for process in both] == [b"500", b"500"]
     assert [path.name for path in cache.iterdir()] == ["rows.jsonl"]
+
+
+def test_a_download_that_is_not_what_the_hub_states_is_not_kept(hub: Hub, cache: Path) -> None:
+    """The hub states the hash of the whole file in its ETag; what it sends has one byte changed."""
+    hub.sent = (ROW * 500).replace(b"7", b"8", 1)
+    assert "what came has the hash" in refused(CONFIG)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_download_that_is_not_the_recorded_file_is_not_kept(hub: Hub, cache: Path) -> None:
+    recorded = replace(CONFIG, hub_sha256="0" * 64)
+    assert f"must be {'0' * 12}..." in refused(recorded)
+    assert list(cache.iterdir()) == []
+    right = replace(CONFIG, hub_sha256=hashlib.sha256(ROW * 500).hexdigest())
+    assert load(right).sha256 == right.hub_sha256
+
+
+def test_a_small_file_is_held_against_gits_own_hash(hub: Hub) -> None:
+    """As the hub gives it outside its large-file storage: SHA-1 of `blob`, the length, a NUL and the bytes."""
+    content = ROW * 500
+    hub.etag = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    assert len(load(CONFIG).traces) == 500
+
+
+def test_another_file_placed_by_hand_is_used_and_warned_of(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cache.mkdir()
+    (cache / "rows.jsonl").write_bytes(ROW)
+    assert len(load(replace(CONFIG, hub_sha256="0" * 64)).traces) == 1
+    assert "is not the recorded file" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["../rows.jsonl", "/etc/passwd", "a/b.jsonl", "..", ".", ""])
+def test_a_name_cannot_leave_the_cache_folder(name: str) -> None:
+    assert "must be a plain file name" in refused(replace(CONFIG, hub_file=name))
+
+
+@pytest.mark.parametrize("repo", ["../../x", "a/b/c", "", "a b"])
+def test_a_repository_that_can_be_none_is_one_line(hub: Hub, repo: str) -> None:
+    assert "can't be fetched" in refused(replace(CONFIG, hub_repo=repo))

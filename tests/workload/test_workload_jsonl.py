@@ -63,6 +63,14 @@ def test_what_is_written_reads_back_the_same() -> None:
         ({"num_turns": 3}, "assistant_response_length: found 2 entries, must be num_turns=3"),
         ({"tool_call_output_length": [8, -1]}, "tool_call_output_length[1]: found -1, must be a whole number from 0"),
         ({"tool_call_latency": [0, "1"]}, "tool_call_latency[1]: found '1', must be seconds from 0"),
+        ({"input_prompt_length": 10**9}, "input_prompt_length: found 1000000000, must be a whole number from 1 to 1"),
+        ({"num_turns": 10**9}, "num_turns: found 1000000000, must be a whole number from 0 to"),
+        ({"num_turns": None}, "num_turns: found None, must be a whole number"),
+        ({"final_assistant_response_length": -1}, "final_assistant_response_length: found -1, must be"),
+        ({"assistant_response_length": [[3], 4]}, "assistant_response_length[0]: found [3], must be a whole number"),
+        ({"tool_call_latency": [0, -0.1]}, "tool_call_latency[1]: found -0.1, must be seconds from 0"),
+        ({"tool_call_latency": [0, 10**9]}, "tool_call_latency[1]: found 1000000000, must be seconds from 0 to"),
+        ({"tool_call_latency": [True, 1]}, "tool_call_latency[0]: found True, must be seconds from 0"),
         ({"tool_call_latency": 1}, "tool_call_latency: found 1, must be a list"),
     ],
 )
@@ -80,6 +88,13 @@ def test_a_missing_field_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    "content", [LINE + b"\r\n" + LINE, b"\xef\xbb\xbf" + LINE + b"\n" + LINE, LINE + b"\n\n" + LINE]
+)
+def test_line_ends_marks_and_blank_lines_do_not_matter(content: bytes) -> None:
+    assert [trace.input_prompt_length for trace in jsonl.parse(content, where="f")] == [TRACE.input_prompt_length] * 2
+
+
+@pytest.mark.parametrize(
     ("content", "expected"),
     [
         (b"", "holds no trace"),
@@ -93,9 +108,20 @@ def test_a_missing_field_is_named() -> None:
         (b"PK\x03\x04rest", "found zip data"),
         (b"PAR1rest", "found Parquet data"),
         (LINE[:-1] + b"\xff}", "f:1: not a JSON object"),
+        (LINE.decode().encode("utf-16-le"), "f:1: not a JSON object"),
+        (b"\x28\xb5\x2f\xfdrest", "found zstd data"),
+        (LINE.replace(b"0.5", b"NaN") if b"0.5" in LINE else b'{"num_turns": NaN}', "f:1: not a JSON object"),
+        (b'{"num_turns": Infinity}', "f:1: not a JSON object"),
+        (b"[" * 100_000, "f:1: not a JSON object"),
+        (bytes(100), "f:1: not a JSON object"),
+        (LINE[:-9], "f:1: not a JSON object"),
+        (b"x" * 1_000_000, "f:1: not a JSON object"),
         (b"input,output\n1,2\n", "f:1: not a JSON object"),
     ],
-    ids="empty blank bom array pretty-array pretty-object utf16 gzip zip parquet latin1 csv".split(),
+    ids=(
+        "empty blank bom array pretty-array pretty-object utf16 gzip zip parquet latin1 "
+        "utf16le zstd nan infinity deep nul cut long csv"
+    ).split(),
 )
 def test_a_file_of_another_kind_is_refused_in_one_line(content: bytes, expected: str) -> None:
     with pytest.raises(WorkloadError) as caught:

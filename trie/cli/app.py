@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import trie
 from trie.cli import secrets
 from trie.errors import TrieError
+from trie.text import one_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,6 +30,7 @@ CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "co
 FULL_ERROR = "HYDRA_FULL_ERROR"  # =1: every error with its traceback
 COMPLETION = ("-sc", "--shell-completion")
 FLAGS_AT_ODDS = ("Only one of --run", "The --resolve flag")  # how Hydra's complaints on its own flags begin
+LINE = 1000  # characters of an error's line: what it quotes may be long, and may try to steer the terminal
 EXIT_ERROR, EXIT_INVALID, EXIT_INTERRUPTED = 1, 3, 130
 
 
@@ -43,24 +46,35 @@ def _sim(arguments: list[str]) -> int:
     return main(arguments)
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"report": _report, "sim": _sim}
+def _calibrate(arguments: list[str]) -> int:
+    from trie.cli.calibrate import main  # noqa: PLC0415
+
+    return main(arguments)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"calibrate": _calibrate, "report": _report, "sim": _sim}
 
 
 def main() -> None:
     """Run what the arguments say and exit with its code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    with suppress(KeyboardInterrupt):
+        for number in (signal.SIGINT, signal.SIGTERM):  # all is done: the interpreter's own end is not cut short
+            signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code: 0, 1 user error or every request failed, 3 invalid and strict, 130 interrupted."""
+    """The exit code: 0, 1 user error or a run that failed, 3 invalid and strict, 130 interrupted."""
     arguments, keys = secrets.take_api_key(arguments)
     try:
-        return _dispatch(arguments, keys)
+        with _flags_explained():
+            return _dispatch(arguments, keys)
     except TrieError as error:
         if os.environ.get(FULL_ERROR) == "1":
             raise
-        print(f"trie: {error}", file=sys.stderr)
+        print("\n".join(one_line(line, LINE) for line in f"trie: {error}".split("\n")), file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("trie: interrupted", file=sys.stderr)
@@ -86,8 +100,26 @@ def _dispatch(arguments: list[str], keys: secrets.Keys) -> int:
     return _hydra(arguments, keys)
 
 
+@contextmanager
+def _flags_explained() -> Iterator[None]:
+    """A flag that argparse refuses is a mistake as any other: one line, exit 1, instead of its usage and 2."""
+
+    def refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+        raise TrieError(f"{message}; {parser.prog} --help lists what there is")
+
+    usual = argparse.ArgumentParser.error
+    argparse.ArgumentParser.error = refuse  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        argparse.ArgumentParser.error = usual  # type: ignore[method-assign]
+
+
 def _refuse_words(arguments: list[str]) -> None:
     """A bare word in front is a mistyped command: Hydra's grammar would call it a parse error."""
+    nameless = next((argument for argument in arguments if argument.strip().startswith("=")), None)
+    if nameless is not None:
+        raise TrieError(f"{nameless}: no key in front of the =")
     if arguments and not arguments[0].startswith(("-", "~")) and "=" not in arguments[0]:
         from trie.cli.errors import near_miss  # noqa: PLC0415
 
@@ -118,6 +150,10 @@ def _hydra(arguments: list[str], keys: secrets.Keys) -> int:
             raise TrieError(errors.explain(error)) from error
         except Stopped as stopped:
             raise stopped.error from stopped
+        except OSError as error:
+            if everything or error.errno not in errors.OF_THE_SYSTEM:
+                raise
+            raise TrieError(errors.of_the_system(error)) from error
         except ValueError as error:
             if everything or not str(error).startswith(FLAGS_AT_ODDS):
                 raise
@@ -165,7 +201,7 @@ def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
     """One run, inside the directory that Hydra made for it; returns the headline figure for sweepers that want one.
 
     Raises:
-        TrieError: in a sweep, for what the user can mend, and when every request failed.
+        TrieError: in a sweep, for what the user can mend, and for a run that failed.
         KeyboardInterrupt: after the report of a run that was interrupted.
     """
     from hydra.core.hydra_config import HydraConfig  # noqa: PLC0415
@@ -180,7 +216,7 @@ def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
         if result is None:
             return None
         task.show(result)
-        task.refuse_all_failed(result)
+        task.refuse_failed(result)
     except TrieError as error:
         if sweeping:
             # At once: Hydra itself says so after the last cell only, and of the first failure only.

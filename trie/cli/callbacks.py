@@ -8,11 +8,14 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
-from trie.cli import task
+from trie.cli import errors, secrets, task
 from trie.cli.stopped import Stopped
-from trie.errors import RunDirError, TrieError
+from trie.errors import ConfigError, RunDirError, TrieError
 from trie.rundir import MANIFEST, REQUESTS, SUMMARY
+
+HYDRA = ".hydra"  # where Hydra keeps a run's config; made first, which only one of two runs can
 
 
 class Beforehand(Callback):  # type: ignore[misc]
@@ -32,17 +35,48 @@ class Beforehand(Callback):  # type: ignore[misc]
             claim(Path(config.hydra.run.dir))
         except TrieError as error:
             raise Stopped(error) from error
+        except OmegaConfBaseException as error:
+            raise Stopped(ConfigError(errors.explain(error))) from error
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuse what would be written down, and make the directory of the sweep.
+
+        Raises:
+            Stopped: from the TrieError.
+        """
+        try:
+            secrets.refuse_in_headers(task.headers(config))
+            make(Path(config.hydra.sweep.dir))
+        except TrieError as error:
+            raise Stopped(error) from error
 
 
-def claim(directory: Path) -> None:
-    """Make the directory, or take it as it is when it holds no run.
+def make(directory: Path) -> None:
+    """Make the directory where it is not there.
 
     Raises:
-        RunDirError: when it holds a run, or can't be made.
+        RunDirError: when it can't be made.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunDirError(f"{directory}: can't make the run directory: {error.strerror}") from error
-    if any((directory / name).exists() for name in (".hydra", MANIFEST, REQUESTS, SUMMARY)):
+
+
+def claim(directory: Path) -> None:
+    """Make the directory, or take it as it is when it holds no run; of two runs at once, one gets it.
+
+    Raises:
+        RunDirError: when it holds a run, or can't be made or written to.
+    """
+    make(directory)
+    taken = any((directory / name).exists() for name in (MANIFEST, REQUESTS, SUMMARY))
+    try:
+        if not taken:
+            (directory / HYDRA).mkdir()
+    except FileExistsError:
+        taken = True
+    except OSError as error:
+        raise RunDirError(f"{directory}: can't be written to: {error.strerror}") from error
+    if taken:
         raise RunDirError(f"{directory}: holds a run already; choose another hydra.run.dir=")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
@@ -19,12 +20,16 @@ ALSO = {
     "experiment": "or a .yaml file",
 }
 KEY_IN_FILE = "api_key: no setting, so that no file holds it; use api_key=... on the command line or OPENAI_API_KEY"
+OF_THE_SYSTEM = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.EMFILE}
+)  # what no bug of ours is the reason of
 
 _OVERRIDE = re.compile(r"Could not override '([^']+)'")
 _UNKNOWN = re.compile(r"Key '([^']+)' (?:is )?not in ")
 _OPTION = re.compile(r"Could not find '([^'/]+)/(.*?)'\n")
 _OPTIONS = re.compile(r"Available options in '[^']+':\n((?:\t.*\n?)*)")
 _MERGE = re.compile(r"Error merging override ([^\n]+)")
+_FULL_KEY = re.compile(r"full_key: ([\w.]+)")
 _FILE = re.compile(r"In '([^']+)': ")
 
 
@@ -64,6 +69,12 @@ def _near_key(key: str) -> str:
     return near_miss(key.lower(), [*GROUPS, *keys(), "api_key"])
 
 
+def of_the_system(error: OSError) -> str:
+    """What the system refused, and where it says so."""
+    where = f"{error.filename}: " if error.filename else "the run's directory can't be written: "
+    return f"{where}{error.strerror}"
+
+
 def explain(error: BaseException) -> str:
     """Hydra's and OmegaConf's errors as one line, or two where options are listed."""
     text = str(error)
@@ -79,7 +90,9 @@ def explain(error: BaseException) -> str:
         return _no_override(typed, text)
     if (merge := _MERGE.search(text)) is not None:
         return f"{merge[1]}: {_lines(whole.replace(merge[0], ''))[0]}"
-    return "; ".join(_lines(whole)) or type(error).__name__
+    said = "; ".join(_lines(whole)) or type(error).__name__
+    named = _FULL_KEY.search(whole)
+    return said if named is None or named[1] in said else f"{named[1]}: {said}"
 
 
 def _no_override(typed: str, text: str) -> str:

@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import Any, TextIO
 
+from trie.text import printable
+
 
 class LevelFirst(logging.Formatter):
     """`[info ] message`, with a prefix such as the time in front where one is set."""
@@ -15,7 +17,8 @@ class LevelFirst(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record.level = f"{record.levelname.lower():<5}"
-        return super().format(record)
+        # A workload's or a model's name may hold what would steer a terminal.
+        return "\n".join(printable(line) for line in super().format(record).split("\n"))
 
 
 class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -28,3 +31,14 @@ class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
     @stream.setter
     def stream(self, _: object) -> None:
         """The stream is looked up for each line; the one that the base class would keep is passed over."""
+
+
+class RunLog(logging.FileHandler):
+    """A run's own log. Where it can't be written, that is said once, and the run goes on as long as its rows can."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - the base class's name for it
+        if not self.said:
+            sys.stderr.write(f"trie: {self.baseFilename}: can't be written: {sys.exc_info()[1]}\n")
+        self.said = True
+
+    said = False

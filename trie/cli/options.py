@@ -22,6 +22,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
+from trie.cli import trusted
 from trie.cli.errors import GROUPS
 from trie.config import RunConfig
 
@@ -65,6 +66,10 @@ class OptionSource(ConfigSource):  # type: ignore[misc]
             config = OmegaConf.create(OPEN_GROUPS[group][1](option))
         except OSError as error:
             raise ConfigLoadError(f"{option}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigLoadError(f"{option}: not YAML: not even UTF-8 text") from error
+        except RecursionError as error:
+            raise ConfigLoadError(f"{option}: not a config: it holds itself, or is nested too deeply") from error
         package = "_global_" if group == "experiment" else group
         return ConfigResult(self.provider, self.full_path(), config, header={"package": package})
 
@@ -123,6 +128,7 @@ def install() -> None:
     Plugins.instance().register(OptionSource)
     Plugins.instance().register(OptionSearchPath)
     OverridesParser.parse_overrides = _with_names
+    trusted.install()
     ConfigStore.instance().store(name="schema", node=RunConfig)
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     OmegaConf.register_new_resolver("fingerprint", _fingerprint, replace=True)

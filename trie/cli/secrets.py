@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import NoReturn
 
 from trie.errors import ConfigError
@@ -12,6 +13,7 @@ from trie.errors import ConfigError
 _KEY = re.compile(r"\s*[+~]{0,2}\s*(?:endpoint\.)?api_key(?:@[^=]*)?\s*=(.*)", re.DOTALL)
 
 _PASSWORD = re.compile(r"https?://[^/@\s]+@")
+_SECRET_HEADER = re.compile(r"authorization|cookie|api-?key|token|secret|password", re.IGNORECASE)
 
 
 class Keys:
@@ -53,6 +55,20 @@ def refuse_passwords(arguments: list[str]) -> None:
         if _PASSWORD.search(argument):
             key = argument.partition("=")[0]
             raise ConfigError(f"{key}=(hidden): a URL may not hold user and password; use OPENAI_API_KEY")
+
+
+def refuse_in_headers(headers: Mapping[str, str]) -> None:
+    """A secret typed as a header's value would be written into the run's .hydra/; `headers` are not resolved yet.
+
+    Raises:
+        ConfigError: naming the header alone.
+    """
+    for name, value in headers.items():
+        if _SECRET_HEADER.search(name) and "${oc.env:" not in str(value):
+            raise ConfigError(
+                f"endpoint.headers.{name}=(hidden): would be written into the run's directory; "
+                f"endpoint.headers.{name}='${{oc.env:VARIABLE}}' reads it from the environment"
+            )
 
 
 def take_api_key(arguments: list[str]) -> tuple[list[str], Keys]:

@@ -95,12 +95,19 @@ def validate(cfg: DictConfig) -> RunConfig:
         ConfigError: naming the key, what was found and what is allowed.
     """
     _refuse_unknown(cfg)
+    secrets.refuse_in_headers(headers(cfg))
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise ConfigError(f"missing: {', '.join(f'{name}=...' for name in missing)}")
     config: Any = OmegaConf.to_object(cfg)
     assert isinstance(config, RunConfig)
     return config
+
+
+def headers(cfg: DictConfig) -> dict[str, str]:
+    """The headers as they are written in the config: interpolations stay what they are."""
+    found: Any = OmegaConf.to_container(cfg.endpoint.headers, resolve=False)
+    return found if isinstance(found, dict) else {}
 
 
 def _refuse_unknown(cfg: DictConfig, prefix: str = "") -> None:
@@ -127,14 +134,18 @@ def strict(result: Result) -> bool:
     return bool(result.manifest["config"]["strict"])
 
 
-def refuse_all_failed(result: Result) -> None:
-    """Make an error of a run in which no request ended well.
+def refuse_failed(result: Result) -> None:
+    """Make an error of a run whose endpoint died, in which no request ended well, or that a limit on failures ended.
 
     Raises:
-        EndpointError: with the error that occurred most often.
+        EndpointError: with how it died, or the error that occurred most often.
     """
-    if not result.all_failed or result.interrupted:
+    if (how := result.endpoint_died) is not None:
+        raise EndpointError(f"the embedded endpoint died ({how}); {result.directory} holds the rows until then")
+    if result.interrupted or not (result.all_failed or result.stopped):
         return
     kinds = result.summary.facts["errors"]
     kind = max(kinds, key=kinds.__getitem__, default="no error was recorded")
-    raise EndpointError(f"every request failed: {kind}, {kinds.get(kind, 0)} times; {result.directory} holds the rows")
+    what = "every request failed" if result.all_failed else f"{result.summary.requests['failed']} requests failed"
+    limit = f"; {result.stopped} ended the run after {result.summary.wall_time_s:.0f} s" if result.stopped else ""
+    raise EndpointError(f"{what}: {kind}, {kinds.get(kind, 0)} times{limit}; {result.directory} holds the rows")

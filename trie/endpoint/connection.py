@@ -33,6 +33,8 @@ DRAIN_AT = 1 << 16  # bytes in that buffer at which the protocol takes them out
 MAX_BODY_BYTES = 1 << 28  # a response above this is broken off
 MAX_HEADER_BYTES = 1 << 17
 KEEP_ALIVE_S = 4.0  # uvicorn closes an idle connection after 5 s: let ours go first
+HIDDEN = "(hidden)"
+SHORTEST_SECRET = 6  # characters; what is shorter, such as EMPTY, hides nothing and is found in many words
 MAX_RETRY_AFTER_S = 60.0
 
 
@@ -64,7 +66,7 @@ class StampedProtocol(ResponseHandler):
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        self._payload = self.message = self.body = None
+        self._payload = self.message = self.body = None  # what came before says nothing of this answer
         self._ended = self._loop.create_future()
         exchange.sent = perf_counter()
         self._exchange = exchange
@@ -94,7 +96,7 @@ class StampedProtocol(ResponseHandler):
             return
         super().data_received(data)
         body = self.body
-        if body is not None:
+        if body is not None and exchange.end is None:  # which a call from within that one may have set
             if exchange.headers is None:
                 exchange.headers = now
             size = body.total_bytes
@@ -102,10 +104,12 @@ class StampedProtocol(ResponseHandler):
                 exchange.read_at.append(now)
                 exchange.read_size.append(size)
             if body.is_eof():
-                exchange.end = now
+                exchange.end = exchange.end or now  # aiohttp may call again from within, for what follows a 101
                 self._settle()
             elif body._size > DRAIN_AT:  # noqa: SLF001 - see take_out
                 self._drain(body, exchange)
+            if body.exception() is not None:  # can't be decoded
+                self._settle()
         if self._exception is not None:  # malformed
             self._settle()
 
@@ -164,6 +168,7 @@ class Connections:
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         headers.update(endpoint.headers)
+        self._secrets = sorted({api_key or "", *endpoint.headers.values()}, key=len, reverse=True)
         self._idle: list[Connection] = []
         self._headers = b"".join(header(name, value) for name, value in headers.items())
 
@@ -200,6 +205,16 @@ class Connections:
     async def get(self, route: str, exchange: Exchange) -> None:
         """Fetch a route below the base URL; as `post` otherwise."""
         await self._exchange(b"GET %s HTTP/1.1\r\n%s\r\n" % (self._path(route), self._headers), b"", exchange)
+
+    def hide(self, text: str) -> str:
+        """Text that the server sent, without the key and the values of headers, which some repeat in their errors."""
+        for secret in self._secrets:
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(secret, HIDDEN)
+                cut = text.removesuffix("...")  # a long text may end within one
+                known = (n for n in range(len(secret) - 1, SHORTEST_SECRET - 1, -1) if cut.endswith(secret[:n]))
+                text = text if (n := next(known, 0)) == 0 else cut[:-n] + HIDDEN
+        return text
 
     def _path(self, route: str) -> bytes:
         return (self._url.raw_path.rstrip("/") + route).encode()

@@ -141,6 +141,7 @@ def _drift(columns: Columns, manifest: Mapping[str, Any]) -> dict[str, Any]:
     counted, completed = ok & ~np.isnan(prompt), ok & ~np.isnan(completion)
     off = (prompt - accounted)[counted]
     short = np.maximum(requested - completion, 0.0)[completed]
+    more = np.maximum(completion - requested, 0.0)[completed]
     return {
         "requests_with_usage": int(counted.sum()),
         "offset_tokens": (manifest.get("prompts") or {}).get("offset_tokens"),
@@ -149,6 +150,7 @@ def _drift(columns: Columns, manifest: Mapping[str, Any]) -> dict[str, Any]:
         "prompt_max_abs_tokens": float(np.abs(off).max()) if len(off) else None,
         "completion_short_requests": int((short > 0).sum()) if len(short) else None,
         "completion_short_ratio": _ratio(float(short.sum()), float(requested[completed].sum())) if len(short) else None,
+        "completion_long_ratio": _ratio(float(more.sum()), float(requested[completed].sum())) if len(more) else None,
     }
 
 
@@ -175,6 +177,7 @@ def _cache(columns: Columns) -> dict[str, Any]:
     most = _ratio(float(ceiling[usable].sum()), float(eligible[usable].sum()))
     return {
         "requests_with_cached_tokens": int(known.sum()),
+        "impossible_requests": int((known & (cached > prompt)).sum()),
         "omitted_zero_requests": int((ok & columns.omitted_zeros).sum()),
         "hit_rate_pct": None if hits is None else 100.0 * hits,
         "eligible_ceiling_pct": None if most is None else 100.0 * most,
@@ -221,6 +224,7 @@ def _client(columns: Columns, manifest: Mapping[str, Any], wall_time_s: float) -
         "loop_lag_p99_s": known.get("loop_lag_p99_s"),
         "loop_lag_max_s": known.get("loop_lag_max_s"),
         "suspect_share": _ratio(float(late.sum()), len(columns)),
+        "calibration": manifest.get("client_calibration"),
     }
 
 

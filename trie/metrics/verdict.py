@@ -9,6 +9,7 @@ from typing import Any, Literal
 from trie.config import LimitsConfig
 
 CENSORED_SHARE = 0.25  # of the traces that completed or were cancelled, above which short ones are over-represented
+LIMITS = frozenset({"max_failures", "max_failure_rate"})  # settings that end a run early
 STALE_S = 60.0  # a run shorter than this is a trial
 
 
@@ -113,6 +114,15 @@ def _lengths(run: _Evidence) -> Iterator[Check]:
             f"({drift['completion_short_requests']} requests)",
             "endpoint.ignore_eos=true where the server knows it, or a larger context window",
         )
+    more = drift["completion_long_ratio"]
+    if more is not None:
+        yield Check(
+            "completions no longer than asked",
+            "error",
+            more <= limits.completion_drift,
+            f"{more:.2%} more completion tokens came than were asked for",
+            "see whether the server reads what endpoint.max_tokens_field names",
+        )
 
 
 def _client(run: _Evidence) -> Iterator[Check]:
@@ -134,6 +144,15 @@ def _client(run: _Evidence) -> Iterator[Check]:
             f"client used {share:.0%} of one core",
             "the numbers are the client's, not the server's: lower the concurrency, or share it among several clients",
         )
+    longest = client["loop_lag_max_s"]
+    if longest is not None:
+        yield Check(
+            "client ran throughout",
+            "error",
+            longest <= limits.stall_s,
+            f"the client stood still for {longest:.1f} s (suspended, swapped out, or starved of its core)",
+            "run it again; the rows that were open then have it in loop_lag_s",
+        )
     suspect = client["suspect_share"] or 0.0
     yield Check(
         "few suspect requests",
@@ -151,15 +170,24 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
             "ended in order",
             "warning",
             False,
-            "the run was killed: its end is missing, and up to a second of rows",
+            "the run was killed, or its disk was full: its end is missing, and up to a second of rows",
             "run it again before publishing",
+        )
+    elif end["reason"] in LIMITS:
+        limit = f"{end['reason']}={config[end['reason']]:g}"
+        yield Check(
+            "ran its duration",
+            "error",
+            False,
+            f"ended by {limit} after {run.wall_time_s:.0f} of {config['duration']:g} s",
+            f"mend what fails, or give another {end['reason']}=...",
         )
     elif end["reason"] != "deadline":
         yield Check(
             "ran its duration",
-            "warning",
+            "error" if end["reason"] == "endpoint_died" else "warning",
             False,
-            f"{end['reason']} after {run.wall_time_s:.0f} of {config['duration']:g} s",
+            f"{end['reason'].replace('_', ' ')} after {run.wall_time_s:.0f} of {config['duration']:g} s",
             "run it again to its end",
         )
     done, cut = run.traces["completed"], run.traces["cancelled"]
@@ -178,6 +206,15 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
         f"{run.wall_time_s:.0f} s",
         "a trial: publish runs of half an hour or more",
     )
+    skipped = run.manifest["workload"].get("skipped_too_long")
+    if skipped:
+        yield Check(
+            "whole workload",
+            "warning",
+            False,
+            f"{skipped} of {skipped + run.manifest['workload']['traces']} traces are too long for the model's context",
+            "what is left is a shorter workload: compare it with runs that skipped the same traces alone",
+        )
     if run.manifest["workload"]["synthetic"]:
         yield Check(
             "recorded workload",
@@ -201,6 +238,15 @@ def _cache(run: _Evidence) -> Iterator[Check]:
             False,
             "the server reports no cached tokens",
             "TokenSpeed and SGLang: --enable-cache-report; vLLM: --enable-prompt-tokens-details",
+        )
+    impossible = cache["impossible_requests"]
+    if impossible:
+        yield Check(
+            "possible cache figures",
+            "error",
+            False,
+            f"{impossible} requests report more cached tokens than their prompts have",
+            "the hit rates are not to be believed: see what the server counts",
         )
     warm = cache["turn0_hit_share"]
     if warm is not None:

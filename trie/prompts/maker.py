@@ -62,13 +62,17 @@ def load(config: RunConfig, model: str, seed: int) -> Prompts:
     if named == WORDS:
         return _from_vocabulary("words", bundled(), config, seed)
     if named is not None:
-        return _from_tokenizer(tokenizers.load(named), named, config, seed)
+        return _from_tokenizer(_load(named, config), named, config, seed)
     if tokenizers.is_folder(model) or HUB_ID.fullmatch(model):
         try:
-            return _from_tokenizer(tokenizers.load(model), model, config, seed)
+            return _from_tokenizer(_load(model, config), model, config, seed)
         except PromptError as error:
             return _from_vocabulary("words", bundled(), config, seed, note=str(error))
     return _from_vocabulary("words", bundled(), config, seed)
+
+
+def _load(name: str, config: RunConfig) -> tokenizers.Tokenizer:
+    return tokenizers.load(name, trust_remote_code=config.prompts.trust_remote_code)
 
 
 def _from_tokenizer(tokenizer: tokenizers.Tokenizer, name: str, config: RunConfig, seed: int) -> Prompts:

@@ -53,11 +53,15 @@ def is_folder(name: str) -> bool:
     return any((Path(name).expanduser() / file).is_file() for file in FILES)
 
 
-def load(name: str) -> Tokenizer:
+def load(name: str, *, trust_remote_code: bool = False) -> Tokenizer:
     """The tokenizer of a hub id or a folder; a folder with nothing but a tokenizer.json will do.
 
+    Args:
+        name: hub id or folder.
+        trust_remote_code: run Python code that lies beside the tokenizer; without it none is.
+
     Raises:
-        PromptError: when it can't be loaded; no code from a hub is run.
+        PromptError: when it can't be loaded.
     """
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch: none is needed
@@ -67,28 +71,28 @@ def load(name: str) -> Tokenizer:
     logging.set_verbosity_error()
     try:
         if Path(name).expanduser().is_dir():
-            return Tokenizer(_from_folder(transformers, Path(name).expanduser()), name)
-        return Tokenizer(_from_hub(transformers, name), name)
+            return Tokenizer(_from_folder(transformers, Path(name).expanduser(), trust=trust_remote_code), name)
+        return Tokenizer(_from_hub(transformers, name, trust=trust_remote_code), name)
     # The Rust side of tokenizers raises bare Exception for a file it can't read
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise PromptError(f"tokenizer_model={name}: can't load it ({reason[:160]}); {CHOICE}") from error
 
 
-def _from_folder(transformers: Any, folder: Path) -> Any:
+def _from_folder(transformers: Any, folder: Path, *, trust: bool) -> Any:
     alone = folder / "tokenizer.json"
     if alone.is_file() and not any((folder / file).exists() for file in ("config.json", "tokenizer_config.json")):
         return transformers.PreTrainedTokenizerFast(tokenizer_file=str(alone))
-    return transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    return transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=trust)
 
 
-def _from_hub(transformers: Any, name: str) -> Any:
+def _from_hub(transformers: Any, name: str, *, trust: bool) -> Any:
     """From the local cache when it is whole there; else from a hub that answers, which is asked once before."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+        return transformers.AutoTokenizer.from_pretrained(name, local_files_only=True, trust_remote_code=trust)
     except (OSError, ValueError, KeyError):
         _answers(name)
-    return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust)
 
 
 def _answers(name: str) -> None:

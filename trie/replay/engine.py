@@ -14,8 +14,6 @@ from trie.replay.scripts import ScriptsAhead
 from trie.replay.session import replay
 from trie.replay.setting import Setting
 
-FIRST_PAUSE_S = 0.1  # of a slot whose session failed; doubled while sessions keep failing, so that errors can't storm
-MAX_PAUSE_S = 5.0
 SWITCH_S = 0.0005  # after which a thread that writes rows or makes prompts hands the interpreter back (Python: 5 ms)
 
 
@@ -26,13 +24,15 @@ class Engine:
         self._setting = setting
         self._scripts = scripts
         self._deadline = asyncio.timeout(None)
+        self._running = False
 
     def stop(self, reason: str) -> None:
-        """End the run now: everything in flight is cancelled, and its rows carry the reason."""
+        """End the run now, or as soon as it runs: what is in flight is cancelled, and its rows carry the reason."""
         live = self._setting.live
         if live.ending is None:
             live.ending = reason
-            self._deadline.reschedule(asyncio.get_running_loop().time())
+            if self._running:
+                self._deadline.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> str:
         """Replay; returns why it ended: `deadline`, or the reason given to `stop`.
@@ -47,6 +47,9 @@ class Engine:
             ending = loop.call_later(setting.live.duration_s, self.stop, "deadline")
             try:
                 async with self._deadline, asyncio.TaskGroup() as group:
+                    self._running = True
+                    if setting.live.ending is not None:
+                        self._deadline.reschedule(loop.time())
                     group.create_task(setting.recorder.flush_regularly())
                     for slot in range(setting.live.concurrency):
                         group.create_task(self._occupy(slot))
@@ -82,7 +85,9 @@ class Engine:
                 failed_in_a_row = 0
                 continue
             live.traces_failed += 1
-            await asyncio.sleep(min(FIRST_PAUSE_S * 2**failed_in_a_row, MAX_PAUSE_S))
+            if (reason := self._setting.watch.too_many()) is not None:
+                self.stop(reason)
+            await self._setting.backoff.pause(failed_in_a_row)
             failed_in_a_row += 1
 
 

@@ -17,6 +17,7 @@ from trie.text import printable
 
 WIDE = 118  # columns from which a table of all per-trace metrics fits side by side
 MISSING = "-"
+FULL_CPU = 0.9  # share of a core from which a client was the limit
 STAND_IN = "synthetic stand-in"
 
 
@@ -84,13 +85,23 @@ def _encodable(text: str, console: Console) -> str:
 def _head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     config, server, workload, prompts = (manifest[key] for key in ("config", "server", "workload", "prompts"))
     label = f" [{STAND_IN}]" if workload["synthetic"] else ""
-    yield "workload", f"{workload['name']}{label}: {workload['traces']} traces, {workload['source']}"
+    skipped = workload.get("skipped_too_long")
+    without = f" ({skipped} more skipped: too long for the model's context)" if skipped else ""
+    yield "workload", f"{workload['name']}{label}: {workload['traces']} traces{without}, {workload['source']}"
     where = "embedded endpoint (simulated)" if server["embedded"] else server["base_url"]
     mode = "streaming" if config["stream"] else "not streaming"
     yield "server", f"{where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
     finding = prompts.get("finding") or f"offset {prompts.get('offset_tokens')} tokens"
     yield "prompts", f"{prompts['name']}, seed {manifest['seed']}: {finding}"
-    yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s"
+    yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s{_early(manifest)}"
+
+
+def _early(manifest: Mapping[str, Any]) -> str:
+    """Why a run ended before its time, and when."""
+    end = manifest["end"]
+    if end is None:
+        return ", killed"
+    return "" if end["reason"] == "deadline" else f", ended after {end['wall_time_s']:.1f} s by {end['reason']}"
 
 
 def _statistics(
@@ -171,6 +182,7 @@ def _facts(summary: Summary) -> Iterable[tuple[str, str]]:
     )
     shares = ", ".join(f"{key.replace('_', ' ')} {_percent(share)}" for key, share in budget.items())
     yield "time", shares or MISSING
+    calibration = client.get("calibration")
     lag = client["loop_lag_p99_s"]
     yield (
         "client",
@@ -179,6 +191,24 @@ def _facts(summary: Summary) -> Iterable[tuple[str, str]]:
             f"{_short(None if lag is None else lag * 1e3)} ms at p99, "
             f"suspect requests {_percent(client['suspect_share'])}"
         ),
+    )
+    if calibration is not None:
+        for line in client_lines(calibration):
+            yield "", line
+
+
+def client_lines(found: Mapping[str, Any]) -> Iterable[str]:
+    """What a calibration found: the client's error at a load, and the most it can read."""
+    yield (
+        f"client error at {found['concurrency']} streams and {_short(found['reached_chunks_s'], 0)} chunks/s "
+        f"({found['requests']} requests): TTFT {found['ttft_p50_s'] * 1e3:+.2f} ms p50, "
+        f"{found['ttft_p99_s'] * 1e3:+.2f} ms p99; decode time {_percent(found['decode_p50'], 2)} p50, "
+        f"{_percent(found['decode_p99'], 2)} p99; {_percent(found['cpu_share'])} of a core"
+    )
+    limit = "its limit" if found["ceiling_cpu_share"] >= FULL_CPU else "the endpoint's limit, not the client's"
+    yield (
+        f"client ceiling {_short(found['ceiling_chunks_s'], 0)} chunks/s at {_percent(found['ceiling_cpu_share'])} of "
+        f"a core ({limit}): the load is {_percent(found['share_of_ceiling'])} of it"
     )
 
 

@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -22,10 +22,11 @@ END_S = 3.0
 
 
 @asynccontextmanager
-async def embedded(config: SimConfig) -> AsyncIterator[str]:
+async def embedded(config: SimConfig, *, on_death: Callable[[str], object] = lambda _: None) -> AsyncIterator[str]:
     """Start the endpoint; yields its base URL, up to and including /v1.
 
-    However the block is left, the process has ended when this returns; when we are killed, it ends by itself.
+    However the block is left, the process has ended when this returns; when we are killed, it ends by itself. When it
+    ends while the block still runs, `on_death` is told at once how.
 
     Raises:
         EndpointError: when it does not come up, with what it said.
@@ -46,8 +47,10 @@ async def embedded(config: SimConfig) -> AsyncIterator[str]:
             port = await _port(process, config)
             if port is None:
                 await _kill(process)
-                raise EndpointError(f"the embedded endpoint did not start: {_last_words(stderr)}")
-            yield f"http://127.0.0.1:{port}/v1"
+                nothing = f"it said nothing within {START_S:g} s"
+                raise EndpointError(f"the embedded endpoint did not start: {_last_words(stderr, nothing)}")
+            with _watched(process, lambda: on_death(_how(process, stderr))):
+                yield f"http://127.0.0.1:{port}/v1"
         finally:
             ending = asyncio.ensure_future(_end(process))
             try:
@@ -77,10 +80,27 @@ async def _port(process: asyncio.subprocess.Process, config: SimConfig) -> int |
     return int(json.loads(line)["port"]) if line else None
 
 
-def _last_words(stderr: IO[bytes]) -> str:
+def _last_words(stderr: IO[bytes], nothing: str) -> str:
     stderr.seek(0)
     said = stderr.read().decode("utf-8", "replace").strip().splitlines()
-    return said[-1] if said else f"it said nothing within {START_S:g} s"
+    return said[-1] if said else nothing
+
+
+@contextmanager
+def _watched(process: asyncio.subprocess.Process, on_end: Callable[[], object]) -> Iterator[None]:
+    """Call `on_end` when the process ends while the block runs."""
+    ended = asyncio.ensure_future(process.wait())
+    ended.add_done_callback(lambda done: None if done.cancelled() else on_end())
+    try:
+        yield
+    finally:
+        ended.cancel()
+
+
+def _how(process: asyncio.subprocess.Process, stderr: IO[bytes]) -> str:
+    """How it ended, for people."""
+    code = process.returncode or 0
+    return f"killed by signal {-code}" if code < 0 else f"exit code {code}; {_last_words(stderr, 'it said nothing')}"
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:

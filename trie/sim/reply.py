@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 from aiohttp import web
@@ -50,8 +51,10 @@ class Stream:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._sent = 0  # tokens
+        self.chunks = 0  # that held tokens
+        self.first_s = self.last_s = 0.0  # when the first and the last of them were written, by perf_counter
         self._broken = False
-        self._complete = False
+        self.complete = False
         self._held: list[bytes] | None = None  # events that a stall keeps back
         self._over = asyncio.Event()
 
@@ -81,6 +84,9 @@ class Stream:
         if ask.fault != "empty":
             usage = ask.usage_now(self._sent) if ask.usage_each else None
             finish = ask.finish if finished and ask.fault != "truncated" else None
+            self.last_s = perf_counter()
+            self.first_s = self.first_s or self.last_s
+            self.chunks += 1
             self._write(ask.out.chunk(said, finish, usage))
         if ask.fault == "stall" and first:
             self._held = []
@@ -100,7 +106,7 @@ class Stream:
             if ask.usage:
                 self._write(ask.out.usage(ask.usage_now(0 if ask.fault == "empty" else self._sent)))
             self._write(wire.DONE)
-        self._complete = True
+        self.complete = True
         if self._held is None:
             self._over.set()
 
@@ -108,7 +114,7 @@ class Stream:
         held, self._held = self._held or [], None
         for data in held:
             self._write(data)
-        if self._complete:
+        if self.complete:
             self._over.set()
 
     def _write(self, data: bytes) -> None:

@@ -20,6 +20,7 @@ from trie.config import SimConfig
 from trie.errors import ConfigError, EndpointError, TrieError
 from trie.sim import text, wire
 from trie.sim.driver import Driver
+from trie.sim.journal import Journal
 from trie.sim.model import Faults, Job
 from trie.sim.reply import Ask, Stream, abort, json_response, plain
 
@@ -42,8 +43,9 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of this progra
 class Server:
     """The routes over one engine."""
 
-    def __init__(self, config: SimConfig) -> None:
+    def __init__(self, config: SimConfig, journal: Journal) -> None:
         self.config = config
+        self._journal = journal
         self.driver = Driver(config)
         self.faults = Faults(config)
         self._reader = text.Reader(config)
@@ -95,9 +97,17 @@ class Server:
             **self._usage_wanted(body, fault),
         )
         try:
-            return await (Stream(ask).send(self.driver) if body.get("stream") else plain(ask, self.driver))
+            return await (self._stream(ask) if body.get("stream") else plain(ask, self.driver))
         finally:
             self.driver.cancel(ask.job)
+
+    async def _stream(self, ask: Ask) -> web.StreamResponse:
+        stream = Stream(ask)
+        response = await stream.send(self.driver)
+        if stream.complete and stream.chunks:
+            name = ask.request.headers.get("X-Request-Id", "")
+            self._journal.note(name, ask.arrived, stream.first_s, stream.last_s, stream.chunks)
+        return response
 
     def _usage_wanted(self, body: dict[str, Any], fault: str | None) -> dict[str, bool]:
         """Whether usage is reported at the end and in every chunk; a plain answer always has it."""
@@ -197,8 +207,14 @@ async def serve(config: SimConfig, port: int, ended: asyncio.Event, ready: Calla
 
     Raises:
         EndpointError: when the port can't be had.
+        ConfigError: when the log can't be written.
     """
-    runner = web.AppRunner(Server(config).app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
+    with Journal(config.log) as journal:
+        await _serve(Server(config, journal), port, ended, ready)
+
+
+async def _serve(server: Server, port: int, ended: asyncio.Event, ready: Callable[[int], None]) -> None:
+    runner = web.AppRunner(server.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
     await runner.setup()
     try:
         site = web.TCPSite(runner, HOST, port, backlog=4096)

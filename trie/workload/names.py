@@ -9,7 +9,11 @@ from trie.config import WorkloadConfig
 
 NAMED: dict[str, Callable[[], WorkloadConfig]] = {
     "sample": lambda: WorkloadConfig(name="sample", bundled="sample.jsonl"),
-    "agentic": lambda: WorkloadConfig(name="agentic", hub_file="agentic_coding_8k.jsonl"),
+    "agentic": lambda: WorkloadConfig(
+        name="agentic",
+        hub_file="agentic_coding_8k.jsonl",
+        hub_sha256="d2d55501e49b59f4f507b932929eea47043eed51619a632b919416e205523788",
+    ),
     "qa": lambda: WorkloadConfig(name="qa", hub_file="code_qa_8k.jsonl"),
     "office": lambda: WorkloadConfig(name="office", hub_file="office_work_8k.jsonl"),
     "agentic-synthetic": lambda: WorkloadConfig(name="agentic-synthetic", synthetic="agentic"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,8 @@ from trie.config import WorkloadConfig
 from trie.errors import WorkloadError
 from trie.trace import Trace, Workload, parse_trace
 from trie.workload import hub, jsonl, synthetic
+
+log = logging.getLogger(__name__)
 
 
 def load(config: WorkloadConfig) -> Workload:
@@ -26,16 +29,24 @@ def load(config: WorkloadConfig) -> Workload:
         source = f"synthetic stand-in for {config.synthetic} (seed {config.seed})"
         return Workload(config.name, traces, source, _sha256(jsonl.dump(traces)), synthetic=True)
     if config.bundled is not None:
-        content = resources.files("trie.workload").joinpath(config.bundled).read_bytes()
+        content = _bundled(config.bundled)
         source = f"made-up sample, bundled as {config.bundled}"
         return Workload(config.name, jsonl.parse(content, where=config.bundled), source, _sha256(content))
     if config.hub_file is not None:
-        path, source = hub.fetch(config.hub_repo, config.hub_file), f"{config.hub_file} of {config.hub_repo}"
+        path, source = (
+            hub.fetch(config.hub_repo, config.hub_file, config.hub_sha256),
+            f"{config.hub_file} of {config.hub_repo}",
+        )
     else:
         path = Path(config.path or "").expanduser()
         source = str(path)
     content = _read(path)
-    return Workload(config.name, jsonl.parse(content, where=str(path)), source, _sha256(content))
+    found = _sha256(content)
+    if config.hub_file is not None and config.hub_sha256 not in (None, found):
+        log.warning(
+            "%s is not the recorded file (sha256 %s..., recorded %s...)", path, found[:12], config.hub_sha256[:12]
+        )
+    return Workload(config.name, jsonl.parse(content, where=str(path)), source, found)
 
 
 def from_traces(rows: Iterable[Trace | Mapping[str, Any]], *, name: str = "custom") -> Workload:
@@ -66,6 +77,14 @@ def describe(workload: Workload) -> str:
         f"context p50 {contexts[len(contexts) // 2]} p99 {contexts[int(len(contexts) * 0.99)]} tokens, "
         f"ideal cache hit rate {cached / prompt:.1%}"
     )
+
+
+def _bundled(name: str) -> bytes:
+    """A file of the package itself, by its plain name."""
+    file = resources.files("trie.workload").joinpath(name)
+    if Path(name).name != name or not file.is_file():
+        raise WorkloadError(f"workload.bundled={name}: no file of the package; sample.jsonl is one")
+    return file.read_bytes()
 
 
 def _read(path: Path) -> bytes:
