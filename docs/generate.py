@@ -17,9 +17,11 @@ from trie.metrics.declarations import PER_REQUEST, PER_TRACE, RUN, WINDOW_DEFINI
 
 DOCS = Path(__file__).parent
 SOURCE = DOCS.parent / "trie"
+TESTS = DOCS.parent / "tests"
 
 GROUPS = {
     "RunConfig": ("", "The run"),
+    "CommandConfig": ("", "The sweep"),
     "WorkloadConfig": ("workload.", "Workload"),
     "EndpointConfig": ("endpoint.", "Endpoint"),
     "ConcurrencyConfig": ("concurrency.", "Concurrency"),
@@ -34,6 +36,7 @@ WORDS = {
     "field(default_factory=dict)": "{}",
     "field(default_factory=dict, repr=False)": "{}",
     "field(default_factory=list)": "[]",
+    "field(default_factory=lambda: [*LOAD_KEYS])": "of four engines",
     "1 << 18": "262144",
 }
 
@@ -105,7 +108,25 @@ def records() -> str:
     rows = [("column", "type", "meaning")]
     for name, kind, _, comment in fields(SOURCE / "records.py", "RequestRecord"):
         rows.append((f"`{name}`", kind.replace(" | None", " or null"), comment))
-    return f"{head('records')}\n\n{table(*rows)}\n"
+    return f"{head('records')}\n\n{table(*rows)}\n\n{faults()}\n"
+
+
+def faults() -> str:
+    """The fault lab's declarations, which its tests hold every row to."""
+    sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
+    from fault_table import CHAPTERS, TWO  # noqa: PLC0415 - of the tests
+
+    parts = [head("faults")]
+    for chapter in CHAPTERS:
+        rows = [("what happens", "outcome", "http_status", "attempts", "and in the row")]
+        for fault in chapter.faults:
+            kind = f"failed: `{fault.error_kind}`" if fault.error_kind else "ok"
+            others = ", ".join(f"`{name}` {'null' if value is None else value}" for name, value in fault.row.items())
+            others = "both tokens and the usage" if fault.row == TWO else others
+            status = "null" if fault.status is None else str(fault.status)
+            rows.append((fault.what.replace("<", "&lt;"), kind, status, str(fault.attempts), others))
+        parts.append(f"### {chapter.title}\n\n{table(*rows)}")
+    return "\n\n".join(parts)
 
 
 PAGES = {"configuration.md": configuration, "metrics.md": metrics, "records.md": records}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import Enum
 from typing import Any
 
 from trie.config import RunConfig, SimConfig, WorkloadConfig
@@ -19,7 +23,16 @@ QUICK: dict[str, float] = {
     "request_overhead_s": 0.0,
 }
 Serve = Callable[[SimConfig], AbstractAsyncContextManager[str]]
-Script = Sequence[bytes | float | None]  # bytes to write, seconds to wait, None to break the connection off
+
+
+class Ending(Enum):
+    close = "close"
+
+
+CLOSE = Ending.close
+# Bytes to write, seconds to wait, CLOSE to close the connection in order, None to reset it. A script that ends
+# otherwise leaves it open for another request.
+Script = Sequence[bytes | float | Ending | None]
 
 
 def row(session: int, turn: int, turns: int, *, outcome: Outcome = Outcome.ok, **given: Any) -> RequestRecord:
@@ -46,46 +59,63 @@ def manifest(*, wall_time_s: float | None = 100.0, synthetic: bool = False, **se
 
 
 @asynccontextmanager
-async def scripted(*scripts: Script) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A raw server: connection after connection plays the next script, once a whole request has come.
+async def playing(
+    answer: Callable[[bytes], Script], *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A raw server: each whole request is answered with what `answer` makes of it, on the same connection.
 
-    Yields its base URL and the requests it got. A script that ends leaves the connection open for another request,
-    which plays the next script; `None` aborts it.
+    Yields its base URL and the requests it got.
     """
-    waiting = list(scripts)
     got: list[bytes] = []
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.current_task())  # type: ignore[arg-type]
         try:
-            while waiting:
+            while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
                 got.append(head + await reader.readexactly(length))
-                for step in waiting.pop(0) if waiting else (None,):
-                    if step is None:
-                        writer.transport.abort()
-                        return
-                    if isinstance(step, float):
-                        await asyncio.sleep(step)
-                    else:
-                        writer.write(step)
-                        await writer.drain()
-            await reader.read()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+                if not await play(answer(got[-1]), writer):
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # of a cancelled task the stream's own callback would report an error
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 24)
+    server = await asyncio.start_server(serve, host, 0, limit=1 << 24, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", got
+        yield f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}/v1", got
     finally:
         server.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def play(script: Script, writer: asyncio.StreamWriter) -> bool:
+    """Play one script; false when it ended the connection."""
+    for step in script:
+        if step is None:
+            # Without time to linger a close is a reset; what was sent just before may never arrive.
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+            return False
+        if step is CLOSE:
+            return False
+        if isinstance(step, float):
+            await asyncio.sleep(step)
+        else:
+            writer.write(step)
+            await writer.drain()
+    return True
+
+
+def scripted(*scripts: Script) -> AbstractAsyncContextManager[tuple[str, list[bytes]]]:
+    """A raw server that plays one script for each request, whatever the connection, and resets when there is none."""
+    waiting = iter(scripts)
+    return playing(lambda _: next(waiting, (None,)))
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

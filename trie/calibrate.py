@@ -151,6 +151,7 @@ async def _measure(load: Load, sim: SimConfig, tokens: int, folder: Path) -> tup
             endpoint=EndpointConfig(base_url=url),
             concurrency=ConcurrencyConfig(load.concurrency),
             duration=load.seconds,
+            html=False,
             progress=ProgressStyle.none,
             prompts=PromptConfig(calibrate=False),
             max_retries=0,

@@ -30,6 +30,8 @@ class Client:
         seed: of the prompts; None draws a fresh one for each run.
         max_retries: further attempts after a retryable failure.
         timeout: seconds for one request, all attempts included.
+        max_failures: failed requests at which a run is ended early; None: any number.
+        max_failure_rate: share of the ended requests that failed at which a run is ended early; None: any share.
 
     Raises:
         ConfigError: for a value that is not allowed.
@@ -45,6 +47,8 @@ class Client:
         seed: int | None = None,
         max_retries: int = 2,
         timeout: float = 600.0,
+        max_failures: int | None = None,
+        max_failure_rate: float | None = 1.0,
     ) -> None:
         self._endpoint = EndpointConfig(base_url=endpoint)
         self._api_key = api_key or os.environ.get(self._endpoint.api_key_env) or None
@@ -54,6 +58,8 @@ class Client:
             "seed": seed,
             "max_retries": max_retries,
             "timeout": timeout,
+            "max_failures": max_failures,
+            "max_failure_rate": max_failure_rate,
         }
 
     def __repr__(self) -> str:

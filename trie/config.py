@@ -88,12 +88,30 @@ class WorkloadConfig:
     rows: int = 8192  # traces drawn for a stand-in
     seed: int = 0  # of a stand-in's draws: the same seed is the same workload
     skip_too_long: bool = False  # leave out traces that the model's context can't hold, and count them; false: refuse
+    min_context_tokens: int | None = None  # keep traces whose final request needs a window of at least so many tokens
+    max_context_tokens: int | None = None  # and of at most so many: the window of a small server
+    sha256: str | None = None  # refuse traces that are others than these (manifest.json has it); null: any
 
     def __post_init__(self) -> None:
         sources = [key for key in ("path", "hub_file", "bundled", "synthetic") if getattr(self, key) is not None]
         require(len(sources) == 1, "workload", sources or "nothing", "one of path, hub_file, bundled, synthetic")
         require_whole("workload.rows", self.rows, 1, MAX_ROWS)
         require_whole("workload.seed", self.seed, 0)
+        require_whole("workload.min_context_tokens", self.min_context_tokens, 1)
+        require_whole("workload.max_context_tokens", self.max_context_tokens, 1)
+
+
+# Gauges of requests that run and that wait, by the names that engines give them; no two engines share one.
+LOAD_KEYS = (
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "sglang:num_running_reqs",
+    "sglang:num_queue_reqs",
+    "llamacpp:requests_processing",
+    "llamacpp:requests_deferred",
+    "trie_sim:num_requests_running",
+    "trie_sim:num_requests_waiting",
+)
 
 
 @dataclass
@@ -112,6 +130,10 @@ class EndpointConfig:
     extra_body: dict[str, Any] = field(default_factory=dict)  # merged into every request body
     bos_tokens: int | None = None  # tokens the server adds before the first prompt; null: found by calibration
     connect_timeout: float = 30.0  # seconds to open a connection
+    load_route: str = "/metrics"  # beside /v1: tells, in Prometheus' format or JSON, how many requests are in flight
+    # there, by name, summed, labels and all: vLLM's, SGLang's, llama.cpp's and our own; []: the load is not asked for
+    load_keys: list[str] = field(default_factory=lambda: [*LOAD_KEYS])
+    reset_route: str | None = None  # beside /v1: a POST empties the prefix cache; null: the engine has no such route
 
     def __post_init__(self) -> None:
         if self.base_url is not None:
@@ -122,6 +144,9 @@ class EndpointConfig:
         names = [*self.headers, *([] if self.session_header is None else [self.session_header])]
         for name in names:
             require(HEADER_NAME.fullmatch(name) is not None, "endpoint: header", ascii(name), "a header's name")
+        for key in ("load_route", "reset_route"):
+            route = getattr(self, key)
+            require(route is None or route.startswith("/"), f"endpoint.{key}", route, "a path that begins with /")
         self._refuse_own_fields()
 
     def _refuse_own_fields(self) -> None:
@@ -261,6 +286,9 @@ class LimitsConfig:
 MAX_RETRIES = 1000
 
 
+NO_ROUTE = "endpoint.reset_route is not set (/flush_cache on SGLang, /reset_prefix_cache on vLLM)"
+
+
 @dataclass
 class RunConfig:
     """One run, whole: what is replayed, against what, how hard and for how long."""
@@ -277,7 +305,15 @@ class RunConfig:
     seed: int | None = None  # of the prompts; null: a fresh one for each run, recorded
     max_retries: int = 2  # further attempts after a retryable failure
     timeout: float = 600.0  # seconds for one request, all attempts included
+    stall_timeout: float | None = None  # seconds between two reads of an answer that has begun; null: only `timeout`
+    max_failures: int | None = None  # failed requests at which the run is ended early; null: any number
+    # share of ended requests that failed at which the run is ended early, from 100 on (two a slot); 1: none went well
+    max_failure_rate: float | None = 1.0
+    idle_timeout: float = 30.0  # seconds to wait at most, before the run, for an engine that serves other requests
+    reset_cache: bool = False  # empty the engine's prefix cache before the run, by endpoint.reset_route
+    html: bool = True  # write report.html into the run's directory at its end
     strict: bool = False  # exit with 3 when the verdict is invalid
+    repeat: int = 1  # which repeat of a sweep's cell this is; a label that changes nothing in what is measured
     progress: ProgressStyle = ProgressStyle.auto  # rich on a terminal and plain lines elsewhere; rich, plain, none
     prompts: PromptConfig = field(default_factory=PromptConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -288,6 +324,45 @@ class RunConfig:
         require(self.tokenizer_model != "", "tokenizer_model", "(empty)", "a hub id, a folder, words, or null")
         require_seconds("duration", self.duration)
         require_seconds("timeout", self.timeout)
+        if self.stall_timeout is not None:
+            require_seconds("stall_timeout", self.stall_timeout)
         require_whole("max_retries", self.max_retries, 0, MAX_RETRIES)
+        require_whole("max_failures", self.max_failures, 1)
+        rate = self.max_failure_rate
+        require(rate is None or 0 < rate <= 1, "max_failure_rate", rate, "above 0 and at most 1")
         require_whole("num_gpus", self.num_gpus, 1)
         require_whole("seed", self.seed, 0)
+        require_whole("repeat", self.repeat, 1)
+        require(0 <= self.idle_timeout <= MAX_SECONDS, "idle_timeout", self.idle_timeout, "0 or more (seconds)")
+        route = self.endpoint.reset_route
+        require(route is not None or not self.reset_cache, "reset_cache", "true", f"false: {NO_ROUTE}")
+
+
+class Order(Enum):
+    """In which order a sweep goes through its cells."""
+
+    written = "written"  # as the settings are written, the last one varies fastest; repeats one after another
+    interleaved = "interleaved"  # so, all cells once, and then all again for the next repeat
+    shuffled = "shuffled"  # cells and repeats at random, the same order for the same order_seed
+
+
+@dataclass
+class CommandConfig(RunConfig):
+    """What a command line sets: a run, and how a sweep goes through many of them."""
+
+    repeats: int = 1  # how often each cell of a sweep is measured
+    order: Order = Order.interleaved  # of a sweep's cells: written, interleaved repeats, shuffled
+    order_seed: int = 0  # of order=shuffled
+    pause: float = 0.0  # seconds between two cells of a sweep in which nothing is sent
+    rerun: bool = False  # measure the cells of a sweep again that are done; what they hold is kept in them
+    plan: bool = False  # show the plan of a sweep and measure nothing
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_whole("repeats", self.repeats, 1)
+        require_whole("order_seed", self.order_seed, 0)
+        require(0 <= self.pause <= MAX_SECONDS, "pause", self.pause, "0 or more (seconds)")
+
+    def run(self) -> RunConfig:
+        """The run alone."""
+        return RunConfig(**{key.name: getattr(self, key.name) for key in fields(RunConfig)})

@@ -25,3 +25,7 @@ class EndpointError(TrieError):
 
 class RunDirError(TrieError):
     """A run directory that can't be written or does not hold what is asked of it."""
+
+
+class ReportError(TrieError):
+    """A report or a plot that can't be made or written."""

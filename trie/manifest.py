@@ -16,6 +16,7 @@ from typing import Any
 
 import trie
 from trie.config import RunConfig
+from trie.endpoint.idle import Readiness
 from trie.endpoint.probe import ServerFacts
 from trie.prompts.calibration import Calibration
 from trie.prompts.maker import Prompts
@@ -44,9 +45,11 @@ def start(
     calibration: Calibration,
     server: ServerFacts,
     *,
+    ready: Readiness,
     model: str,
     seed: int,
     base_url: str,
+    repository: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The manifest of a run that begins now; its `end` is None until it has one."""
     return {
@@ -72,6 +75,7 @@ def start(
             "finding": calibration.finding,
         },
         "seed": seed,
+        "repository": repository,  # of the experiment: commit and dirty
         "host": _host(),
         "server": {
             "base_url": base_url,
@@ -80,6 +84,8 @@ def start(
             "models": list(server.models),
             "owned_by": server.owned_by,
             "max_model_len": server.context_of(model),
+            "in_flight_before": ready.in_flight,
+            "cache_reset": ready.cache_reset,
         },
         "started": {"wall_clock": datetime.now(UTC).isoformat(timespec="milliseconds"), "unix_s": time.time()},
         "end": None,

@@ -17,16 +17,20 @@ from rich.console import Console
 from trie import manifest as facts
 from trie.config import RunConfig
 from trie.endpoint.connection import Connections
+from trie.endpoint.idle import Readiness, reset_cache, wait_until_idle
 from trie.endpoint.openai import Conversation, RequestFormat
 from trie.endpoint.probe import ServerFacts, choose_model, probe
-from trie.errors import EndpointError
+from trie.errors import EndpointError, ReportError
+from trie.evaluated import Evaluated
 from trie.metrics.summary import Summary
+from trie.metrics.verdict import LIMITS
 from trie.preflight import allow_open_files, fitting
 from trie.prompts.calibration import Calibration, calibrate
 from trie.prompts.maker import Prompts
 from trie.prompts.maker import load as load_prompts
 from trie.prompts.script import Script
 from trie.records import warm_up
+from trie.replay.backoff import Backoff
 from trie.replay.engine import Engine
 from trie.replay.health import LoopHealth
 from trie.replay.live import Live
@@ -35,8 +39,10 @@ from trie.replay.request import Request, Requester
 from trie.replay.scripts import ScriptsAhead
 from trie.replay.setting import Setting
 from trie.replay.turns import Turns
+from trie.replay.watch import FailureWatch
 from trie.report.progress import follow
 from trie.report.tables import complete_line, render, starting_line
+from trie.repository import state as repository_state
 from trie.rundir import RunDir
 from trie.signals import Signals, handled
 from trie.sim.process import embedded
@@ -83,12 +89,20 @@ class Result:
         return str(end["detail"]) if end["reason"] == ENDPOINT_DIED else None
 
     @property
+    def stopped(self) -> str | None:
+        """Which limit on failures ended the run early, if one did."""
+        reason = self.manifest["end"]["reason"]
+        return reason if reason in LIMITS else None
+
+    @property
     def all_failed(self) -> bool:
         """Requests were made, and not one of them ended well."""
         return not self.summary.requests["ok"] and self.summary.requests["failed"] > 0
 
 
-def execute(config: RunConfig, directory: Path, *, api_key: str | None = None) -> Result:
+def execute(
+    config: RunConfig, directory: Path, *, api_key: str | None = None, experiments: Path | None = None
+) -> Result:
     """Run in an event loop of its own; SIGINT and SIGTERM end the run in order, a second one at once.
 
     Raises:
@@ -98,7 +112,7 @@ def execute(config: RunConfig, directory: Path, *, api_key: str | None = None) -
 
     async def with_signals() -> Result:
         with handled() as signals:
-            return await execute_async(config, directory, api_key=api_key, signals=signals)
+            return await execute_async(config, directory, api_key=api_key, experiments=experiments, signals=signals)
 
     try:
         return in_loop(with_signals())
@@ -122,9 +136,12 @@ async def execute_async(
     *,
     api_key: str | None = None,
     workload: Workload | None = None,
+    experiments: Path | None = None,
     signals: Signals | None = None,
 ) -> Result:
     """Run inside a loop; `workload` is used instead of the one that the settings name.
+
+    `experiments` is a folder of the repository whose commit the manifest states; None: where the process stands.
 
     Raises:
         TrieError: for what the user can mend.
@@ -145,9 +162,20 @@ async def execute_async(
         prompts = await asyncio.to_thread(load_prompts, config, model, seed)
         calibration = await _calibrate(config, prompts, connections, model, server)
         log.info("prompts %s: %s", prompts.name, calibration.finding)
+        repository = await asyncio.to_thread(repository_state, experiments or Path.cwd(), directory)
+        ready = await _ready(config, base_url, api_key)
         run, writer = RunDir.create(directory)
         manifest = facts.start(
-            config, workload, prompts, calibration, server, model=model, seed=seed, base_url=base_url
+            config,
+            workload,
+            prompts,
+            calibration,
+            server,
+            ready=ready,
+            model=model,
+            seed=seed,
+            base_url=base_url,
+            repository=repository,
         )
         run.write_manifest(manifest)
         log.info(starting_line(manifest))
@@ -157,9 +185,20 @@ async def execute_async(
         scripts = _scripts(config, workload, prompts, calibration)
         manifest["end"] = await _replay(config, setting, scripts, signals=signals, death=death)
         run.write_manifest(manifest)
-    summary = await asyncio.to_thread(run.summarize)
-    log.info(complete_line(summary))
-    return Result(directory, summary, manifest)
+    evaluated = await asyncio.to_thread(Evaluated.of, run)
+    run.write_summary(evaluated.summary)
+    log.info(complete_line(evaluated.summary))
+    if config.html:
+        await asyncio.to_thread(_write_page, evaluated)
+    return Result(directory, evaluated.summary, manifest)
+
+
+def _write_page(evaluated: Evaluated) -> None:
+    """The page beside the numbers, which stand without it."""
+    try:
+        log.info("report %s", evaluated.write_page())
+    except ReportError as error:
+        log.warning("%s", error)
 
 
 def _model(config: RunConfig, server: ServerFacts, base_url: str) -> str:
@@ -194,6 +233,22 @@ async def _calibrate(
     return await calibrate(prompts, ask, longest=longest)
 
 
+async def _ready(config: RunConfig, base_url: str, api_key: str | None) -> Readiness:
+    """Let the engine come to rest, and empty its cache where that is wanted."""
+    endpoint = config.endpoint
+    async with Connections(endpoint, base_url.removesuffix("/v1"), api_key=api_key) as beside:
+        in_flight = None
+        if endpoint.load_keys:
+            in_flight = await wait_until_idle(
+                beside, endpoint.load_route, endpoint.load_keys, timeout_s=config.idle_timeout
+            )
+        if config.reset_cache:
+            assert endpoint.reset_route is not None
+            await reset_cache(beside, endpoint.reset_route)
+            log.info("the engine's prefix cache was emptied")
+    return Readiness(in_flight, cache_reset=config.reset_cache)
+
+
 def _setting(config: RunConfig, connections: Connections, recorder: Recorder, model: str, seed: int) -> Setting:
     live = Live(duration_s=config.duration, concurrency=config.concurrency.value)
     fmt = RequestFormat(config.endpoint, model, stream=config.stream)
@@ -203,6 +258,7 @@ def _setting(config: RunConfig, connections: Connections, recorder: Recorder, mo
         fmt,
         max_retries=config.max_retries,
         timeout_s=config.timeout,
+        stall_s=config.stall_timeout,
         on_retry=live.count_retry,
         turns=turns,
     )
@@ -212,6 +268,8 @@ def _setting(config: RunConfig, connections: Connections, recorder: Recorder, mo
         recorder=recorder,
         health=LoopHealth(on_beat=live.beat),
         live=live,
+        watch=FailureWatch(live, max_failures=config.max_failures, max_failure_rate=config.max_failure_rate),
+        backoff=Backoff(live.concurrency),
         run_id=f"{seed:x}",
         turns=turns,
         session_header=config.endpoint.session_header,
@@ -239,6 +297,7 @@ async def _replay(
                 async with _shown(setting.live, config):
                     reason = await engine.run()
     finally:
+        setting.watch.conclude()
         await setting.recorder.close()
     return {
         "reason": reason,

@@ -2,29 +2,33 @@
 
 manifest.json             what was run, where, by what; rewritten once with how it ended
 requests/part-*.parquet   the rows
-summary.json              every number, written last: its presence says that the run is whole
+summary.json              every number; its presence says that the run is whole
+report.html               the same numbers and plots, for people; may be left out
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from trie.errors import RunDirError
-from trie.records import RecordWriter, discard, read_records
+from trie.records import RecordWriter, read_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from trie.metrics.columns import Columns
     from trie.metrics.summary import Summary
 
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 REQUESTS = "requests"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +75,27 @@ class RunDir:
         """The numbers, as written at the end of the run or by the last report."""
         return self._read(SUMMARY)
 
+    def columns(self) -> Columns:
+        """All rows on disk as columns, in the order of sessions and turns."""
+        from trie.metrics.columns import Columns  # noqa: PLC0415 - numpy and pyarrow, not for those who only write
+
+        return Columns(self.records())
+
     def summarize(self) -> Summary:
         """Every number again, from the files alone; the summary is written before it is returned."""
         summary = self.compute()
         self.write_summary(summary)
         return summary
 
-    def compute(self) -> Summary:
-        """Every number again, from the files alone; nothing is written."""
-        from trie.metrics.summary import summarize  # noqa: PLC0415 - numpy and pyarrow, not for those who only write
+    def compute(self, columns: Columns | None = None) -> Summary:
+        """Every number again, from the files alone; nothing is written.
 
-        return summarize(self.records(), self.manifest())
+        Args:
+            columns: of this run, where they were read already.
+        """
+        from trie.metrics.summary import summarize  # noqa: PLC0415 - as above
+
+        return summarize(self.columns() if columns is None else columns, self.manifest())
 
     def write_summary(self, summary: Summary) -> None:
         """Write every number, whole or not at all."""
@@ -102,15 +116,35 @@ class RunDir:
         return found
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        target = self.path / name
-        aside = target.with_suffix(".tmp")
-        try:
-            with aside.open("w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1, allow_nan=False)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(target)
-        except OSError as error:
-            discard(aside)
-            raise RunDirError(f"{target}: can't be written: {error.strerror}") from error
+        write_json(self.path / name, content)
+
+
+def write_json(target: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all.
+
+    Raises:
+        RunDirError: when it can't be written.
+    """
+    with whole(target) as aside, aside.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1, allow_nan=False)
+        file.write("\n")
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `target` once all of it is on disk; two writers do not meet.
+
+    Raises:
+        RunDirError: when it can't be written.
+    """
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield aside
+        with aside.open("rb+") as file:
+            os.fsync(file.fileno())
+        aside.replace(target)
+    except OSError as error:
+        raise RunDirError(f"{target}: can't be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):  # where there can be no such file, there is none
+            aside.unlink()

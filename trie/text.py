@@ -12,3 +12,12 @@ def one_line(text: str, limit: int = 300) -> str:
 def printable(text: str) -> str:
     """Text that others wrote (models, workloads, errors) without anything that could steer a terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def lasting(seconds: float) -> str:
+    """A time as people say it: `45 s`, `20 min`, `2 h`, `36 h 30 min`."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    return " ".join(f"{number} {unit}" for number, unit in ((hours, "h"), (minutes, "min")) if number)

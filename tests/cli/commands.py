@@ -31,6 +31,7 @@ class Endpoint(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.authorizations: list[str | None] = []
         self.models: set[str] = set()
+        self.prompts: list[str] = []
 
     @property
     def url(self) -> str:
@@ -48,6 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.authorizations.append(self.headers["Authorization"])
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.models.add(body["model"])
+        self.server.prompts.append(body["prompt"])
         asked, prompt = body["max_tokens"], len(body["prompt"].split())
         choice = {"index": 0, "text": " word" * asked, "finish_reason": "length"}
         usage = {"prompt_tokens": prompt, "completion_tokens": asked, "total_tokens": prompt + asked}

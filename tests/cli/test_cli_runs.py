@@ -75,16 +75,6 @@ def test_a_path_a_url_and_any_concurrency(tmp_path: Path, served: str) -> None:
     assert manifest["server"]["model"] == "sim"  # the only one it lists
 
 
-def test_a_run_replays_from_its_own_config(tmp_path: Path) -> None:
-    run = directory(trie(tmp_path, "duration=2", "concurrency=2", *QUIET), tmp_path)
-    again = directory(trie(tmp_path, f"experiment={run}/.hydra/config.yaml"), tmp_path)
-    configs = [json.loads((path / "manifest.json").read_text())["config"] for path in (run, again)]
-    assert configs[0] == configs[1]
-    hidden = trie(tmp_path, f"experiment={run}/.hydra/config.yaml", "concurrency=3")
-    assert hidden.returncode == 1
-    assert "concurrency=... has no effect: the experiment sets concurrency.value itself" in hidden.stderr
-
-
 @pytest.mark.parametrize("typed", ["api_key={}", "+api_key={}", "++api_key='{}'", "endpoint.api_key={}"])
 @pytest.mark.parametrize("multirun", [False, True])
 def test_a_typed_key_is_written_nowhere(tmp_path: Path, served: str, typed: str, multirun: bool) -> None:
@@ -141,6 +131,7 @@ def test_a_killed_run_keeps_all_but_its_last_second(tmp_path: Path) -> None:
     done = trie(tmp_path, "report", str(run))
     assert done.returncode == 0
     assert "the run was killed" in done.stdout
+    assert "the run was killed" in (run / "report.html").read_text()
 
 
 def started(folder: Path) -> Path:

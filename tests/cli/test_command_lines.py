@@ -49,7 +49,7 @@ def test_main_job_and_its_report_from_the_files(module: Command, tmp_path: Path)
     assert "Steady State" in done.stdout
     assert "starting benchmark" in (run / "trie.log").read_text()
     names = {path.name for path in run.iterdir()}
-    assert names == {".hydra", "manifest.json", "requests", "summary.json", "trie.log"}
+    assert names == {".hydra", "manifest.json", "report.html", "requests", "summary.json", "trie.log"}
 
     written = (run / "summary.json").read_text()
     shown = module("report", str(run.relative_to(tmp_path)))
@@ -84,7 +84,9 @@ def test_sweep_goes_on_after_a_failed_cell_and_skips_finished_ones(
     cells = ("-m", "concurrency=2,3", f"workload=./{workload_file.name}", f"endpoint={endpoint.url}", "duration=-1,0.5")
     done = module(*cells, "tokenizer_model=words", f"++api_key='{MARKER}'", *FAST)
     assert done.returncode == 1
-    assert done.stdout.count("duration=-1.0: must be above 0 (seconds)") == 2
+    assert (
+        len(re.findall(r"^\[error\] mine-c[23]-\w+: duration=-1\.0: must be above 0", done.stdout, re.MULTILINE)) == 2
+    )
     assert "Traceback" not in done.stderr
     assert set(endpoint.authorizations) == {f"Bearer {MARKER}"}
     assert MARKER not in done.stdout + done.stderr
@@ -176,7 +178,7 @@ def test_cell_that_is_being_measured_is_left_alone(module: Command, tmp_path: Pa
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = module(*line)
     assert done.returncode == 1
-    assert f"{cell}: another process is measuring there" in done.stderr
+    assert f"[error] cell: {cell}: another process is measuring there" in done.stdout
     assert sorted(path.name for path in cell.iterdir()) == [".hydra", ".lock", "requests", "trie.log"]
 
 

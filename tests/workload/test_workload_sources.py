@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trie.config import WorkloadConfig
-from trie.errors import WorkloadError
+from trie.errors import ConfigError, WorkloadError
 from trie.trace import Trace
 from trie.workload import jsonl
 from trie.workload.sources import describe, from_traces, load
@@ -64,3 +64,30 @@ def test_the_sample_is_small_varied_and_says_what_it_is() -> None:
     assert all(trace.context_tokens < 8192 for trace in workload.traces), "fits the smallest servers"
     assert "made-up sample" in workload.source
     assert not workload.synthetic
+
+
+def selected(tmp_path: Path, **bounds: int) -> list[int]:
+    """Rows of the traces that are kept: their contexts are 250 (100+10+30+20+40+50) and 205 tokens."""
+    file = tmp_path / "mine.jsonl"
+    file.write_bytes(jsonl.dump(TRACES))
+    return [trace.row for trace in load(WorkloadConfig(path=str(file), **bounds)).traces]
+
+
+def test_traces_are_chosen_by_the_window_they_need_and_keep_their_rows(tmp_path: Path) -> None:
+    assert selected(tmp_path, min_context_tokens=250) == [0]
+    assert selected(tmp_path, max_context_tokens=249) == [1]
+    assert selected(tmp_path, min_context_tokens=205, max_context_tokens=250) == [0, 1]
+    with pytest.raises(WorkloadError, match=r"no trace of .* is within them; contexts go from 205 to 250 tokens"):
+        selected(tmp_path, min_context_tokens=251)
+    with pytest.raises(ConfigError, match="min_context_tokens=0: must be 1 or more"):
+        selected(tmp_path, min_context_tokens=0)
+
+
+def test_a_workload_that_is_another_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_bytes(jsonl.dump(TRACES))
+    own = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert load(WorkloadConfig(path=str(file), sha256=own)).sha256 == own
+    file.write_bytes(jsonl.dump(TRACES[:1]))
+    with pytest.raises(WorkloadError, match=f"sha256={own}: .* has .*, so its traces are others"):
+        load(WorkloadConfig(path=str(file), sha256=own))

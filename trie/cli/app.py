@@ -8,10 +8,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
 import trie
@@ -34,25 +36,12 @@ LINE = 1000  # characters of an error's line: what it quotes may be long, and ma
 EXIT_ERROR, EXIT_INVALID, EXIT_INTERRUPTED = 1, 3, 130
 
 
-def _report(arguments: list[str]) -> int:
-    from trie.cli.report import main  # noqa: PLC0415 - each command pays for its own imports
-
-    return main(arguments)
+COMMANDS = ("report", "compare", "export", "init", "calibrate", "sim")  # each a module of this package with a `main`
 
 
-def _sim(arguments: list[str]) -> int:
-    from trie.cli.sim import main  # noqa: PLC0415
-
-    return main(arguments)
-
-
-def _calibrate(arguments: list[str]) -> int:
-    from trie.cli.calibrate import main  # noqa: PLC0415
-
-    return main(arguments)
-
-
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"calibrate": _calibrate, "report": _report, "sim": _sim}
+def command(name: str) -> ModuleType:
+    """The module of a command; each pays for its own imports."""
+    return import_module(f"trie.cli.{name}")
 
 
 def main() -> None:
@@ -66,7 +55,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code: 0, 1 user error or every request failed, 3 invalid and strict, 130 interrupted."""
+    """The exit code: 0, 1 user error or a run that failed, 3 invalid and strict, 4 a gate failed, 130 interrupted."""
     arguments, keys = secrets.take_api_key(arguments)
     try:
         with _flags_explained():
@@ -92,7 +81,7 @@ def _dispatch(arguments: list[str], keys: secrets.Keys) -> int:
 
         return completion.answer(lambda: _hydra(arguments, keys), COMMANDS)
     if arguments and arguments[0] in COMMANDS:
-        return COMMANDS[arguments[0]](arguments[1:])
+        return int(command(arguments[0]).main(arguments[1:]))
     if "--version" in arguments:
         print(f"trie {trie.__version__}")
         return 0
@@ -201,7 +190,7 @@ def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
     """One run, inside the directory that Hydra made for it; returns the headline figure for sweepers that want one.
 
     Raises:
-        TrieError: in a sweep, for what the user can mend, and when every request failed.
+        TrieError: in a sweep, for what the user can mend, and for a run that failed.
         KeyboardInterrupt: after the report of a run that was interrupted.
     """
     from hydra.core.hydra_config import HydraConfig  # noqa: PLC0415
@@ -212,7 +201,7 @@ def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
     directory = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode is RunMode.MULTIRUN
     try:
-        result = task.measure(cfg, directory, outcome.keys, resume=sweeping)
+        result = (task.measure_cell if sweeping else task.measure)(cfg, directory, outcome.keys)
         if result is None:
             return None
         task.show(result)

@@ -7,23 +7,28 @@ import json
 from pathlib import Path
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(
+        prog="trie calibrate",
+        description="Measure this client against the embedded endpoint on this machine: its error at a load, and the "
+        "highest rate it can read. With a run's directory: at that run's load, which its report cites from then on.",
+    )
+    made.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help="the directory of a run")
+    made.add_argument("--concurrency", type=int, help="streams at a time (default: 8, or the run's)")
+    made.add_argument("--rate", type=float, help="chunks per second of all of them (default: 50 each, or the run's)")
+    made.add_argument("--seconds", type=float, default=10.0, help="of each of the two measurements (default: 10)")
+    made.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return made
+
+
 def main(arguments: list[str]) -> int:
     """Measure the client at a load, or at that of a run, and say its error and its ceiling.
 
     Raises:
         TrieError: for a load that is not allowed, or a run that can't be read.
     """
-    parser = argparse.ArgumentParser(
-        prog="trie calibrate",
-        description="Measure this client against the embedded endpoint on this machine: its error at a load, and the "
-        "highest rate it can read. With a run's directory: at that run's load, which its report cites from then on.",
-    )
-    parser.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help="the directory of a run")
-    parser.add_argument("--concurrency", type=int, help="streams at a time (default: 8, or the run's)")
-    parser.add_argument("--rate", type=float, help="chunks per second of all of them (default: 50 each, or the run's)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each of the two measurements (default: 10)")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     from trie.calibrate import Load, calibrate, load_of  # noqa: PLC0415 - a mistake above should not wait for it
     from trie.report.tables import client_lines  # noqa: PLC0415
     from trie.rundir import RunDir  # noqa: PLC0415

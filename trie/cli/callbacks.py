@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from trie.cli import errors, secrets, task
@@ -28,10 +27,8 @@ class Beforehand(Callback):  # type: ignore[misc]
             Stopped: from the TrieError.
         """
         try:
-            own = copy.deepcopy(config)
-            with read_write(own), open_dict(own):
-                del own["hydra"]
-            task.validate(own)
+            if task.settings(task.without_hydra(config)).plan:
+                raise ConfigError("plan=true: shows the plan of a sweep (-m or sweep=...); --cfg job shows a run")
             claim(Path(config.hydra.run.dir))
         except TrieError as error:
             raise Stopped(error) from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextlib import redirect_stdout
+from importlib import import_module
 
 from trie.cli.secrets import take_api_key
 from trie.errors import TrieError
@@ -14,14 +15,15 @@ from trie.errors import TrieError
 OF_SIM = ("profile", "sim.")
 
 
-def answer(complete: Callable[[], int], commands: Iterable[str]) -> int:
+def answer(complete: Callable[[], int], commands: Collection[str]) -> int:
     """Print what fits the line in COMP_LINE, on which `complete` is Hydra's own answer; a line in error has none."""
     line = os.environ.get("COMP_LINE", "")
     program, *words = line.split() or [""]
     words, _ = take_api_key(words)
     command = words[0] if len(words) > (not line.endswith(" ")) else None
-    if command == "report":
-        return 0  # the shell offers its files
+    if command is not None and command in commands and command != "sim":
+        _offer(_flags(command, words, line))
+        return 0  # where that is nothing, the shell offers its files
     if command == "sim":
         words = words[1:]
     last = words[-1] if words and not line.endswith(" ") else ""
@@ -37,6 +39,18 @@ def answer(complete: Callable[[], int], commands: Iterable[str]) -> int:
         return 0
     _offer([name for name in offered.getvalue().split() if command != "sim" or name.startswith(OF_SIM)])
     return 0
+
+
+def _flags(command: str, words: list[str], line: str) -> list[str]:
+    """A command's flags that begin as the word at the cursor does, or the choices of the flag before it."""
+    word = "" if line.endswith(" ") else words[-1]
+    before = words[-1] if line.endswith(" ") else words[-2]
+    actions = import_module(f"trie.cli.{command}").parser()._actions  # noqa: SLF001 - argparse has no other way
+    for action in actions:
+        if before in action.option_strings and action.choices is not None:
+            return [choice for choice in map(str, action.choices) if choice.startswith(word)]
+    flags = [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
+    return [flag for flag in flags if word.startswith("-") and flag.startswith(word)]
 
 
 def _offer(names: list[str]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
-from trie.config import RunConfig
+from trie.config import CommandConfig
 
 GROUPS = ("workload", "endpoint", "concurrency", "profile", "experiment", "sweep")
 FREE = ("endpoint.headers", "endpoint.extra_body")  # keys that hold keys of the user's own
@@ -33,8 +33,8 @@ _FULL_KEY = re.compile(r"full_key: ([\w.]+)")
 _FILE = re.compile(r"In '([^']+)': ")
 
 
-def keys(schema: Any = RunConfig, prefix: str = "") -> Iterable[str]:
-    """Every key of the run config, dotted."""
+def keys(schema: Any = CommandConfig, prefix: str = "") -> Iterable[str]:
+    """Every key of a command line, dotted."""
     hints = get_type_hints(schema)
     for field in fields(schema):
         kind = hints[field.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -30,6 +31,14 @@ def refuse_hidden_options(cfg: DictConfig) -> None:
         package = PACKAGES.get(group, group)
         for key in (key for key in _undone(cfg, group, package, values[group]) if key not in values):
             raise ConfigError(f"{group}=... has no effect: the experiment sets {key} itself; use {key}=...")
+
+
+def own_folder() -> Path | None:
+    """The folder of configs that the command line added (`-cd conf`, hydra.searchpath): the experiment repository's."""
+    for source in HydraConfig.get().runtime.config_sources:
+        if source.schema == "file" and source.provider != "main":
+            return Path(source.path)
+    return None
 
 
 def _undone(cfg: DictConfig, group: str, package: str, option: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
-from trie.cli import trusted
+from trie.cli import replay, trusted
 from trie.cli.errors import GROUPS
-from trie.config import RunConfig
+from trie.config import CommandConfig, RunConfig
 
 Load = Callable[[str], Any]
 
@@ -33,12 +35,14 @@ OPEN_GROUPS: dict[str, tuple[re.Pattern[str], Load]] = {
     "concurrency": (re.compile(r"[1-9]\d*"), lambda number: {"value": int(number)}),
     "workload": (re.compile(r".*/.*|.*\.jsonl"), lambda path: {"name": Path(path).stem, "path": path}),
     "endpoint": (re.compile(r"https?://.+"), lambda url: {"base_url": url}),
-    "experiment": (re.compile(r".+\.ya?ml"), OmegaConf.load),
+    "experiment": (re.compile(r".+\.ya?ml"), replay.load),
 }
 PLAIN_PATHS = "paths"
 _PLAIN_PATH = re.compile(r"(\.{1,2}|~\w*)?/")
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 ALIASES = {"workload_path": "workload"}  # the reference's spelling
-BESIDE_THE_RUN = frozenset({"hydra", "progress", "strict"})  # change nothing in what is measured
+OF_A_SWEEP = frozenset(field.name for field in fields(CommandConfig)) - {field.name for field in fields(RunConfig)}
+BESIDE_THE_RUN = OF_A_SWEEP | {"html", "hydra", "progress", "strict", "repeat"}  # change nothing in what is measured
 
 
 class OptionSource(ConfigSource):  # type: ignore[misc]
@@ -102,6 +106,20 @@ def _with_names(self: OverridesParser, overrides: list[str]) -> list[Override]:
     return parsed
 
 
+_hydras_sweeper = Plugins.instantiate_sweeper
+
+
+def _our_sweeper(self: Plugins, *, config: DictConfig, **given: Any) -> Sweeper:
+    """Ours in place of Hydra's basic one, which a plugin may not replace from here; others as they are chosen."""
+    if config.hydra.sweeper._target_ != BASIC_SWEEPER:
+        return _hydras_sweeper(self, config=config, **given)
+    from trie.cli.sweeper import Cells  # noqa: PLC0415 - not for a single run
+
+    sweeper = Cells(max_batch_size=config.hydra.sweeper.max_batch_size, params=config.hydra.sweeper.params)
+    sweeper.setup(config=config, **given)
+    return sweeper
+
+
 def slug(text: object) -> str:
     """Text as part of a file's name."""
     return re.sub(r"[^\w.-]+", "-", str(text)).strip("-.") or "unnamed"
@@ -113,6 +131,11 @@ def _fingerprint(*, _root_: DictConfig) -> str:
     run = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in beside])
     text = OmegaConf.to_yaml(run, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _again(*, _root_: DictConfig) -> str:
+    """What tells the repeats of a cell apart: nothing for the first, so that repeats may be added to a sweep."""
+    return "" if _root_.repeat == 1 else f"-r{_root_.repeat}"
 
 
 def _sweep_name(*, _root_: DictConfig) -> str:
@@ -127,9 +150,11 @@ def install() -> None:
     """Make Hydra know the open groups, the schema and the resolvers; needed once in a process."""
     Plugins.instance().register(OptionSource)
     Plugins.instance().register(OptionSearchPath)
+    Plugins.instantiate_sweeper = _our_sweeper
     OverridesParser.parse_overrides = _with_names
     trusted.install()
-    ConfigStore.instance().store(name="schema", node=RunConfig)
+    ConfigStore.instance().store(name="schema", node=CommandConfig)
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     OmegaConf.register_new_resolver("fingerprint", _fingerprint, replace=True)
+    OmegaConf.register_new_resolver("again", _again, replace=True)
     OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)

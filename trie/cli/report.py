@@ -1,4 +1,4 @@
-"""`trie report`: every number of a run again, from its files alone."""
+"""`trie report`: every number of a run or a sweep again, from its files alone, and the pages that show them."""
 
 from __future__ import annotations
 
@@ -7,32 +7,73 @@ import json
 import sys
 from pathlib import Path
 
-from trie.errors import RunDirError
+from trie import sweepdir
+from trie.errors import ReportError, RunDirError
+from trie.evaluated import Evaluated
 from trie.rundir import RunDir
+
+FORMATS = ("svg", "png")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    about = "Every number of a run or a sweep, from its files alone."
+    made = argparse.ArgumentParser(prog="trie report", description=about)
+    made.add_argument("directory", type=Path, metavar="DIR", help="the directory of a run or a sweep")
+    made.add_argument("--json", action="store_true", help="print summary.json, or a sweep's table, instead of tables")
+    made.add_argument("--no-html", action="store_true", help="leave a run's report.html as it is")
+    made.add_argument(
+        "--plots", type=Path, metavar="DIR", help="write each plot of a run into a file of its own in DIR"
+    )
+    made.add_argument("--format", choices=FORMATS, default="svg", help="of the files of --plots (default: svg)")
+    return made
 
 
 def main(arguments: list[str]) -> int:
-    """Summarize a run directory, rewrite its summary.json where that can be done, and print the tables.
+    """Summarize a run or a sweep, rewrite its numbers and its page where that can be done, and print the tables.
 
     Raises:
-        TrieError: when there is no run to read.
+        TrieError: when there is no run to read, or plots can't be written.
     """
-    parser = argparse.ArgumentParser(prog="trie report", description="Every number of a run, from its files alone.")
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="the directory of a run")
-    parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
-    options = parser.parse_args(arguments)
-    run = RunDir.open(options.run_dir)
-    summary = run.compute()
+    options = parser().parse_args(arguments)
+    if sweepdir.is_sweep(options.directory):
+        _sweep(options.directory, as_json=options.json)
+    else:
+        _run(options)
+    return 0
+
+
+def _sweep(directory: Path, *, as_json: bool) -> None:
+    from trie.cli import sweeps  # noqa: PLC0415 - not for a run
+
+    cells = [sweepdir.summarized(cell) for cell in sweepdir.find(directory)]
+    (sweeps.show_json if as_json else sweeps.show)(directory, cells)
+
+
+def _run(options: argparse.Namespace) -> None:
+    run = RunDir.open(options.directory)
+    evaluated = Evaluated.of(run)
     try:
-        run.write_summary(summary)
+        run.write_summary(evaluated.summary)
     except RunDirError as error:  # a full disk, somebody else's run: its numbers can be read all the same
         print(f"trie: {error}; shown, and not kept", file=sys.stderr)
+    if not options.no_html:
+        _write_page(evaluated)
+    if options.plots is not None:
+        evaluated.write_plots(options.plots, options.format)
     if options.json:
-        print(json.dumps(summary.to_json(), indent=1))
-        return 0
+        print(json.dumps(evaluated.summary.to_json(), indent=1))
+        return
     from trie.cli.console import console  # noqa: PLC0415 - not for JSON
     from trie.report.tables import render  # noqa: PLC0415
 
-    render(summary, run.manifest(), console())
-    print(options.run_dir)
-    return 0
+    render(evaluated.summary, evaluated.manifest, console())
+    print(options.directory)
+
+
+def _write_page(evaluated: Evaluated) -> None:
+    """The page, or why there is none: the numbers are shown all the same, as of somebody else's run."""
+    try:
+        evaluated.write_page()
+    except ReportError as error:
+        print(f"trie: {error}", file=sys.stderr)

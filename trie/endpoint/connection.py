@@ -66,7 +66,7 @@ class StampedProtocol(ResponseHandler):
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        self._payload = self.message = self.body = None
+        self._payload = self.message = self.body = None  # what came before says nothing of this answer
         self._ended = self._loop.create_future()
         exchange.sent = perf_counter()
         self._exchange = exchange
@@ -96,7 +96,7 @@ class StampedProtocol(ResponseHandler):
             return
         super().data_received(data)
         body = self.body
-        if body is not None:
+        if body is not None and exchange.end is None:  # which a call from within that one may have set
             if exchange.headers is None:
                 exchange.headers = now
             size = body.total_bytes
@@ -104,10 +104,12 @@ class StampedProtocol(ResponseHandler):
                 exchange.read_at.append(now)
                 exchange.read_size.append(size)
             if body.is_eof():
-                exchange.end = now
+                exchange.end = exchange.end or now  # aiohttp may call again from within, for what follows a 101
                 self._settle()
             elif body._size > DRAIN_AT:  # noqa: SLF001 - see take_out
                 self._drain(body, exchange)
+            if body.exception() is not None:  # can't be decoded
+                self._settle()
         if self._exception is not None:  # malformed
             self._settle()
 

@@ -57,14 +57,21 @@ def kind_of(error: BaseException) -> tuple[str, str]:
         if error.os_error.errno in CLIENT_LIMITS and kind == "connect":
             kind = "client_limit"
         return kind, one_line(f"can't connect to {error.host}:{error.port}: {_reason(error.os_error)}")
-    if isinstance(error, HttpProcessingError):
-        return kind, one_line(f"malformed HTTP: {error.message}")
     if isinstance(error, aiohttp.ClientPayloadError):
-        cause = error.__cause__
-        if isinstance(cause, PayloadEncodingError) and not isinstance(cause, BROKEN_OFF):
-            return "bad_response", one_line(f"malformed body: {cause.message}")
-        return kind, one_line(f"the connection broke in the answer: {getattr(cause, 'message', error)}")
-    return kind, one_line(f"{type(error).__name__}: {error}")
+        return _in_body(error)
+    said = f"malformed HTTP: {error.message}" if isinstance(error, HttpProcessingError) else _named(error)
+    return kind, one_line(said)
+
+
+def _in_body(error: aiohttp.ClientPayloadError) -> tuple[str, str]:
+    cause = error.__cause__
+    if isinstance(cause, PayloadEncodingError) and not isinstance(cause, BROKEN_OFF):
+        return "bad_response", one_line(f"malformed body: {cause.message}")
+    return "reset", one_line(f"the connection broke in the answer: {getattr(cause, 'message', error)}")
+
+
+def _named(error: BaseException) -> str:
+    return str(error) if isinstance(error, ResponseTooLongError) else f"{type(error).__name__}: {error}"
 
 
 def _reason(cause: OSError) -> str:

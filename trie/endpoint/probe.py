@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,11 +12,14 @@ from trie.endpoint.openai import loads
 from trie.errors import EndpointError
 from trie.text import one_line
 
+TIMEOUT_S = 60.0
+
 HINTS = {
     "connect": "is the server running, and is this its address?",
     "dns": "is the host's name right?",
     "connect_timeout": "is the address right, and open from here?",
-    "tls": "is it https, with a certificate that this machine trusts?",
+    "tls": "is it https, with a certificate that this machine trusts? SSL_CERT_FILE=FILE adds an authority",
+    "client_limit": "this machine is out of files or ports: ulimit -n",
     "disconnected": "is this an HTTP server?",
     "reset": "is this an HTTP server?",
     "bad_response": "is this an HTTP server?",
@@ -43,13 +47,22 @@ async def probe(connections: Connections, base_url: str) -> ServerFacts:
     """
     exchange = Exchange()
     where = f"{base_url}/models"
-    await connections.get("/models", exchange)
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await connections.get("/models", exchange)
+    except TimeoutError:
+        raise EndpointError(f"{where}: no answer within {TIMEOUT_S:g} s; has the server loaded its model?") from None
     if exchange.error_kind is not None:
         hint = HINTS.get(exchange.error_kind, "")
         raise EndpointError(f"{where}: {exchange.error}; {hint}")
     if exchange.status in (401, 403):
         raise EndpointError(
             f"{where}: HTTP {exchange.status}: set OPENAI_API_KEY, or the variable endpoint.api_key_env"
+        )
+    if exchange.location.startswith(("http://", "https://")) and not exchange.location.startswith(f"{base_url}/"):
+        raise EndpointError(
+            f"{where}: redirects to {one_line(exchange.location)}; give the address that answers itself: "
+            "redirects are not followed, so that the key goes nowhere else"
         )
     if exchange.status is None or exchange.status >= 300:
         return ServerFacts()

@@ -49,6 +49,16 @@ class Columns:
         counted = ((pair["values"], pair["counts"]) for pair in pairs)
         return dict(sorted(counted, key=lambda pair: (-pair[1], pair[0])))
 
+    def errors(self) -> list[dict[str, Any]]:
+        """Failed requests by kind and HTTP status, the commonest first: `count`, `first_s`, and an `example` text."""
+        failed = self._rows.filter(self.outcome("failed"))
+        keys = ["error_kind", "http_status"]
+        ways = [("end_s", "min"), ("outcome", "count"), ("error", "first")]
+        found = failed.select([*keys, "end_s", "outcome", "error"]).group_by(keys, use_threads=False).aggregate(ways)
+        names = {"outcome_count": "count", "end_s_min": "first_s", "error_first": "example"}
+        rows: list[dict[str, Any]] = [{names.get(key, key): row[key] for key in row} for row in found.to_pylist()]
+        return sorted(rows, key=lambda row: (-row["count"], str(row["error_kind"])))
+
     @cached_property
     def starts(self) -> NDArray[np.intp]:
         """Index of each session's first row."""
@@ -56,6 +66,11 @@ class Columns:
         if not len(session):
             return np.empty(0, np.intp)
         return np.flatnonzero(np.r_[True, session[1:] != session[:-1]])
+
+    @cached_property
+    def ends(self) -> NDArray[np.intp]:
+        """Index of each session's last row."""
+        return np.r_[self.starts[1:], len(self)] - 1 if len(self) else self.starts
 
     def per_session(self, values: Floats) -> Floats:
         """Sums of a column over each session; NaN where any of its rows has none."""

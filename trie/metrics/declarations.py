@@ -166,6 +166,14 @@ RUN = (
         reference=False,
     ),
     Metric(
+        "drift.completion_long_ratio",
+        "completions long",
+        "ratio",
+        "lower",
+        "completion tokens that came beyond those requested / completion tokens requested",
+        reference=False,
+    ),
+    Metric(
         "censoring.share",
         "censored",
         "ratio",
@@ -205,6 +213,14 @@ RUN = (
         None,
         "what a perfect cache could reach on these traces: the last sampled token's KV is missing, and only whole "
         "blocks of 16 tokens hit",
+        reference=False,
+    ),
+    Metric(
+        "cache.impossible_requests",
+        "impossible cache figures",
+        "requests",
+        "lower",
+        "requests whose usage states more cached tokens than prompt tokens",
         reference=False,
     ),
     Metric(

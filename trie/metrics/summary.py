@@ -11,8 +11,9 @@ import numpy as np
 
 from trie.metrics import declarations, verdict
 from trie.metrics.columns import Columns, Floats, Stats
-from trie.metrics.throughput import Rates, rates
-from trie.metrics.traces import Traces, ceiling_tokens, eligible_tokens, kaplan_meier, traces
+from trie.metrics.shares import Parts, ratio, shares
+from trie.metrics.throughput import Points, Rates, rates
+from trie.metrics.traces import Traces, kaplan_meier, traces
 from trie.metrics.verdict import Check
 
 if TYPE_CHECKING:
@@ -64,26 +65,27 @@ class Summary:
         )
 
 
-def summarize(rows: pa.Table, manifest: Mapping[str, Any]) -> Summary:
+def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
     """Every number of a run.
 
     Args:
-        rows: of `trie.records.arrow_schema()`, in any order.
+        rows: of `trie.records.arrow_schema()`, in any order; or their columns, where these are needed again.
         manifest: what was run (docs/records.md); a run that was killed has no end in it, and its wall time is then
             the last instant in the rows.
     """
-    columns = Columns(rows)
+    columns = rows if isinstance(rows, Columns) else Columns(rows)
     config = manifest["config"]
     stream = bool(config["stream"])
     sessions = traces(columns, stream=stream)
-    wall_time_s = _wall_time_s(columns, manifest)
+    wall_time_s = wall_time_of(columns, manifest)
     completed = int(sessions.completed.sum())
+    parts = shares(columns)
     facts = {
         "errors": columns.failures(),
         "retries": int(np.maximum(columns["attempts"] - 1, 0).sum()),
-        "drift": _drift(columns, manifest),
+        "drift": _drift(columns, manifest, parts),
         "censoring": _censoring(sessions, wall_time_s),
-        "cache": _cache(columns),
+        "cache": _cache(columns, parts),
         "concurrency": _concurrency(columns, sessions, wall_time_s, int(config["concurrency"]["value"])),
         "budget": _budget(columns, sessions),
         "client": _client(columns, manifest, wall_time_s),
@@ -97,21 +99,22 @@ def summarize(rows: pa.Table, manifest: Mapping[str, Any]) -> Summary:
         wall_time_s=wall_time_s,
         trace_per_s=completed / wall_time_s if wall_time_s > 0 else None,
         per_trace={metric.key: sessions.statistics(metric.key) for metric in declarations.PER_TRACE},
-        per_request=_per_request(columns, stream=stream),
-        workload=rates(columns, wall_time_s=wall_time_s, num_gpus=config.get("num_gpus")),
+        per_request={key: Stats.of(found) for key, found in per_request(columns, stream=stream).items()},
+        workload=rates(Points.of(columns), wall_time_s=wall_time_s, num_gpus=config.get("num_gpus")),
         facts=facts,
         **counts,
     )
 
 
-def _wall_time_s(columns: Columns, manifest: Mapping[str, Any]) -> float:
+def wall_time_of(columns: Columns, manifest: Mapping[str, Any]) -> float:
+    """As the run says at its end; of a run that was killed, the last instant in the rows."""
     if manifest.get("end"):
         return float(manifest["end"]["wall_time_s"])
     return float(np.nanmax(columns["end_s"], initial=0.0)) if len(columns) else 0.0
 
 
-def _per_request(columns: Columns, *, stream: bool) -> dict[str, Stats | None]:
-    """Statistics over requests that ended well."""
+def per_request(columns: Columns, *, stream: bool) -> dict[str, Floats]:
+    """The metrics of requests by key, for those that ended well; all NaN where it takes streaming to measure them."""
     ok = columns.outcome("ok")
     sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
     tokens = columns.completion_tokens - 1
@@ -124,31 +127,31 @@ def _per_request(columns: Columns, *, stream: bool) -> dict[str, Stats | None]:
         "max_gap_s": columns["max_gap_s"],
         "client_s": sent - columns["queued_s"],
     }
-    streaming_only = {"ttft_s", "tpot_s", "max_gap_s"}
-    return {key: Stats.of(found[ok]) if stream or key not in streaming_only else None for key, found in values.items()}
+    unseen = set() if stream else {"ttft_s", "tpot_s", "max_gap_s"}
+    return {key: np.full(int(ok.sum()), np.nan) if key in unseen else found[ok] for key, found in values.items()}
 
 
-def _drift(columns: Columns, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _drift(columns: Columns, manifest: Mapping[str, Any], parts: Mapping[str, Parts]) -> dict[str, Any]:
     """The server's counts against the accounting, over requests that ended well and report usage.
 
     What calibration found the server to add is stated beside the drift and never taken off it: for completions the
     first prompt was made shorter by it already, for chat the template's tokens are part of the drift.
     """
     ok = columns.outcome("ok")
-    accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
     prompt, completion = columns["usage_prompt_tokens"], columns["usage_completion_tokens"]
-    requested = columns["requested_completion_tokens"]
     counted, completed = ok & ~np.isnan(prompt), ok & ~np.isnan(completion)
-    off = (prompt - accounted)[counted]
-    short = np.maximum(requested - completion, 0.0)[completed]
+    off, short = parts["drift.prompt_ratio"][0][counted], parts["drift.completion_short_ratio"][0][completed]
+    requested = columns["requested_completion_tokens"]
+    more = np.maximum(completion - requested, 0.0)[completed]
     return {
         "requests_with_usage": int(counted.sum()),
         "offset_tokens": (manifest.get("prompts") or {}).get("offset_tokens"),
         "prompt_tokens": float(off.sum()) if len(off) else None,
-        "prompt_ratio": _ratio(float(off.sum()), float(accounted[counted].sum())) if len(off) else None,
+        "prompt_ratio": ratio(parts["drift.prompt_ratio"]),
         "prompt_max_abs_tokens": float(np.abs(off).max()) if len(off) else None,
         "completion_short_requests": int((short > 0).sum()) if len(short) else None,
-        "completion_short_ratio": _ratio(float(short.sum()), float(requested[completed].sum())) if len(short) else None,
+        "completion_short_ratio": ratio(parts["drift.completion_short_ratio"]),
+        "completion_long_ratio": _ratio(float(more.sum()), float(requested[completed].sum())) if len(more) else None,
     }
 
 
@@ -164,21 +167,14 @@ def _censoring(sessions: Traces, wall_time_s: float) -> dict[str, Any]:
     }
 
 
-def _cache(columns: Columns) -> dict[str, Any]:
+def _cache(columns: Columns, parts: Mapping[str, Parts]) -> dict[str, Any]:
     ok = columns.outcome("ok")
-    cached, prompt = columns.cached_tokens, columns["usage_prompt_tokens"]
-    known = ok & ~np.isnan(cached) & ~np.isnan(prompt)
-    eligible, ceiling = eligible_tokens(columns), ceiling_tokens(columns)
-    first = known & (columns["turn"] == 0)
-    usable = known & ~np.isnan(eligible)
-    hits = _ratio(float(cached[known].sum()), float(prompt[known].sum()))
-    most = _ratio(float(ceiling[usable].sum()), float(eligible[usable].sum()))
+    known = ok & ~np.isnan(columns.cached_tokens) & ~np.isnan(columns["usage_prompt_tokens"])
     return {
         "requests_with_cached_tokens": int(known.sum()),
+        "impossible_requests": int((known & (columns.cached_tokens > columns["usage_prompt_tokens"])).sum()),
         "omitted_zero_requests": int((ok & columns.omitted_zeros).sum()),
-        "hit_rate_pct": None if hits is None else 100.0 * hits,
-        "eligible_ceiling_pct": None if most is None else 100.0 * most,
-        "turn0_hit_share": _ratio(float((cached[first] > 0).sum()), float(first.sum())),
+        **{name: ratio(parts[f"cache.{name}"]) for name in ("hit_rate_pct", "eligible_ceiling_pct", "turn0_hit_share")},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,35 +23,60 @@ class Rates:
     steady_state_per_gpu: float | None
 
 
-def rates(columns: Columns, *, wall_time_s: float, num_gpus: int | None) -> dict[str, Rates]:
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Tokens of completed requests, cumulated over the instants of their ends; totals by key of the metric."""
+
+    at: Floats
+    total: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, columns: Columns) -> Points:
+        """One point for each request that ended well, by the trace's own accounting."""
+        done = np.flatnonzero(columns.outcome("ok"))
+        order = done[np.argsort(columns["end_s"][done], kind="stable")]
+        new, cached = columns["new_prompt_tokens"][order], columns["cached_prompt_tokens"][order]
+        tokens = {
+            "total_prompt_tok_s": new + cached,
+            "cached_prompt_tok_s": cached,
+            "uncached_prompt_tok_s": new,
+            "completion_tok_s": columns["requested_completion_tokens"][order],
+        }
+        return cls(columns["end_s"][order], {key: np.cumsum(values) for key, values in tokens.items()})
+
+    def first_since(self, instant: float) -> int:
+        """Index of the first point at or after an instant."""
+        return int(np.searchsorted(self.at, instant, side="left"))
+
+    @property
+    def steady_since(self) -> float:
+        """Where steady state begins: no point before it counts. 0 without points."""
+        return float(self.at[-1]) * WARM_UP if len(self.at) else 0.0
+
+    def steady_window(self) -> tuple[float, float] | None:
+        """From the first to the last point of steady state; None without points."""
+        return (float(self.at[self.first_since(self.steady_since)]), float(self.at[-1])) if len(self.at) else None
+
+
+def rates(points: Points, *, wall_time_s: float, num_gpus: int | None) -> dict[str, Rates]:
     """The four throughputs of the reference, by key."""
-    done = np.flatnonzero(columns.outcome("ok"))
-    order = done[np.argsort(columns["end_s"][done], kind="stable")]
-    at = columns["end_s"][order]
-    new, cached = columns["new_prompt_tokens"][order], columns["cached_prompt_tokens"][order]
-    tokens = {
-        "total_prompt_tok_s": new + cached,
-        "cached_prompt_tok_s": cached,
-        "uncached_prompt_tok_s": new,
-        "completion_tok_s": columns["requested_completion_tokens"][order],
-    }
-    return {key: _rates(at, np.cumsum(values), wall_time_s, num_gpus) for key, values in tokens.items()}
+    return {key: _rates(points, total, wall_time_s, num_gpus) for key, total in points.total.items()}
 
 
-def _rates(at: Floats, total: Floats, wall_time_s: float, num_gpus: int | None) -> Rates:
-    if not len(at):
+def _rates(points: Points, total: Floats, wall_time_s: float, num_gpus: int | None) -> Rates:
+    if not len(total):
         return Rates(0.0 if wall_time_s > 0 else None, None, None, None)
-    steady = _slope(at, total, float(at[-1]) * WARM_UP)
+    steady = _slope(points, total, points.steady_since)
     return Rates(
         overall=float(total[-1]) / wall_time_s if wall_time_s > 0 else None,
-        last_30s=_slope(at, total, float(at[-1]) - LAST_S),
+        last_30s=_slope(points, total, float(points.at[-1]) - LAST_S),
         steady_state=steady,
         steady_state_per_gpu=steady / num_gpus if steady is not None and num_gpus else None,
     )
 
 
-def _slope(at: Floats, total: Floats, since: float) -> float | None:
+def _slope(points: Points, total: Floats, since: float) -> float | None:
     """Between the first point at or after `since` and the last point."""
-    first = int(np.searchsorted(at, since, side="left"))
-    time = float(at[-1] - at[first])
+    first = points.first_since(since)
+    time = float(points.at[-1] - points.at[first])
     return float(total[-1] - total[first]) / time if time > 0 else None

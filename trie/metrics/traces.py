@@ -40,8 +40,7 @@ def traces(columns: Columns, *, stream: bool) -> Traces:
     final = columns["is_final"] > 0
     completed = columns.any_in_session(ok & final)
     failed = columns.any_in_session(columns.outcome("failed")) & ~completed
-    first = columns.starts
-    last = np.r_[first[1:], len(columns)] - 1 if len(first) else first
+    first, last = columns.starts, columns.ends
     sent, end, first_token = columns["sent_s"], columns["end_s"], columns["first_token_s"]
 
     def done(values: Floats) -> Floats:
@@ -100,10 +99,10 @@ def _decode_tps(columns: Columns) -> Floats:
     return columns.per_session(speed) / counts
 
 
-def kaplan_meier(duration_s: Floats, completed: Bools, quantile: float) -> float | None:
-    """The duration by which a share `quantile` has completed, censored durations counted for as long as they lasted.
+def survival(duration_s: Floats, completed: Bools) -> tuple[Floats, Floats]:
+    """Kaplan-Meier: durations in order and, after each, the share not yet completed.
 
-    None when so many were censored that the share was never reached.
+    Censored ones (not completed) count for as long as they lasted, unknown ones not at all.
     """
     known = np.isfinite(duration_s)
     duration_s, completed = duration_s[known], completed[known]
@@ -111,6 +110,15 @@ def kaplan_meier(duration_s: Floats, completed: Bools, quantile: float) -> float
     order = np.lexsort((~completed, duration_s))
     duration_s, completed = duration_s[order], completed[order]
     at_risk = np.arange(len(order), 0, -1)
-    surviving = np.cumprod(np.where(completed, 1.0 - 1.0 / np.maximum(at_risk, 1), 1.0))
+    steps = np.where(completed, 1.0 - 1.0 / np.maximum(at_risk, 1), 1.0)
+    return duration_s, np.cumprod(steps, dtype=np.float64)
+
+
+def kaplan_meier(duration_s: Floats, completed: Bools, quantile: float) -> float | None:
+    """The duration by which a share `quantile` has completed, by `survival`.
+
+    None when so many were censored that the share was never reached.
+    """
+    duration_s, surviving = survival(duration_s, completed)
     reached = np.flatnonzero(surviving <= 1.0 - quantile + 1e-12)
     return float(duration_s[reached[0]]) if len(reached) else None

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from trie.config import LimitsConfig
 
 CENSORED_SHARE = 0.25  # of the traces that completed or were cancelled, above which short ones are over-represented
+LIMITS = frozenset({"max_failures", "max_failure_rate"})  # settings that end a run early
 STALE_S = 60.0  # a run shorter than this is a trial
 
 
@@ -113,6 +114,15 @@ def _lengths(run: _Evidence) -> Iterator[Check]:
             f"({drift['completion_short_requests']} requests)",
             "endpoint.ignore_eos=true where the server knows it, or a larger context window",
         )
+    more = drift["completion_long_ratio"]
+    if more is not None:
+        yield Check(
+            "completions no longer than asked",
+            "error",
+            more <= limits.completion_drift,
+            f"{more:.2%} more completion tokens came than were asked for",
+            "see whether the server reads what endpoint.max_tokens_field names",
+        )
 
 
 def _client(run: _Evidence) -> Iterator[Check]:
@@ -163,6 +173,15 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
             "the run was killed, or its disk was full: its end is missing, and up to a second of rows",
             "run it again before publishing",
         )
+    elif end["reason"] in LIMITS:
+        limit = f"{end['reason']}={config[end['reason']]:g}"
+        yield Check(
+            "ran its duration",
+            "error",
+            False,
+            f"ended by {limit} after {run.wall_time_s:.0f} of {config['duration']:g} s",
+            f"mend what fails, or give another {end['reason']}=...",
+        )
     elif end["reason"] != "deadline":
         yield Check(
             "ran its duration",
@@ -196,6 +215,15 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
             f"{skipped} of {skipped + run.manifest['workload']['traces']} traces are too long for the model's context",
             "what is left is a shorter workload: compare it with runs that skipped the same traces alone",
         )
+    others = run.manifest["server"].get("in_flight_before")
+    if others is not None:
+        yield Check(
+            "engine to itself",
+            "warning",
+            others == 0,
+            f"requests of others in flight at the start: {others}",
+            "what others send is in every number: measure an engine that serves nobody else",
+        )
     if run.manifest["workload"]["synthetic"]:
         yield Check(
             "recorded workload",
@@ -219,6 +247,15 @@ def _cache(run: _Evidence) -> Iterator[Check]:
             False,
             "the server reports no cached tokens",
             "TokenSpeed and SGLang: --enable-cache-report; vLLM: --enable-prompt-tokens-details",
+        )
+    impossible = cache["impossible_requests"]
+    if impossible:
+        yield Check(
+            "possible cache figures",
+            "error",
+            False,
+            f"{impossible} requests report more cached tokens than their prompts have",
+            "the hit rates are not to be believed: see what the server counts",
         )
     warm = cache["turn0_hit_share"]
     if warm is not None:

@@ -14,8 +14,6 @@ from trie.replay.scripts import ScriptsAhead
 from trie.replay.session import replay
 from trie.replay.setting import Setting
 
-FIRST_PAUSE_S = 0.1  # of a slot whose session failed; doubled while sessions keep failing, so that errors can't storm
-MAX_PAUSE_S = 5.0
 SWITCH_S = 0.0005  # after which a thread that writes rows or makes prompts hands the interpreter back (Python: 5 ms)
 
 
@@ -87,7 +85,9 @@ class Engine:
                 failed_in_a_row = 0
                 continue
             live.traces_failed += 1
-            await asyncio.sleep(min(FIRST_PAUSE_S * 2**failed_in_a_row, MAX_PAUSE_S))
+            if (reason := self._setting.watch.too_many()) is not None:
+                self.stop(reason)
+            await self._setting.backoff.pause(failed_in_a_row)
             failed_in_a_row += 1
 
 

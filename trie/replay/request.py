@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from operator import sub
 from time import perf_counter
@@ -18,6 +19,7 @@ from trie.text import one_line
 
 BACKOFF_S = 0.25
 MAX_BACKOFF_S = 8.0
+DOUBLINGS = 16  # beyond which a pause is at its limit anyway, and a power of two no float
 MAX_STALE = 16  # connections found closed before one attempt is counted
 
 
@@ -43,6 +45,7 @@ class Requester:
         fmt: how bodies are written.
         max_retries: further attempts after a retryable failure.
         timeout_s: bound of one request, all attempts included.
+        stall_s: bound of the time between two reads of an answer, from its first on; None for none.
         on_retry: called before each further attempt.
         turns: shared with whatever else works on the loop between its reads.
     """
@@ -54,6 +57,7 @@ class Requester:
         *,
         max_retries: int,
         timeout_s: float,
+        stall_s: float | None = None,
         on_retry: Callable[[], None] = lambda: None,
         turns: Turns | None = None,
     ) -> None:
@@ -61,6 +65,7 @@ class Requester:
         self._format = fmt
         self._max_retries = max_retries
         self._timeout_s = timeout_s
+        self._stall_s = stall_s
         self._on_retry = on_retry
         self._turns = turns or Turns()
 
@@ -96,14 +101,26 @@ class Requester:
             request.exchange = Exchange()
             request.answer = openai.Answer()
             try:
-                await self._connections.post(
-                    self._format.route, request.body, request.exchange, headers=request.headers
-                )
+                await self._post(request)
             finally:
                 request.attempts += not request.exchange.unused
                 request.first_sent = request.first_sent or request.exchange.sent
             if not request.exchange.stale:
                 return
+
+    async def _post(self, request: Request) -> None:
+        exchange = request.exchange
+        post = self._connections.post(self._format.route, request.body, exchange, headers=request.headers)
+        if self._stall_s is None:
+            await post
+            return
+        try:
+            async with asyncio.timeout(None) as silence, unless_stalled(exchange, silence, self._stall_s):
+                await post
+        except TimeoutError:
+            if not silence.expired():
+                raise
+            exchange.error_kind, exchange.error = "stalled", f"nothing came for {self._stall_s:g} s in mid-answer"
 
     async def _judge(self, request: Request) -> tuple[str, str] | None:
         exchange, answer = request.exchange, request.answer
@@ -136,6 +153,27 @@ class Requester:
             answer.events(*batch)
 
 
+@asynccontextmanager
+async def unless_stalled(exchange: Exchange, silence: asyncio.Timeout, stall_s: float) -> AsyncIterator[None]:
+    """Let `silence` expire once nothing has come for `stall_s` since the last read of a body that has begun."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
+
+    def look() -> None:
+        nonlocal timer
+        quiet_s = perf_counter() - exchange.read_at[-1] if exchange.read_at else 0.0
+        if quiet_s >= stall_s:
+            silence.reschedule(loop.time())
+        else:
+            timer = loop.call_later(stall_s - quiet_s, look)
+
+    timer = loop.call_later(stall_s, look)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def worth_another(request: Request) -> bool:
     """Whether a failed attempt may be made again: never once tokens have come, or it would measure a warm cache."""
     exchange = request.exchange
@@ -149,7 +187,7 @@ def worth_another(request: Request) -> bool:
 def _pause_s(exchange: Exchange, retry: int) -> float:
     if exchange.retry_after_s is not None:
         return exchange.retry_after_s
-    return min(BACKOFF_S * float(2**retry), MAX_BACKOFF_S)
+    return min(BACKOFF_S * 2.0 ** min(retry, DOUBLINGS), MAX_BACKOFF_S)
 
 
 def _said(exchange: Exchange) -> str:

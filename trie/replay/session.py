@@ -88,8 +88,10 @@ def _record(setting: Setting, request: Request, row: RequestRecord) -> None:
     row.loop_lag_s = setting.health.worst(request.queued, setting.began + end_s)
     if row.outcome is Outcome.ok:
         live.completed(end_s, row.new_prompt_tokens, row.cached_prompt_tokens, row.requested_completion_tokens)
+        setting.backoff.succeeded()
     elif row.outcome is Outcome.failed:
         live.requests_failed += 1
+        setting.watch.note(row)
     else:
         live.requests_cancelled += 1
     setting.recorder.add(row)

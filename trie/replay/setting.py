@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trie.endpoint.openai import RequestFormat
+from trie.replay.backoff import Backoff
 from trie.replay.health import LoopHealth
 from trie.replay.live import Live
 from trie.replay.recorder import Recorder
 from trie.replay.request import Requester
 from trie.replay.turns import Turns
+from trie.replay.watch import FailureWatch
 
 
 @dataclass(slots=True)
@@ -21,6 +23,8 @@ class Setting:
     recorder: Recorder
     health: LoopHealth
     live: Live
+    watch: FailureWatch
+    backoff: Backoff
     run_id: str
     turns: Turns = field(default_factory=Turns)
     session_header: str | None = None

@@ -13,10 +13,10 @@ from rich.text import Text
 from trie.metrics.columns import Stats
 from trie.metrics.declarations import PER_REQUEST, PER_TRACE, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
 from trie.metrics.summary import Summary
+from trie.report.figures import MISSING, fine, percent, short
 from trie.text import printable
 
 WIDE = 118  # columns from which a table of all per-trace metrics fits side by side
-MISSING = "-"
 FULL_CPU = 0.9  # share of a core from which a client was the limit
 STAND_IN = "synthetic stand-in"
 
@@ -54,7 +54,7 @@ def _fields(facts: Mapping[str, Any]) -> str:
 
 def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> None:
     """Print a run's report; fits 80 columns, and holds no control sequences of anybody else's."""
-    _lines(console, _head(manifest))
+    _lines(console, head(manifest))
     console.print()
     _statistics(console, "Per-trace metrics", PER_TRACE, summary.per_trace)
     console.print()
@@ -62,7 +62,7 @@ def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> N
     console.print()
     _statistics(console, "Per-request metrics (ms)", PER_REQUEST, summary.per_request, scale=1e3)
     console.print()
-    _lines(console, _facts(summary))
+    _lines(console, facts(summary))
     console.print()
     _verdict(console, summary)
 
@@ -82,7 +82,8 @@ def _encodable(text: str, console: Console) -> str:
     return text.encode(console.encoding, "replace").decode(console.encoding)
 
 
-def _head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """What was run, each under a word."""
     config, server, workload, prompts = (manifest[key] for key in ("config", "server", "workload", "prompts"))
     label = f" [{STAND_IN}]" if workload["synthetic"] else ""
     skipped = workload.get("skipped_too_long")
@@ -93,7 +94,15 @@ def _head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "server", f"{where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
     finding = prompts.get("finding") or f"offset {prompts.get('offset_tokens')} tokens"
     yield "prompts", f"{prompts['name']}, seed {manifest['seed']}: {finding}"
-    yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s"
+    yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s{_early(manifest)}"
+
+
+def _early(manifest: Mapping[str, Any]) -> str:
+    """Why a run ended before its time, and when."""
+    end = manifest["end"]
+    if end is None:
+        return ", killed"
+    return "" if end["reason"] == "deadline" else f", ended after {end['wall_time_s']:.1f} s by {end['reason']}"
 
 
 def _statistics(
@@ -123,65 +132,66 @@ def _statistics(
 def _workload(console: Console, summary: Summary) -> None:
     console.print(Text("Workload metrics", style="bold"))  # the title and the next line as in the reference
     done, rate = summary.traces["completed"], summary.trace_per_s
-    console.print(Text(f"completed={done}/{sum(summary.traces.values())} trace/s={_short(rate, 3)}"))
+    console.print(Text(f"completed={done}/{sum(summary.traces.values())} trace/s={short(rate, 3)}"))
     table = Table(box=HEAVY_HEAD, header_style="bold")
     table.add_column("Metric", no_wrap=True)
     for label in WINDOW_LABELS:
         table.add_column(label, justify="right")
     for metric in WORKLOAD:
         rates = summary.workload[metric.key]
-        table.add_row(metric.label, *(_short(getattr(rates, window)) for window in WINDOWS))
+        table.add_row(metric.label, *(short(getattr(rates, window)) for window in WINDOWS))
     console.print(table)
 
 
-def _facts(summary: Summary) -> Iterable[tuple[str, str]]:
-    requests, facts = summary.requests, summary.facts
+def facts(summary: Summary) -> Iterable[tuple[str, str]]:
+    """What stands beside the tables, each under a word."""
+    requests, found = summary.requests, summary.facts
     yield "traces", ", ".join(f"{count} {outcome}" for outcome, count in summary.traces.items())
     counts = ", ".join(f"{count} {outcome}" for outcome, count in requests.items())
-    errors = ", ".join(f"{kind} {count}" for kind, count in facts["errors"].items())
-    yield "requests", f"{counts}; {facts['retries']} retries" + (f"; errors: {errors}" if errors else "")
-    drift, cache, censoring = facts["drift"], facts["cache"], facts["censoring"]
+    errors = ", ".join(f"{kind} {count}" for kind, count in found["errors"].items())
+    yield "requests", f"{counts}; {found['retries']} retries" + (f"; errors: {errors}" if errors else "")
+    drift, cache, censoring = found["drift"], found["cache"], found["censoring"]
     yield (
         "drift",
         (
-            f"prompt {_percent(drift['prompt_ratio'], 2, sign=True)} "
-            f"(at most {_short(drift['prompt_max_abs_tokens'], 0)} tokens a request), "
-            f"completions short {_percent(drift['completion_short_ratio'], 2)}"
+            f"prompt {percent(drift['prompt_ratio'], 2, sign=True)} "
+            f"(at most {short(drift['prompt_max_abs_tokens'], 0)} tokens a request), "
+            f"completions short {percent(drift['completion_short_ratio'], 2)}"
         ),
     )
     yield (
         "cache",
         (
-            f"{_short(cache['hit_rate_pct'])} % token-weighted; eligible ceiling "
-            f"{_short(cache['eligible_ceiling_pct'])} %; first requests with hits {_percent(cache['turn0_hit_share'])}"
+            f"{short(cache['hit_rate_pct'])} % token-weighted; eligible ceiling "
+            f"{short(cache['eligible_ceiling_pct'])} %; first requests with hits {percent(cache['turn0_hit_share'])}"
         ),
     )
     yield (
         "censoring",
         (
-            f"{_percent(censoring['share'])} of the traces cut off at {_percent(censoring['progress'])} of "
-            f"their requests; Kaplan-Meier latency p50 {_short(censoring['latency_km_p50_s'])} s, "
-            f"p90 {_short(censoring['latency_km_p90_s'])} s"
+            f"{percent(censoring['share'])} of the traces cut off at {percent(censoring['progress'])} of "
+            f"their requests; Kaplan-Meier latency p50 {short(censoring['latency_km_p50_s'])} s, "
+            f"p90 {short(censoring['latency_km_p90_s'])} s"
         ),
     )
-    concurrency, client, budget = facts["concurrency"], facts["client"], facts["budget"] or {}
+    concurrency, client, budget = found["concurrency"], found["client"], found["budget"] or {}
     yield (
         "active",
         (
-            f"{_short(concurrency['active_traces'])} of {concurrency['configured']} traces active, "
-            f"{_short(concurrency['in_flight_requests'])} requests in flight on average"
+            f"{short(concurrency['active_traces'])} of {concurrency['configured']} traces active, "
+            f"{short(concurrency['in_flight_requests'])} requests in flight on average"
         ),
     )
-    shares = ", ".join(f"{key.replace('_', ' ')} {_percent(share)}" for key, share in budget.items())
+    shares = ", ".join(f"{key.replace('_', ' ')} {percent(share)}" for key, share in budget.items())
     yield "time", shares or MISSING
     calibration = client.get("calibration")
     lag = client["loop_lag_p99_s"]
     yield (
         "client",
         (
-            f"{_percent(client['cpu_share'])} of a core, event loop late by "
-            f"{_short(None if lag is None else lag * 1e3)} ms at p99, "
-            f"suspect requests {_percent(client['suspect_share'])}"
+            f"{percent(client['cpu_share'])} of a core, event loop late by "
+            f"{short(None if lag is None else lag * 1e3)} ms at p99, "
+            f"suspect requests {percent(client['suspect_share'])}"
         ),
     )
     if calibration is not None:
@@ -192,15 +202,15 @@ def _facts(summary: Summary) -> Iterable[tuple[str, str]]:
 def client_lines(found: Mapping[str, Any]) -> Iterable[str]:
     """What a calibration found: the client's error at a load, and the most it can read."""
     yield (
-        f"client error at {found['concurrency']} streams and {_short(found['reached_chunks_s'], 0)} chunks/s "
+        f"client error at {found['concurrency']} streams and {short(found['reached_chunks_s'], 0)} chunks/s "
         f"({found['requests']} requests): TTFT {found['ttft_p50_s'] * 1e3:+.2f} ms p50, "
-        f"{found['ttft_p99_s'] * 1e3:+.2f} ms p99; decode time {_percent(found['decode_p50'], 2)} p50, "
-        f"{_percent(found['decode_p99'], 2)} p99; {_percent(found['cpu_share'])} of a core"
+        f"{found['ttft_p99_s'] * 1e3:+.2f} ms p99; decode time {percent(found['decode_p50'], 2)} p50, "
+        f"{percent(found['decode_p99'], 2)} p99; {percent(found['cpu_share'])} of a core"
     )
     limit = "its limit" if found["ceiling_cpu_share"] >= FULL_CPU else "the endpoint's limit, not the client's"
     yield (
-        f"client ceiling {_short(found['ceiling_chunks_s'], 0)} chunks/s at {_percent(found['ceiling_cpu_share'])} of "
-        f"a core ({limit}): the load is {_percent(found['share_of_ceiling'])} of it"
+        f"client ceiling {short(found['ceiling_chunks_s'], 0)} chunks/s at {percent(found['ceiling_cpu_share'])} of "
+        f"a core ({limit}): the load is {percent(found['share_of_ceiling'])} of it"
     )
 
 
@@ -218,20 +228,4 @@ def _verdict(console: Console, summary: Summary) -> None:
 def _number(stats: Stats | None, name: str, scale: float) -> str:
     if stats is None:
         return MISSING
-    value = getattr(stats, name) * scale
-    return _short(value, 3 if abs(value) < 10 else 2)  # a TTFT of milliseconds, in seconds
-
-
-def _short(value: float | None, digits: int = 2) -> str:
-    """A figure as people read it: thousands apart, no decimals where they say nothing, M for millions."""
-    if value is None:
-        return MISSING
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:,.3f}M"
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.{digits}f}"
-
-
-def _percent(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
-    if value is None:
-        return MISSING
-    return f"{100 * value:+.{digits}f} %" if sign else f"{100 * value:.{digits}f} %"
+    return fine(getattr(stats, name) * scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from statistics import fmean
@@ -19,11 +20,45 @@ log = logging.getLogger(__name__)
 
 
 def load(config: WorkloadConfig) -> Workload:
-    """Read, fetch or draw the traces that the settings name.
+    """Read, fetch or draw the traces that the settings name, and keep those of the contexts asked for.
 
     Raises:
-        WorkloadError: when they can't be had, or a row is not allowed.
+        WorkloadError: when they can't be had, are not those of the sha256 given, or a row is not allowed.
     """
+    workload = _whole(config)
+    if config.sha256 is not None and workload.sha256 != config.sha256:
+        raise WorkloadError(
+            f"workload.sha256={config.sha256}: {workload.source} has {workload.sha256}, so its traces are others; "
+            "workload.sha256=null takes them all the same"
+        )
+    return _within(workload, config.min_context_tokens, config.max_context_tokens)
+
+
+def _within(workload: Workload, least: int | None, most: int | None) -> Workload:
+    """The traces whose contexts are within the bounds, each with its own row number.
+
+    Raises:
+        WorkloadError: when none is.
+    """
+    if least is None and most is None:
+        return workload
+    kept = [
+        trace
+        for trace in workload.traces
+        if (least is None or trace.context_tokens >= least) and (most is None or trace.context_tokens <= most)
+    ]
+    if not kept:
+        longest = max(trace.context_tokens for trace in workload.traces)
+        shortest = min(trace.context_tokens for trace in workload.traces)
+        raise WorkloadError(
+            f"workload.min_context_tokens={least}, workload.max_context_tokens={most}: no trace of "
+            f"{workload.source} is within them; contexts go from {shortest} to {longest} tokens"
+        )
+    return replace(workload, traces=kept)
+
+
+def _whole(config: WorkloadConfig) -> Workload:
+    """All traces of the source."""
     if config.synthetic is not None:
         traces = synthetic.draw(config.synthetic, config.rows, config.seed)
         source = f"synthetic stand-in for {config.synthetic} (seed {config.seed})"

@@ -1,0 +1,75 @@
+"""Fuzz target: any bytes as the body of an answer, through the SSE decoder, the usage parser and the row.
+
+    python tests/fuzz/fuzz_answers.py CORPUS_FOLDER -max_total_time=60
+
+Needs `pip install -e '.[fuzz]'`. A crash leaves its input as crash-* in the current folder and exits with a code
+other than 0; `test_fuzz.py` runs it bounded.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import atheris
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+with atheris.instrument_imports(include=["trie.endpoint", "trie.replay.request", "trie.text"]):
+    from trie.endpoint import openai, sse
+    from trie.endpoint.exchange import Exchange
+    from trie.replay.request import Request, fill
+
+from support import row
+
+from trie.records import arrow_schema
+
+NAMES = arrow_schema().names
+
+
+def one_by_one(body: bytes) -> openai.Answer:
+    """The same answer, decoded the plain way: an event at a time."""
+    answer = openai.Answer()
+    before = 0
+    for event in sse.decode(body):
+        assert before < event.end <= len(body)
+        before = event.end
+        answer.event(*event)
+    return answer
+
+
+def compare(one: openai.Answer, other: openai.Answer) -> None:
+    for name in ("text", "token_ends", "prompt_tokens", "completion_tokens", "cached_tokens", "finish_reason", "done"):
+        assert getattr(one, name) == getattr(other, name), name
+    assert (one.error is None) == (other.error is None)
+    assert one.error is None or other.error is None or one.error[0] == other.error[0]
+
+
+def one_input(data: bytes) -> None:
+    """The first byte says how the rest is read; whatever it holds, the row has what a row may have."""
+    stream, body = data[:1] < b"\x80", data[1:]
+    answer = openai.Answer()
+    if stream:
+        for batch in sse.batches(body):
+            answer.events(*batch)
+        compare(answer, one_by_one(body))
+    else:
+        answer.plain(body)
+    failure = answer.failure(stream=stream)
+    assert failure is None or (failure[0].isidentifier() and isinstance(failure[1], str))
+    for count in (answer.prompt_tokens, answer.completion_tokens, answer.cached_tokens):
+        assert count is None or (type(count) is int and 0 <= count < 1 << 53)
+    openai.loads(b'"' + openai.escaped(answer.text) + b'"')
+    exchange = Exchange(sent=1.0, headers=1.0, end=3.0, status=200, pieces=[body])
+    exchange.read_at.extend((1.0, 2.0))
+    exchange.read_size.extend((len(body) // 2, len(body)))
+    request = Request(b"", b"", 0.0, exchange=exchange, answer=answer, first_sent=1.0, attempts=1, failure=failure)
+    found = row(0, 0, 0)
+    fill(found, request, 0.0)
+    for name in NAMES:
+        value = getattr(found, name)
+        assert not isinstance(value, str) or (value.isprintable() and len(value) <= 300), name
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, one_input)
+    atheris.Fuzz()

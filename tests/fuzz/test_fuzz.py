@@ -1,0 +1,40 @@
+"""The fuzz target, bounded: a crash fails the test, and its input is in the test's folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TARGET = Path(__file__).parent / "fuzz_answers.py"
+FAULT_TABLE = TARGET.parents[1] / "faults"
+SECONDS = 60
+WORDS = ["data: ", "data:", "\\x0a\\x0a", "\\x0d\\x0a", "[DONE]", '{\\"choices\\":[', '\\"text\\":', '\\"delta\\":{',
+         '\\"finish_reason\\":', '\\"usage\\":{', '\\"prompt_tokens\\":', '\\"completion_tokens\\":',
+         '\\"prompt_tokens_details\\":', '\\"cached_tokens\\":', '\\"error\\":', '\\"message\\":', "null", "1e999",
+         "\\\\ud83d", "NaN"]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="pip install -e '.[fuzz]'")
+def test_a_minute_of_fuzzing_finds_no_crash(tmp_path: Path) -> None:
+    """Starts from what the fault table's servers say; each input may take 5 s and 1 GB."""
+    sys.path.insert(0, str(FAULT_TABLE))
+    from fault_table import FAULTS  # noqa: PLC0415
+
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for number, fault in enumerate(FAULTS):
+        said = b"".join(step for step in fault.script if isinstance(step, bytes))[: 1 << 16]
+        for mode in (b"\0", b"\xff"):
+            (corpus / f"{number}-{mode.hex()}").write_bytes(mode + said.partition(b"\r\n\r\n")[2])
+    (tmp_path / "words").write_text("".join(f'"{word}"\n' for word in WORDS))
+    limits = [f"-max_total_time={SECONDS}", "-timeout=5", "-rss_limit_mb=1024", "-dict=words", "-print_final_stats=1"]
+    command = [sys.executable, str(TARGET), str(corpus), *limits]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS + 120, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    executed = int(done.stderr.partition("stat::number_of_executed_units:")[2].split()[0])
+    assert executed > 1000

@@ -1,0 +1,89 @@
+"""Rows of a run that nobody has the time for, as a closed loop of traces by slot would leave them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trie.config import RunConfig, WorkloadConfig
+from trie.manifest import plain
+from trie.records import arrow_schema
+
+TURNS = 20  # requests in a trace
+
+
+def rows(count: int, *, slots: int, duration_s: float) -> pa.Table:
+    """Requests of `slots` closed loops until `duration_s`; one in 500 fails, the last of each slot are cancelled."""
+    rng = np.random.default_rng(0)
+    per_slot = count // slots
+    count = per_slot * slots
+    slot, index = np.divmod(np.arange(count), per_slot)
+    turn = index % TURNS
+    new = np.where(turn == 0, 4000, 600) + rng.integers(0, 500, count)
+    cached = np.where(turn == 0, 0, 4000 + turn * 800)
+    tokens = rng.integers(20, 400, count)
+    prefill = 0.05 + new / 20_000 + cached / 1e6 + rng.gamma(2.0, 0.05, count)
+    decode = tokens * rng.normal(0.012, 0.001, count)
+    tool = np.where(turn == TURNS - 1, 0.0, rng.gamma(1.0, 1.5, count))
+    scale = duration_s / (prefill + decode + tool).reshape(slots, per_slot).sum(axis=1).mean()
+    spans = (prefill + decode + tool) * scale
+    end_of_wait = spans.reshape(slots, per_slot).cumsum(axis=1).ravel()
+    queued = end_of_wait - spans
+    first, end = queued + prefill * scale, queued + (prefill + decode) * scale
+    started = queued < duration_s
+    outcome = np.where(end > duration_s, "cancelled", np.where(rng.random(count) < 0.002, "failed", "ok"))
+    first = np.where(first > duration_s, np.nan, first)
+    end = np.minimum(end, duration_s)
+    failed = outcome == "failed"
+    values: dict[str, Any] = {
+        "trace_id": index // TURNS, "session_id": (index // TURNS) * slots + slot, "slot": slot, "turn": turn,
+        "num_turns": np.full(count, TURNS - 1), "is_final": turn == TURNS - 1, "outcome": outcome,
+        "error_kind": np.where(failed, "http_503", None), "http_status": np.where(failed, 503, np.nan),
+        "error": np.where(failed, "overloaded", None),
+        "attempts": np.ones(count, np.int64), "queued_s": queued, "sent_s": queued + 1e-4,
+        "attempt_sent_s": queued + 1e-4,
+        "first_token_s": first, "last_token_s": end, "end_s": end, "new_prompt_tokens": new,
+        "cached_prompt_tokens": cached, "requested_completion_tokens": tokens, "usage_prompt_tokens": new + cached,
+        "usage_completion_tokens": tokens, "usage_cached_tokens": (cached * 0.97).astype(np.int64), "chunks": tokens,
+        "max_gap_s": decode / tokens * 3, "request_bytes": new * 6, "response_bytes": tokens * 250,
+        "loop_lag_s": rng.random(count) * 1e-3,
+    }  # fmt: skip
+    columns = [_column(field, values, started) for field in arrow_schema()]
+    return pa.Table.from_arrays(columns, schema=arrow_schema())
+
+
+def run_directory(folder: Path, count: int, *, slots: int = 48, duration_s: float = 7200.0, **settings: Any) -> Path:
+    """A run directory of such rows, as a run would leave it."""
+    (folder / "requests").mkdir(parents=True)
+    table = rows(count, slots=slots, duration_s=duration_s)
+    pq.write_table(table, folder / "requests" / "part-000000.parquet", compression="zstd")
+    (folder / "manifest.json").write_text(json.dumps(manifest(slots=slots, duration_s=duration_s, **settings)))
+    return folder
+
+
+def manifest(*, slots: int, duration_s: float, **settings: Any) -> dict[str, Any]:
+    config = plain(
+        RunConfig(workload=WorkloadConfig(name="generated", path="w.jsonl"), duration=duration_s, **settings)
+    )
+    config["concurrency"]["value"] = slots
+    client = {"cpu_s": 1.0, "loop_lag_p50_s": 0.0, "loop_lag_p99_s": 0.001, "loop_lag_max_s": 0.01, "samples": 1}
+    return {
+        "config": config,
+        "workload": {"name": "generated", "source": "w.jsonl", "traces": 8192, "synthetic": False},
+        "server": {"base_url": "http://host:8000/v1", "embedded": False, "model": "some/model"},
+        "prompts": {"name": "word list", "finding": "lengths proven"},
+        "seed": 7,
+        "started": {"wall_clock": "2026-11-25T12:00:00.000+00:00"},
+        "end": {"reason": "deadline", "wall_time_s": duration_s, "client": client},
+    }
+
+
+def _column(field: pa.Field, values: dict[str, Any], started: Any) -> pa.Array:
+    if field.name not in values:
+        return pa.nulls(int(started.sum()), field.type)
+    return pa.array(values[field.name][started], from_pandas=True).cast(field.type)

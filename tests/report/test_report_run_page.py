@@ -1,0 +1,123 @@
+"""The page of a run: ordinary, killed, empty, huge, and with text that means harm."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from generated_runs import manifest, run_directory
+from support import row
+
+from trie.evaluated import Evaluated
+from trie.metrics.columns import Columns
+from trie.metrics.summary import summarize
+from trie.records import Outcome, RequestRecord, to_table
+from trie.report.page import Page
+from trie.report.run_page import run_page
+from trie.rundir import RunDir
+
+HOSTILE = "</script><script>alert(1)</script>"
+PLOTS = [
+    "cumulative-prompt", "cumulative-completion", "completion-throughput", "prompt-throughput", "concurrency", "phases",
+    "ttft", "tpot", "request-latency", "trace-latency", "ttft-by-context", "cache-by-turn", "timeline", "outcomes",
+    "client-lateness",
+]  # fmt: skip
+
+
+def request(session: int, turn: int = 0, turns: int = 0, **other: Any) -> RequestRecord:
+    """0.1 s to the first token, 1.1 s to the end, 11 tokens for a prompt of 10."""
+    sent = session + 2.0 * turn
+    ordinary = {
+        "attempts": 1, "queued_s": sent, "sent_s": sent, "attempt_sent_s": sent, "first_token_s": sent + 0.1,
+        "last_token_s": sent + 1.1, "end_s": sent + 1.1, "usage_prompt_tokens": 10, "usage_completion_tokens": 11,
+        "usage_cached_tokens": 0, "chunks": 11, "max_gap_s": 0.1,
+    }  # fmt: skip
+    return row(session, turn, turns, **{**ordinary, **other})
+
+
+def page(*rows: RequestRecord, about: dict[str, Any] | None = None) -> Page:
+    about = manifest(slots=2, duration_s=100.0) if about is None else about
+    columns = Columns(to_table(rows))
+    return run_page(columns, summarize(columns, about), about)
+
+
+def drawn(found: Page) -> list[str]:
+    return [plot.key for plot in found.plots() if not plot.empty]
+
+
+def test_a_run_shows_all_its_plots_in_order():
+    found = page(*(request(session, turn, 1) for session in range(20) for turn in (0, 1)))
+    assert [plot.key for plot in found.plots()] == PLOTS
+    assert drawn(found) == PLOTS
+    html = found.html()
+    assert "<h1>generated, concurrency 2</h1>" in html
+    assert "some/model on http://host:8000/v1, 100 s, started 2026-11-25 12:00:00 UTC" in html
+    assert html.index("verdict") < html.index("Completion throughput") < html.index("Per-trace metrics")
+    for said in (
+        "Workload metrics",
+        "Per-request metrics",
+        "Outcomes",
+        "Every setting of the run",
+        "limits.loop_lag_s",
+    ):
+        assert said in html
+
+
+def test_captions_say_what_was_left_out(tmp_path: Path):
+    found = Evaluated.of(RunDir.open(run_directory(tmp_path / "run", 20_000, duration_s=1000.0))).page()
+    captions = {plot.key: plot.caption for plot in found.plots()}
+    assert re.search(r"1,500 of 19,\d{3} requests, drawn evenly at random", captions["ttft-by-context"])
+    assert "thinned to 200 quantiles" in captions["ttft"]
+    assert "An excerpt of the run: 6" in captions["timeline"]  # from the middle of steady state, at 60 % of the run
+    assert "every 5 s" in captions["cumulative-prompt"]
+
+
+def test_a_long_run_makes_a_page_below_two_megabytes(tmp_path: Path):
+    run = Evaluated.of(RunDir.open(run_directory(tmp_path / "run", 50_000)))
+    assert run.write_page().stat().st_size < 1_500_000
+
+
+def test_a_run_of_nothing_has_a_page():
+    found = page()
+    assert drawn(found) == []
+    assert "INVALID" in found.html()
+    assert "Not measured in this run" in found.html()
+
+
+def test_a_killed_run_has_a_page():
+    about = {**manifest(slots=2, duration_s=100.0), "end": None}
+    found = page(request(0), request(1, outcome=Outcome.cancelled, end_s=None, last_token_s=None), about=about)
+    assert "the run was killed" in found.html()
+    assert "concurrency" in drawn(found)
+
+
+def test_without_streaming_and_usage_the_rest_is_drawn():
+    about = manifest(slots=2, duration_s=100.0, stream=False)
+    unseen = {"first_token_s": None, "last_token_s": None, "usage_prompt_tokens": None, "usage_cached_tokens": None}
+    found = page(*(request(i, usage_completion_tokens=None, **unseen) for i in range(4)), about=about)
+    assert set(PLOTS) - set(drawn(found)) == {"ttft", "tpot", "ttft-by-context", "cache-by-turn"}
+
+
+def test_failures_are_a_table_with_what_the_server_said():
+    rows = [request(i, outcome=Outcome.failed, error_kind="http_503", http_status=503, error=HOSTILE) for i in range(3)]
+    html = page(request(9), *rows).html()
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)" in html
+    assert HOSTILE not in html
+    assert re.search(r'>http_503</th><td>503</td><td[^>]*data-value="3.0"[^>]*>3</td>', html)
+
+
+def test_foreign_text_in_what_was_run_is_text():
+    about = json.loads(json.dumps(manifest(slots=2, duration_s=100.0)).replace("some/model", HOSTILE.replace('"', "")))
+    about["workload"]["name"] = about["workload"]["source"] = about["prompts"]["finding"] = HOSTILE
+    about["config"]["endpoint"]["extra_body"] = {HOSTILE: HOSTILE}
+    html = page(request(0), about=about).html()
+    assert HOSTILE not in html
+    assert html.count("&lt;script&gt;alert(1)") >= 6
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_request_or_two_make_a_page(count: int):
+    assert "timeline" in drawn(page(*(request(i) for i in range(count))))

@@ -1,0 +1,92 @@
+"""A sweep's page as a reader has it: opened from disk in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sweep_rows import row
+
+pytest.importorskip("selenium")
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from trie.sweep.page import page
+from trie.sweep.table import Row
+
+pytestmark = pytest.mark.browser
+FLAGS = "--headless=new --no-sandbox --disable-gpu --no-first-run --window-size=1400,1000".split()
+PATIENCE_S = 60.0  # of a busy machine
+
+
+def rows() -> list[Row]:
+    """Two workloads of six concurrencies and two repeats, of which one cell failed."""
+    found = []
+    for workload in ("agentic", "<b>qa</b>"):
+        for number, tokens in zip((8, 16, 24, 32, 40, 48), (300, 590, 810, 990, 1010, 1000), strict=True):
+            for repeat in (1, 2):
+                figures = {
+                    f"{metric}_{name}": number * factor for metric, factor in LATENCIES.items() for name in NAMES
+                }
+                shares = {"requests_failed_share": 0.01, "censoring_share": 0.1}
+                rates = {
+                    "cache_hit_rate_pct_mean": 80.0,
+                    "eligible_cache_hit_rate_pct_mean": 99.0,
+                    "decode_tps_p50": 99.0 - number,
+                }
+                name = f"{number}-r{repeat}"
+                given = {"cell": name, "workload": workload, "repeat": repeat, **figures, **shares, **rates}
+                found.append(row(number, tokens + 5.0 * repeat, **given))
+    found[-1].update(status="failed", why="nobody answers")
+    return found
+
+
+LATENCIES = {"latency_s": 1.0, "ttft_s": 0.01, "ttfat_s": 0.5, "request_ttft_s": 0.01, "request_tpot_s": 0.001}
+NAMES = ("p50", "p90", "p99")
+PLOTS = 1 + 2 * 8
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    yield driver
+    driver.quit()
+
+
+def test_page_of_a_sweep_draws_every_plot_and_asks_the_network_for_nothing(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    page(tmp_path, rows()).write(tmp_path / "sweep.html")
+    browser.get("about:blank")
+    browser.get_log("performance")  # of the browser's own first page
+    browser.get((tmp_path / "sweep.html").as_uri())
+    until = time.monotonic() + PATIENCE_S
+    while not browser.execute_script("return document.documentElement.dataset.drawn"):
+        assert time.monotonic() < until, "not drawn in time"
+        time.sleep(0.05)
+    assert browser.get_log("browser") == []
+    assert len(browser.find_elements(By.CSS_SELECTOR, "figure.plot .chart svg")) == PLOTS
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    assert asked
+    assert not [url for url in asked if not url.startswith(("file://", "data:", "blob:"))]
+
+    first = browser.find_element(By.CSS_SELECTOR, "main > *")
+    assert first.text.startswith("23 OF 24 CELLS DONE")
+    assert "nobody answers" in first.text
+    assert browser.find_elements(By.CSS_SELECTOR, "main b b") == []  # a workload's name is text
+    [knee] = browser.find_elements(By.CSS_SELECTOR, "#agentic-throughput .role-mark.mark-text text")
+    assert knee.text == "knee 32"  # 995 of 1,015 at 40; 815 at 24
+    labels = browser.find_elements(By.CSS_SELECTOR, "#agentic-ttfat .role-mark.mark-text text")
+    assert "40, most throughput" in [label.text for label in labels]
+    ids = browser.execute_script("return [...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))

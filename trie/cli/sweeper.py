@@ -1,0 +1,231 @@
+"""A sweep: Hydra's product of settings, with a plan in front, an order, repeats, and a report after every cell.
+
+Hydra's own sweeper starts all jobs in one go, says which failed after the last, and forgets what was done before.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from trie import sweepdir
+from trie.cli import task
+from trie.cli.options import OF_A_SWEEP
+from trie.config import CommandConfig
+from trie.errors import ConfigError, RunDirError, TrieError
+from trie.sweep import plan
+from trie.sweep.plan import Planned
+from trie.text import lasting
+
+log = logging.getLogger("trie")
+OTHER_SERVERS = ("endpoint", "endpoint.base_url", "model")  # another of these, and nothing is in its cache
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what Hydra is given for it, and what the plan says of it."""
+
+    number: int  # from 0, in the order of the sweep
+    overrides: list[str]
+    planned: Planned
+
+
+class Cells(BasicSweeper):  # type: ignore[misc]
+    """Plans the cells, measures those that are not done, and keeps the sweep's report up to date."""
+
+    def sweep(self, arguments: list[str]) -> list[Any]:
+        """Measure what there is to measure; returns the results of its jobs.
+
+        Raises:
+            TrieError: before the first cell for a mistake in all of them, after the last when any failed.
+        """
+        settings = task.settings(task.without_hydra(self.config))
+        directory = Path(self.config.hydra.sweep.dir)
+        cells = list(self._cells(arguments, settings, directory))
+        _refuse_shared(cells)
+        self._show(cells, settings, directory)
+        if settings.plan:
+            return []
+        self._begin(directory)
+        try:
+            results = self._measure([cell for cell in cells if cell.planned.to_do], settings, directory)
+        except KeyboardInterrupt:
+            log.warning("the same command goes on from here; what is done: %s", directory)
+            raise
+        self._end(cells, results, directory)
+        return results
+
+    def _cells(self, arguments: list[str], settings: CommandConfig, directory: Path) -> Iterator[Cell]:
+        """Every cell in the order of the sweep, composed and compared with what its directory holds."""
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        _refuse_swept(overrides, settings)
+        swept = {override.get_key_element() for override in overrides if override.is_sweep_override()}
+        [products] = self.split_arguments(overrides, None)
+        composed = [(given, self._compose(given)) for given in products]
+        in_order = plan.ordered(composed, settings.repeats, settings.order, settings.order_seed)
+        for number, ((given, config), repeat) in enumerate(in_order):
+            own = _own_settings(given, config, swept, repeat)
+            yield self._cell(number, [*_without(given, own), *own], _changed(config, own, number), swept, directory)
+
+    def _compose(self, overrides: list[str]) -> DictConfig:
+        found: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        return found
+
+    def _cell(self, number: int, overrides: list[str], config: DictConfig, swept: set[str], directory: Path) -> Cell:
+        path = directory / str(config.hydra.sweep.subdir)
+        found = sweepdir.intact(sweepdir.read(path)) if path.is_dir() else None
+        refused = None
+        try:
+            task.validate(task.without_hydra(config))
+        except ConfigError as error:
+            refused = str(error)
+        others = [item for item in overrides if _key(item) in swept - {"workload", "concurrency", "repeat"}]
+        planned = Planned(
+            name=path.name,
+            row=" ".join([str(config.workload.name), *others]),
+            concurrency=int(config.concurrency.value),
+            repeat=int(config.repeat),
+            duration_s=float(config.duration),
+            status=None if found is None else found.status,
+            why="" if found is None else found.why,
+            again=bool(config.rerun),
+            refused=refused,
+        )
+        return Cell(number, overrides, planned)
+
+    def _show(self, cells: Sequence[Cell], settings: CommandConfig, directory: Path) -> None:
+        from trie.cli.console import console  # noqa: PLC0415 - what draws is not for those who draw nothing
+        from trie.sweep.terminal import show_plan  # noqa: PLC0415
+
+        planned = [cell.planned for cell in cells]
+        whole = plan.Plan(str(directory), planned, settings.order, settings.pause)
+        show_plan(whole, datetime.now().astimezone(), console())
+        for cell in planned:
+            if not cell.to_do:
+                log.info("done before, skipped: %s", directory / cell.name)
+
+    def _begin(self, directory: Path) -> None:
+        """Make the sweep's directory and note in it what was asked for."""
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(self.config, directory / "multirun.yaml")
+        except OSError as error:
+            raise RunDirError(f"{directory}: can't make the directory of the sweep: {error.strerror}") from error
+
+    def _measure(self, cells: Sequence[Cell], settings: CommandConfig, directory: Path) -> list[JobReturn]:
+        """Launch cell after cell, or all at once where the launcher is one for many machines."""
+        size = 1 if isinstance(self.launcher, BasicLauncher) else max(self.max_batch_size or len(cells), 1)
+        results: list[JobReturn] = []
+        for at in range(0, len(cells), size):
+            batch = cells[at : at + size]
+            if at and settings.pause:
+                log.info("pause of %s", lasting(settings.pause))
+                time.sleep(settings.pause)
+            left = plan.time_to_go((cell.planned for cell in cells[at:]), settings.pause)
+            for number, cell in enumerate(batch, at + 1):
+                log.info("cell %d of %d: %s; %s to go", number, len(cells), cell.planned.name, lasting(left))
+            results += self._launch(batch, directory)
+        return results
+
+    def _launch(self, cells: Sequence[Cell], directory: Path) -> Sequence[JobReturn]:
+        """Measure these cells and bring the report up to date, however they end; a bug in one is shown at once."""
+        try:
+            results: Sequence[JobReturn] = self.launcher.launch([cell.overrides for cell in cells], cells[0].number)
+        finally:
+            report(directory)
+        for cell, result in zip(cells, results, strict=True):
+            error = result._return_value  # noqa: SLF001 - the public name raises it
+            if result.status is not JobStatus.COMPLETED and not isinstance(error, TrieError):  # which the cell has said
+                log.error("%s: ended by a bug: %s", cell.planned.name, error, exc_info=error)
+        return results
+
+    def _end(self, cells: Sequence[Cell], results: Sequence[JobReturn], directory: Path) -> None:
+        """Print the headline, and last the sweep's directory alone on a line, for scripts.
+
+        Raises:
+            TrieError: when a cell failed.
+        """
+        failed = [result for result in results if result.status is not JobStatus.COMPLETED]
+        from trie.cli import sweeps  # noqa: PLC0415 - what draws is not for those who draw nothing
+
+        sweeps.show(directory, sweepdir.find(directory))
+        if failed:
+            raise TrieError(f"{len(failed)} of {len(cells)} cells failed; the same command measures them again")
+
+
+def report(directory: Path) -> None:
+    """Write the sweep's report anew; what keeps it from being written ends no sweep."""
+    from trie.sweep.report import write  # noqa: PLC0415 - pyarrow, not for a plan
+
+    try:
+        write(directory, sweepdir.find(directory))
+    except TrieError as error:
+        log.error("the report of the sweep is not up to date: %s", error)  # noqa: TRY400 - an error of the user's
+
+
+def _refuse_swept(overrides: Sequence[Override], settings: CommandConfig) -> None:
+    """Refuse several values for what a sweep has one of."""
+    for override in overrides:
+        key = override.get_key_element()
+        if override.is_sweep_override() and key in OF_A_SWEEP:
+            raise ConfigError(f"{override.input_line}: a sweep has one {key}")
+        if key == "repeat" and settings.repeats > 1:
+            raise ConfigError(
+                f"{override.input_line}: repeats={settings.repeats} gives each cell its own; leave one out"
+            )
+
+
+def _refuse_shared(cells: Sequence[Cell]) -> None:
+    """Refuse two cells in one directory, where the second would be taken for the first."""
+    names = [cell.planned.name for cell in cells]
+    shared = next((name for name in names if names.count(name) > 1), None)
+    if shared is not None:
+        raise ConfigError(f"{shared}: several cells of the sweep are the same, or share this hydra.sweep.subdir")
+
+
+def _own_settings(given: list[str], config: DictConfig, swept: set[str], repeat: int) -> list[str]:
+    """What a cell has for itself: its repeat, and out of a seed that is set for all of them a seed of its own.
+
+    The same prompts in every cell would be in the server's cache from the second cell on. Sweeps of several servers
+    give a cell the same seed on each.
+    """
+    own = [f"repeat={repeat}"] if repeat > 1 else []
+    if config.seed is not None and "seed" not in swept:
+        salt = [item for item in given if _key(item) in swept and _key(item) not in OTHER_SERVERS]
+        text = " ".join([str(config.seed), str(repeat), *sorted(salt)])
+        own.append(f"seed={int.from_bytes(blake2b(text.encode(), digest_size=6).digest(), 'big')}")
+    return own
+
+
+def _changed(config: DictConfig, own: Sequence[str], number: int) -> DictConfig:
+    """The composed config with a cell's own settings and its job's number, as the launcher will set it."""
+    changed = copy.deepcopy(config)
+    with read_write(changed), open_dict(changed):
+        for key, _, value in (item.partition("=") for item in own):
+            changed[key] = int(value)
+        changed.hydra.job.num = changed.hydra.job.id = number
+    return changed
+
+
+def _without(overrides: Sequence[str], own: Sequence[str]) -> list[str]:
+    keys = {_key(item) for item in own}
+    return [item for item in overrides if _key(item) not in keys]
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+").partition("=")[0]

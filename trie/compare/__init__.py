@@ -1,0 +1,1 @@
+"""What differs between runs, and whether the difference is more than noise."""

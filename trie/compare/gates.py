@@ -1,0 +1,109 @@
+"""Conditions under which a comparison fails: `ttft_s.p99 > +10%`."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from trie.compare.differences import Difference
+from trie.errors import ConfigError
+from trie.metrics.keys import resolve
+
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+_GATE = re.compile(r"\s*([\w.]+)\s*(>=|<=|>|<)\s*([+-]?)\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)\s*(%?)\s*")
+HOW = "a metric, one of > >= < <=, and a value (2.5), a change (+0.2) or a relative change (+10%)"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One condition; it fails where it is true."""
+
+    text: str
+    metric: str  # as typed; `resolve` finds its key
+    comparison: str
+    limit: float
+    of: Literal["value", "change", "relative"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A gate on one pair of runs; `found` is None where the number was not measured, which fails as well."""
+
+    gate: Gate
+    key: str
+    found: float | None
+    failed: bool
+    certain: bool | None  # whether the whole interval is on that side; None without one
+
+    @property
+    def said(self) -> str:
+        """What was found, for people."""
+        if self.found is None:
+            return "not measured in both" if self.gate.of != "value" else "not measured"
+        value = f"{self.found:+.1%}" if self.gate.of == "relative" else f"{self.found:.4g}"
+        if self.gate.of == "change":
+            value = f"{self.found:+.4g}"
+        sure = {None: "", True: ", by more than noise", False: ", within noise"}[self.certain]
+        return value + sure
+
+
+def parse(text: str) -> Gate:
+    """A condition as typed.
+
+    Raises:
+        ConfigError: saying what is allowed.
+    """
+    match = _GATE.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"--fail-if {text!r}: must be {HOW}")
+    metric, comparison, sign, number, percent = match.groups()
+    if percent and not sign:
+        raise ConfigError(f"--fail-if {text!r}: {number}% is no value; +{number}% is a change from the baseline")
+    limit = float(f"{sign}{number}") / (100.0 if percent else 1.0)
+    return Gate(text.strip(), metric, comparison, limit, "relative" if percent else "change" if sign else "value")
+
+
+def judge(gate: Gate, differences: Iterable[Difference]) -> Judged:
+    """A gate on the differences of two runs.
+
+    Raises:
+        ConfigError: for a metric that there is not, with the near miss.
+    """
+    found = {difference.of.key: difference for difference in differences}
+    try:
+        key = resolve(gate.metric, found)
+    except ConfigError as error:
+        raise ConfigError(f"--fail-if {gate.text!r}: {error}") from None
+    difference = found[key]
+    values = {"value": difference.candidate, "change": difference.change, "relative": _relative(difference)}
+    value = values[gate.of]
+    if value is None:
+        return Judged(gate, key, None, failed=True, certain=None)
+    beyond = COMPARISONS[gate.comparison]
+    return Judged(gate, key, value, beyond(value, gate.limit), _certain(gate, difference))
+
+
+def _relative(difference: Difference) -> float | None:
+    """The relative change; from a baseline of 0 to 0 it is none."""
+    return 0.0 if difference.change == 0 else difference.relative
+
+
+def _certain(gate: Gate, difference: Difference) -> bool | None:
+    """Whether both ends of the interval are on the same side of the limit."""
+    bounds = {
+        "value": (None, None),
+        "change": (difference.low, difference.high),
+        "relative": (difference.relative_low, difference.relative_high),
+    }[gate.of]
+    if bounds[0] is None or bounds[1] is None:
+        return None
+    beyond = COMPARISONS[gate.comparison]
+    return beyond(bounds[0], gate.limit) == beyond(bounds[1], gate.limit)

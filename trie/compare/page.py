@@ -1,0 +1,203 @@
+"""A comparison as a page: one HTML file without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from trie.compare.comparison import Comparison, Pair
+from trie.compare.conditions import Setting
+from trie.compare.differences import Difference
+from trie.compare.differences import Verdict as Word
+from trie.compare.plots import Row, curves, forest, over_load
+from trie.compare.words import (
+    HEADLINES,
+    WORDS,
+    change_of,
+    facts_of,
+    interval_of,
+    method,
+    number,
+    sections,
+    value_of,
+)
+from trie.report.page import Block, Card, Cards, Cell, Check, Column, Facts, Note, Page, Section, Table, Tone, Verdict
+
+TONES: dict[str | None, Tone] = {"better": "good", "worse": "bad", "differs": "warn", None: "plain"}
+KINDS: tuple[Word, ...] = ("better", "worse", "differs", "noise")
+
+
+def write(comparison: Comparison, path: Path) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        ReportError: when it can't be written.
+    """
+    page(comparison).write(path)
+
+
+def page(comparison: Comparison) -> Page:
+    """The page of a comparison."""
+    labels = [*comparison.inputs]
+    blocks: list[Block] = [verdict(comparison), _inputs(comparison)]
+    if "" in comparison.cells:
+        several = len(comparison.pairs) > 1
+        for pair in comparison.pairs:
+            blocks += _pair(pair, f"{pair.candidate.label}: " if several else "")
+    else:
+        blocks += _sweep(comparison)
+    blocks.append(Note(method(comparison.pairs[0], comparison.settings.confidence)))
+    return Page(
+        title=f"{' and '.join(labels[1:])} compared with {labels[0]}",
+        subtitle=", ".join(path.name or str(path) for path in comparison.inputs.values()),
+        blocks=blocks,
+        footer=f"trie compare; bootstrap over traces, {comparison.settings.resamples} resamples, "
+        f"seed {comparison.settings.seed}. docs/compare.md says how the intervals are made.",
+    )
+
+
+def verdict(comparison: Comparison) -> Verdict:
+    """Passed or failed where there are gates, else how many numbers moved; doubts and gates as its checks."""
+    gates = [gate for pair in comparison.pairs for gate in pair.gates]
+    found = [difference.verdict for pair in comparison.pairs for difference in pair.differences]
+    counts = {kind: found.count(kind) for kind in KINDS}
+    said = ", ".join(f"{counts[kind]} {WORDS[kind]}" for kind in KINDS if counts[kind])
+    doubtful = any(pair.doubts for pair in comparison.pairs)
+    word, tone = "COMPARED", TONES["differs" if doubtful else None]
+    if gates:
+        word, tone = ("FAILED", TONES["worse"]) if comparison.failed else ("PASSED", TONES["better"])
+    return Verdict(
+        word=word, tone=tone, said=f"{said} of {len(found)} numbers" if said else "", checks=_checks(comparison)
+    )
+
+
+def _checks(comparison: Comparison) -> list[Check]:
+    checks: dict[Check, None] = {}
+    for name, pairs in comparison.cells.items():
+        for pair in pairs:
+            where = f"{name} {pair.candidate.label}".strip()
+            for gate in pair.gates:
+                said = f"gate {gate.gate.text}", f"{where}: {gate.said}"
+                checks[Check("error", *said) if gate.failed else Check("ok", *said)] = None
+            for doubt in pair.doubts:
+                checks[Check("warning", doubt.what, f"{where}: {doubt.found}", doubt.advice)] = None
+    for line in comparison.alone:
+        checks[Check("warning", "passed over", line)] = None
+    return list(checks)
+
+
+def _inputs(comparison: Comparison) -> Block:
+    """What was compared: paths of sweeps, and of runs what they were."""
+    if "" not in comparison.cells:
+        return Facts({label: str(path) for label, path in comparison.inputs.items()})
+    pairs = comparison.pairs
+    runs = [pairs[0].baseline, *(pair.candidate for pair in pairs)]
+    columns = [Column(name) for name in ("Run", "Directory", "What it is")]
+    return Table(caption="Runs", columns=columns, rows=[[run.label, str(run.path), facts_of(run)] for run in runs])
+
+
+def _pair(pair: Pair, prefix: str) -> Iterator[Block]:
+    """The sections of one candidate beside the baseline."""
+    heads = [found for key in HEADLINES for found in pair.differences if found.of.key == key and _measured(found)]
+    key = pair.candidate.label.lower()
+    yield Section(f"{prefix}Headlines", [Cards([_card(found) for found in heads]), forest(heads, key)])
+    distributions = list(curves(pair, key))
+    if distributions:
+        yield Section(f"{prefix}Distributions", distributions)
+    yield Section(
+        f"{prefix}What differs beside",
+        [_settings("Settings", pair, pair.settings), _settings("Circumstances", pair, pair.facts)],
+        intro="A setting of the config that differs may be what was meant to differ; a circumstance may explain more "
+        "than it should.",
+    )
+    for title, rows in sections(pair, everything=True):
+        yield Section(f"{prefix}{title}", [_table(title, rows, pair)], folded=title == "The run")
+
+
+def _measured(found: Difference) -> bool:
+    """In one of the two at least."""
+    return (found.baseline, found.candidate) != (None, None)
+
+
+def _card(found: Difference) -> Card:
+    name = f"{found.of.label} {found.of.statistic}".replace(f" ({found.of.unit})", "")
+    noise = f" ({interval_of(found)})" if found.low is not None else ""
+    said = f"{change_of(found)}{noise} from {number(found.baseline)}"
+    word = f"{WORDS[found.verdict]}: " if found.verdict else ""
+    value = None if found.candidate is None else number(found.candidate)
+    return Card(name, value, found.of.unit, word + said, TONES.get(found.verdict, "plain"))
+
+
+def _settings(title: str, pair: Pair, found: Sequence[Setting]) -> Block:
+    if not found:
+        return Note(f"{title}: none differs.")
+    rows = [[setting.key, value_of(setting.baseline), value_of(setting.candidate)] for setting in found]
+    columns = [Column("Key"), Column(pair.baseline.label), Column(pair.candidate.label)]
+    return Table(caption=title, columns=columns, rows=rows)
+
+
+def _table(title: str, rows: Iterable[Difference], pair: Pair) -> Table:
+    return Table(
+        caption=title,
+        columns=[Column("Metric"), *_columns(pair.baseline.label, pair.candidate.label)],
+        rows=[[f"{found.of.label} {found.of.statistic}".strip(), *_cells(found)] for found in rows],
+    )
+
+
+def _columns(baseline: str, candidate: str) -> list[Column]:
+    return [
+        Column(baseline),
+        Column(candidate),
+        Column("Change"),
+        Column("Interval", help="of the change: bootstrap over traces"),
+        Column("Better", help="which direction is better"),
+        Column("Verdict", help="within noise: the interval holds 0"),
+    ]
+
+
+def _cells(found: Difference) -> list[Cell | str | None]:
+    baseline, candidate = (Cell(value, text=number(value)) for value in (found.baseline, found.candidate))
+    change = found.change if found.relative is None else found.relative
+    tone = TONES.get(found.verdict, "plain")
+    return [
+        baseline,
+        candidate,
+        Cell(change, text=change_of(found)),
+        interval_of(found),
+        found.of.better or "",
+        Cell(WORDS[found.verdict], tone=tone),
+    ]
+
+
+def _sweep(comparison: Comparison) -> Iterator[Block]:
+    """The headline numbers over the load and cell by cell, then each cell whole."""
+    found = {key: list(_rows(comparison, key)) for key in HEADLINES}
+    found = {key: rows for key, rows in found.items() if rows}
+    yield Section("Curves", [over_load(key, rows) for key, rows in found.items()])
+    yield Section("Headline numbers", [_cell_table(rows) for rows in found.values()])
+    for name, pairs in comparison.cells.items():
+        for pair in pairs:
+            title = f"{name} {pair.candidate.label}" if len(pairs) > 1 else name
+            tables: list[Block] = [_settings("Settings", pair, pair.settings)]
+            tables += [_table(group, rows, pair) for group, rows in sections(pair, everything=True)]
+            yield Section(title, tables, folded=True)
+
+
+def _rows(comparison: Comparison, key: str) -> Iterator[Row]:
+    for name, pairs in comparison.cells.items():
+        for pair in pairs:
+            for found in pair.differences:
+                if found.of.key == key and _measured(found):
+                    yield name, pair, found
+
+
+def _cell_table(rows: Sequence[Row]) -> Table:
+    several = len({pair.candidate.label for _, pair, _ in rows}) > 1
+    names = [f"{name} {pair.candidate.label}" if several else name for name, pair, _ in rows]
+    baseline, candidate = rows[0][1].baseline.label, "candidate" if several else rows[0][1].candidate.label
+    of = rows[0][2].of
+    return Table(
+        caption=f"{of.label} {of.statistic}",
+        columns=[Column("Cell"), *_columns(baseline, candidate)],
+        rows=[[name, *_cells(found)] for name, (_, _, found) in zip(names, rows, strict=True)],
+    )

@@ -1,0 +1,116 @@
+"""How values are distributed, in as few points as a plot needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trie.metrics.columns import Columns, Floats
+from trie.metrics.traces import eligible_tokens, percent
+
+TAIL = (0.985, 0.99, 0.995, 0.998, 0.999, 1.0)  # where a plot of 200 points needs more of them
+CONTEXT_BINS = 16
+FEW = 20  # in a bin: fewer make no 90th percentile
+
+
+def ecdf(values: Floats, *, most: int = 200) -> tuple[Floats, Floats]:
+    """The values below which shares of all lie, and the shares; all of them where there are at most `most`.
+
+    More are thinned to quantiles, interpolated as in the tables, closer together in the upper tail.
+    """
+    values = values[np.isfinite(values)]
+    if len(values) <= most:
+        return np.sort(values), np.arange(1, len(values) + 1) / max(len(values), 1)
+    shares = np.r_[np.linspace(0.0, 0.98, most - len(TAIL)), TAIL]
+    return np.asarray(np.quantile(values, shares), np.float64), shares
+
+
+@dataclass(frozen=True, slots=True)
+class ByTurn:
+    """Cache hits over the turns of a trace, by tokens; requests that ended well and report them."""
+
+    turn: Floats
+    requests: Floats
+    hit_pct: Floats  # cached / prompt tokens
+    eligible_pct: Floats  # cached / eligible tokens; NaN for a first request, which has none
+
+
+def cache_by_turn(columns: Columns, *, most: int = 200) -> ByTurn:
+    """The first `most` turns, those without a request left out."""
+    cached, prompt, eligible = columns.cached_tokens, columns["usage_prompt_tokens"], eligible_tokens(columns)
+    known = columns.outcome("ok") & np.isfinite(cached) & np.isfinite(prompt) & (columns["turn"] < most)
+    turn = columns["turn"][known].astype(np.intp)
+    usable = np.isfinite(eligible[known])
+
+    def sums(values: Floats) -> Floats:
+        return np.bincount(turn, values, minlength=1).astype(np.float64)
+
+    requests = np.bincount(turn, minlength=1).astype(np.float64)
+    hits = np.where(usable, cached[known], 0.0)
+    by_turn = (
+        np.arange(len(requests), dtype=np.float64),
+        requests,
+        percent(sums(cached[known]), sums(prompt[known])),
+        percent(sums(hits), sums(np.where(usable, eligible[known], 0.0))),
+    )
+    return ByTurn(*(values[requests > 0] for values in by_turn))
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """TTFT against context length, over requests that ended well: a sample, and the trend of all."""
+
+    requests: int  # that the trend is of
+    sample: NDArray[np.intp]  # rows of the columns
+    low: Floats  # of each bin of the trend: prompt tokens from
+    high: Floats  # and to
+    count: Floats
+    p50_s: Floats
+    p90_s: Floats  # NaN where a bin has fewer than 20 requests
+
+
+def prompt_tokens(columns: Columns) -> Floats:
+    """Context length of each request: as the server counts it, else as accounted."""
+    reported = columns["usage_prompt_tokens"]
+    accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
+    return np.where(np.isnan(reported), accounted, reported)
+
+
+def ttft_by_context(columns: Columns, *, most: int) -> Context:
+    """A sample of at most `most` requests, the same for the same rows, and percentiles in bins of equal ratio."""
+    ttft, context = columns["first_token_s"] - columns["sent_s"], prompt_tokens(columns)
+    known = np.flatnonzero(columns.outcome("ok") & np.isfinite(ttft) & (context > 0))
+    edges = _ratios(context[known])
+    which = np.searchsorted(edges[1:-1], context[known], side="right").astype(np.uint8)  # small: sorted in no time
+    order = known[np.argsort(which, kind="stable")]
+    cuts = np.cumsum(np.bincount(which, minlength=1))[:-1]
+    bins = [(at, found) for at, found in enumerate(np.split(order, cuts)) if len(found)]
+    at = np.array([at for at, _ in bins], np.intp)
+    return Context(
+        requests=len(known),
+        sample=sample(known, most),
+        low=edges[at],
+        high=edges[at + 1],
+        count=np.array([len(found) for _, found in bins], np.float64),
+        p50_s=np.array([np.percentile(ttft[found], 50) for _, found in bins], np.float64),
+        p90_s=np.array(
+            [np.percentile(ttft[found], 90) if len(found) >= FEW else np.nan for _, found in bins], np.float64
+        ),
+    )
+
+
+def sample(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    """At most `most` of the rows in their order, drawn evenly at random, the same for the same rows."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
+
+
+def _ratios(values: Floats) -> Floats:
+    """Edges of bins of equal ratio from the least to the greatest; one bin where they are the same."""
+    if not len(values):
+        return np.array([1.0, 1.0])
+    least, most = float(values.min()), float(values.max())
+    return np.geomspace(least, most, CONTEXT_BINS + 1) if most > least else np.array([least, most])

@@ -1,0 +1,146 @@
+"""A run over time, in bins: what was done in each, and how much was going on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from trie.metrics.columns import Columns, Floats
+from trie.metrics.throughput import Points
+from trie.metrics.traces import Traces
+
+WIDTHS_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)  # as people count time
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Equal bins from 0 on; the last one ends with the run and may be shorter."""
+
+    width_s: float
+    edges: Floats  # one more than there are bins
+
+    @classmethod
+    def over(cls, until_s: float, *, most: int) -> Bins:
+        """At most `most` bins over a run, of a width that people count in; none for a run of no time."""
+        if not until_s > 0:
+            return cls(WIDTHS_S[0], np.zeros(1))
+        width = next((width for width in WIDTHS_S if until_s / width <= most), until_s / most)
+        whole = np.arange(0.0, until_s, width)
+        if until_s - whole[-1] < width * 1e-6:  # what rounding leaves over is no bin
+            whole = whole[:-1]
+        return cls(width, np.r_[whole, until_s])
+
+    def __len__(self) -> int:
+        return len(self.edges) - 1
+
+    @property
+    def widths(self) -> Floats:
+        """Seconds in each bin."""
+        return np.diff(self.edges)
+
+    @property
+    def middles(self) -> Floats:
+        """Instants between the edges, where a mean over the bin belongs."""
+        return (self.edges[:-1] + self.edges[1:]) / 2
+
+    def count(self, at: Floats) -> Floats:
+        """How many instants fall into each bin: one on an edge into the bin that it ends, a late one into the last."""
+        if not len(self):
+            return np.empty(0)
+        which = np.searchsorted(self.edges, at[np.isfinite(at)], side="left") - 1
+        return np.bincount(np.clip(which, 0, len(self) - 1), minlength=len(self)).astype(np.float64)
+
+    def spread(self, start: Floats, end: Floats, amount: Floats | None = None) -> Floats:
+        """What lies in each bin of amounts that are spread evenly over their intervals.
+
+        Without `amount` that is the time in which intervals were open, in seconds. An amount over no time falls whole
+        into the bin that holds its instant. Intervals with an unknown end or amount count for nothing. One pass over
+        the intervals, whatever the bins are: the sum is a difference of two piecewise linear functions.
+        """
+        length = end - start
+        rate = (
+            np.ones(len(start))
+            if amount is None
+            else np.divide(amount, length, out=np.zeros(len(start)), where=length > 0)
+        )
+        known = np.isfinite(rate) & (length > 0)
+        total = self._ramps(start[known], rate[known]) - self._ramps(end[known], rate[known])
+        if amount is not None:
+            at_once = (length <= 0) & np.isfinite(amount)
+            total += self._steps(end[at_once], amount[at_once])
+        return np.diff(total)
+
+    def open(self, start: Floats, end: Floats) -> Floats:
+        """How many intervals were open, as the mean over each bin's time."""
+        return self.spread(start, end) / self.widths
+
+    def _ramps(self, at: Floats, rate: Floats) -> Floats:
+        """Sum of rate x (t - at), over those with at < t, for each edge t."""
+        which = np.searchsorted(self.edges, at, side="left")
+        slopes = np.cumsum(np.bincount(which, rate, len(self.edges) + 1))[: len(self.edges)]
+        offsets = np.cumsum(np.bincount(which, rate * at, len(self.edges) + 1))[: len(self.edges)]
+        ramps: Floats = slopes * self.edges - offsets
+        return ramps
+
+    def _steps(self, at: Floats, amount: Floats) -> Floats:
+        """Sum of the amounts up to each edge."""
+        which = np.searchsorted(self.edges, at, side="left")
+        sums = np.bincount(np.maximum(which, 1), amount, len(self.edges) + 1)
+        return np.cumsum(sums, dtype=np.float64)[: len(self.edges)]
+
+
+def cumulative(points: Points, bins: Bins) -> Mapping[str, Floats]:
+    """Tokens of completed requests until each edge, by key of the workload's metrics."""
+    reached = np.searchsorted(points.at, bins.edges, side="right")
+    return {key: np.r_[0.0, total][reached] for key, total in points.total.items()}
+
+
+def completion_rate(columns: Columns, bins: Bins) -> Floats:
+    """Completion tokens per second as they came: those of a request spread from its first token to its last.
+
+    Requests that ended well; NaN where no first token was seen at all, as without streaming.
+    """
+    first, last = columns["first_token_s"], columns["last_token_s"]
+    if np.isnan(first).all():
+        return np.full(len(bins), np.nan)
+    ok = columns.outcome("ok")
+    return bins.spread(first[ok], last[ok], columns.completion_tokens[ok]) / bins.widths
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """What every trace was doing, as intervals; prefill is all of a request's time where no first token is known."""
+
+    prefill: tuple[Floats, Floats]  # send to first token: the server's queue, prefill, failed attempts
+    decode: tuple[Floats, Floats]  # first token to end
+    tool_wait: tuple[Floats, Floats]  # end of a request to when the next one is due, or to the end of the run
+
+
+def phases(columns: Columns, sessions: Traces, *, wall_time_s: float) -> Phases:
+    """The intervals of all requests, in their order; those of the tool waits are one a request as well.
+
+    A trace that was cut off in a tool wait waited until the end of the run; NaN where nothing followed.
+    """
+    sent, first, end = columns["sent_s"], columns["first_token_s"], columns["end_s"]
+    follows = np.full(len(columns), np.nan)
+    follows[:-1] = columns["queued_s"][1:]
+    waiting = sessions.cancelled & columns.outcome("ok")[columns.ends]
+    follows[columns.ends] = np.where(waiting, wall_time_s, np.nan)
+    return Phases(
+        prefill=(sent, np.where(np.isnan(first), end, first)),
+        decode=(first, np.where(np.isnan(first), np.nan, end)),
+        tool_wait=(end, follows),
+    )
+
+
+def lateness(columns: Columns, bins: Bins) -> Floats:
+    """Worst lateness (s) of the client's event loop, by the requests that ended in each bin; NaN for none."""
+    end, lag = columns["end_s"], columns["loop_lag_s"]
+    known = np.isfinite(end) & np.isfinite(lag)
+    worst = np.full(len(bins), -np.inf)
+    which = np.searchsorted(bins.edges, end[known], side="left") - 1
+    inside = (which < len(bins)) & (len(bins) > 0)
+    np.maximum.at(worst, np.maximum(which[inside], 0), lag[known][inside])
+    return np.where(np.isfinite(worst), worst, np.nan)

@@ -1,0 +1,280 @@
+"""Plots over a run's time, which zoom together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from trie.metrics.columns import Columns, Floats
+from trie.metrics.series import Bins, Phases, completion_rate, cumulative, lateness
+from trie.metrics.throughput import Points, Rates
+from trie.metrics.traces import Traces
+from trie.report.figures import short
+from trie.report.plot import BLUE, GOLD, GREY, ORANGE, RED, SHORT_TICKS, TEAL, Plot, crosshair, quoted, zoomable
+
+CURVE_BINS, MEAN_BINS, RATE_BINS = 240, 120, 72
+GROUP = "time"
+
+Window = tuple[float, float] | None
+
+
+def time_plots(
+    columns: Columns,
+    points: Points,
+    sessions: Traces,
+    phases: Phases,
+    *,
+    rates: Mapping[str, Rates],
+    wall_time_s: float,
+    configured: int,
+) -> Iterator[Plot]:
+    """Cumulative tokens, throughput, concurrency and what the traces were doing."""
+    curve, mean, coarse = (Bins.over(wall_time_s, most=most) for most in (CURVE_BINS, MEAN_BINS, RATE_BINS))
+    steady = points.steady_window()
+    yield from _cumulative(points, curve, steady)
+    yield _completion_rate(columns, points, coarse, steady, rates["completion_tok_s"].steady_state)
+    yield _prompt_rate(points, coarse, steady)
+    yield _concurrency(columns, sessions, mean, wall_time_s, configured)
+    yield _phases(phases, mean)
+
+
+def outcomes_over_time(columns: Columns, *, wall_time_s: float) -> Plot:
+    """Requests by how and when they ended."""
+    bins = Bins.over(wall_time_s, most=RATE_BINS)
+    kinds = {name: columns["end_s"][columns.outcome(name)] for name in ("ok", "failed", "cancelled")}
+    data = {"from_s": bins.edges[:-1], "to_s": bins.edges[1:], **{name: bins.count(at) for name, at in kinds.items()}}
+    x = _time("from_s")
+    color = _color({"ok": BLUE, "failed": RED, "cancelled": GREY})
+    return Plot(
+        key="outcomes",
+        title="Requests by outcome",
+        caption=f"Requests that ended in each {_width(bins)}. What was in flight at the end is cancelled, not failed.",
+        data={"rows": data if len(columns) else {}},
+        labels={"from_s": "From (s)", "to_s": "To (s)"},
+        zoom_group=GROUP,
+        spec={
+            "transform": [{"fold": list(kinds), "as": ["outcome", "requests"]}],
+            "mark": {"type": "bar", "clip": True},
+            "encoding": {
+                "x": {**x, "bin": "binned"},
+                "x2": {"field": "to_s"},
+                "y": {
+                    "field": "requests",
+                    "type": "quantitative",
+                    "title": f"requests / {_width(bins)}",
+                    "stack": True,
+                },
+                "color": color,
+                "tooltip": [
+                    quoted("from_s", "from (s)"),
+                    quoted("outcome", "outcome"),
+                    quoted("requests", "requests", ","),
+                ],
+            },
+        },
+    )
+
+
+def client_over_time(columns: Columns, *, wall_time_s: float) -> Plot:
+    """How late the client's own event loop was."""
+    bins = Bins.over(wall_time_s, most=CURVE_BINS)
+    late = lateness(columns, bins) * 1e3
+    measured = np.isfinite(late)
+    data = {"t_s": bins.middles[measured], "late_ms": late[measured]}
+    return Plot(
+        key="client-lateness",
+        title="Lateness of the client's event loop",
+        caption=f"The worst in each {_width(bins)}, by the requests that ended in it; later reads mean later stamps.",
+        data={"rows": data},
+        labels={"t_s": "Time (s)", "late_ms": "Worst lateness (ms)"},
+        zoom_group=GROUP,
+        wide=True,
+        spec={**_lines({"late_ms": ("worst lateness (ms)", GOLD)}, "ms", ".2f", legend=False), "height": 160},
+    )
+
+
+def _cumulative(points: Points, bins: Bins, steady: Window) -> Iterator[Plot]:
+    found = cumulative(points, bins)
+    told = _steady(steady)
+    prompt = {
+        "total_prompt_tok_s": ("total prompt", BLUE),
+        "cached_prompt_tok_s": ("cached prompt (expected)", TEAL),
+        "uncached_prompt_tok_s": ("uncached prompt", ORANGE),
+    }
+    completion = {"completion_tok_s": ("completion", BLUE)}
+    for key, title, series in (
+        ("cumulative-prompt", "Cumulative prompt tokens", prompt),
+        ("cumulative-completion", "Cumulative completion tokens", completion),
+    ):
+        yield Plot(
+            key=key,
+            title=title,
+            caption=f"Tokens of completed requests, by the trace's accounting, every {_width(bins)}. {told}",
+            data={"rows": {"t_s": bins.edges, **{name: found[name] for name in series}} if len(points.at) else {}},
+            labels={"t_s": "Time (s)", **{name: f"{label} (tokens)" for name, (label, _) in series.items()}},
+            zoom_group=GROUP,
+            spec=_lines(series, "tokens", ",.0f", steady=steady, legend=len(series) > 1, compact=True),
+        )
+
+
+def _completion_rate(columns: Columns, points: Points, bins: Bins, steady: Window, rate: float | None) -> Plot:
+    ended = np.diff(cumulative(points, bins)["completion_tok_s"]) / bins.widths
+    data = {"t_s": bins.middles, "came": completion_rate(columns, bins), "ended": ended}
+    series = {
+        "came": ("as tokens came (spread over each decode)", BLUE),
+        "ended": ("as requests completed", GOLD),
+    }
+    mean = "" if rate is None else f" The dashed line is the steady state, {short(rate)} tok/s."
+    spec = _lines(series, "completion tok/s", ",.1f", steady=steady)
+    if rate is not None and steady is not None:
+        spec["layer"].insert(1, _level(rate, steady))
+    return Plot(
+        key="completion-throughput",
+        title="Completion throughput",
+        caption=f"Completion tokens per second of completed requests in each {_width(bins)}.{mean}",
+        data={"rows": data if len(points.at) else {}},
+        labels={"t_s": "Time (s)", **{name: f"{label} (tok/s)" for name, (label, _) in series.items()}},
+        zoom_group=GROUP,
+        spec=spec,
+    )
+
+
+def _prompt_rate(points: Points, bins: Bins, steady: Window) -> Plot:
+    found = {key: np.diff(total) / bins.widths for key, total in cumulative(points, bins).items()}
+    series = {
+        "cached_prompt_tok_s": ("cached (expected)", TEAL),
+        "uncached_prompt_tok_s": ("uncached", ORANGE),
+    }
+    return Plot(
+        key="prompt-throughput",
+        title="Prompt throughput",
+        caption=f"Prompt tokens per second of the requests that completed in each {_width(bins)}, stacked; cached are "
+        "those that earlier requests of the trace had sent or received.",
+        data={"rows": {"t_s": bins.middles, **{key: found[key] for key in series}} if len(points.at) else {}},
+        labels={"t_s": "Time (s)", **{name: f"{label} (tok/s)" for name, (label, _) in series.items()}},
+        zoom_group=GROUP,
+        spec=_lines(series, "prompt tok/s", ",.1f", steady=steady, stacked=True),
+    )
+
+
+def _concurrency(columns: Columns, sessions: Traces, bins: Bins, wall_time_s: float, configured: int) -> Plot:
+    until = np.where(sessions.cancelled, wall_time_s, sessions.last_s)
+    data = {
+        "t_s": bins.middles,
+        "active": bins.open(sessions.began_s, until),
+        "in_flight": bins.open(columns["sent_s"], columns["end_s"]),
+    }
+    series = {"active": ("active traces", TEAL), "in_flight": ("requests in flight", BLUE)}
+    spec = _lines(series, "traces, requests", ",.2f")
+    spec["layer"].insert(0, _level(configured, (0.0, wall_time_s)))
+    return Plot(
+        key="concurrency",
+        title="Active traces and requests in flight",
+        caption=f"Mean over each {_width(bins)}; configured are {configured} traces (dashed). An active trace "
+        "without a request in flight waits for its tool.",
+        data={"rows": data if len(columns) else {}},
+        labels={"t_s": "Time (s)", "active": "Active traces", "in_flight": "Requests in flight"},
+        zoom_group=GROUP,
+        spec=spec,
+    )
+
+
+def _phases(phases: Phases, bins: Bins) -> Plot:
+    found: dict[str, tuple[str, str, tuple[Floats, Floats]]] = {
+        "prefill": ("prefill (send to first token)", ORANGE, phases.prefill),
+        "decode": ("decode", BLUE, phases.decode),
+        "tool_wait": ("tool wait", GREY, phases.tool_wait),
+    }
+    data = {"t_s": bins.middles, **{key: bins.open(*intervals) for key, (_, _, intervals) in found.items()}}
+    series = {key: (label, color) for key, (label, color, _) in found.items()}
+    return Plot(
+        key="phases",
+        title="What the traces were doing",
+        caption=f"Traces in each phase, mean over each {_width(bins)}, stacked; prefill includes the server's queue.",
+        data={"rows": data if len(phases.prefill[0]) else {}},
+        labels={"t_s": "Time (s)", **{name: f"{label} (traces)" for name, (label, _) in series.items()}},
+        zoom_group=GROUP,
+        spec=_lines(series, "traces", ",.2f", stacked=True),
+    )
+
+
+def _lines(
+    series: Mapping[str, tuple[str, str]],
+    title: str,
+    number: str,
+    *,
+    steady: Window = None,
+    legend: bool = True,
+    stacked: bool = False,
+    compact: bool = False,
+) -> dict[str, Any]:
+    """Lines or stacked areas of wide rows over `t_s`; series are label and colour by column."""
+    x = _time("t_s")
+    label = "{" + ", ".join(f"{key!r}: {said!r}" for key, (said, _) in series.items()) + "}[datum.key]"
+    axis = SHORT_TICKS if compact else {}
+    lines = {
+        "transform": [
+            {"fold": list(series), "as": ["key", "value"]},
+            {"calculate": label, "as": "series"},
+        ],
+        "mark": {"type": "area" if stacked else "line", "clip": True, **({"opacity": 0.75} if stacked else {})},
+        "encoding": {
+            "x": x,
+            "y": {
+                "field": "value",
+                "type": "quantitative",
+                "title": title,
+                "axis": axis,
+                "stack": "zero" if stacked else None,
+            },
+            "color": _color(dict(series.values()), legend=legend),
+        },
+    }
+    tooltip = [quoted("t_s", "time (s)", ",.6~g"), *(quoted(key, said, number) for key, (said, _) in series.items())]
+    return {"layer": [*_shade(steady), lines, crosshair(x, tooltip)]}
+
+
+def _shade(steady: Window) -> list[dict[str, Any]]:
+    if steady is None:
+        return []
+    x = _time("since")
+    return [
+        {
+            "data": {"values": [{"since": steady[0], "until": steady[1]}]},
+            "mark": {"type": "rect", "color": GREY, "opacity": 0.13, "clip": True},
+            "encoding": {"x": x, "x2": {"field": "until"}},
+        }
+    ]
+
+
+def _level(value: float, window: tuple[float, float]) -> dict[str, Any]:
+    """A dashed line at a value."""
+    return {
+        "data": {"values": [{"t_s": at, "level": value} for at in window]},
+        "mark": {"type": "line", "strokeDash": [5, 4], "color": GREY, "strokeWidth": 1.4, "clip": True},
+        "encoding": {"x": _time("t_s"), "y": {"field": "level", "type": "quantitative"}},
+    }
+
+
+def _time(field: str) -> dict[str, Any]:
+    return zoomable("x", field=field, type="quantitative", title="time (s)", scale={"nice": False, "zero": True})
+
+
+def _color(colors: Mapping[str, str], *, legend: bool = True) -> dict[str, Any]:
+    scale = {"domain": list(colors), "range": list(colors.values())}
+    return {
+        "field": "outcome" if "ok" in colors else "series",
+        "type": "nominal",
+        "scale": scale,
+        **({} if legend else {"legend": None}),
+    }
+
+
+def _width(bins: Bins) -> str:
+    return f"{bins.width_s:g} s"
+
+
+def _steady(steady: Window) -> str:
+    return "" if steady is None else f"Shaded: steady state, {steady[0]:,.1f} s to {steady[1]:,.1f} s."

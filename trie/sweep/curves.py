@@ -1,0 +1,144 @@
+"""A sweep's rows as curves over concurrency: repeats as spread, the knee, and the Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+
+from trie.report.figures import short
+from trie.sweep.table import Row
+from trie.sweepdir import Status
+
+KNEE = 0.95  # of the best throughput, which the knee reaches first
+PER_GPU, IN_TOTAL = "completion_tok_s_steady_state_per_gpu", "completion_tok_s_steady_state"
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A metric over the repeats of a cell."""
+
+    mean: float
+    low: float
+    high: float
+    repeats: int
+
+    def said(self, scale: float = 1.0) -> str:
+        """The mean in three digits, and where there are repeats half of their range in as many decimals."""
+        size = abs(self.high * scale)
+        digits = 0 if size >= 100 or not size else 1 if size >= 10 else 2 if size >= 1 else 3
+        half = f" ±{short((self.high - self.low) / 2 * scale, digits)}" if self.repeats > 1 else ""
+        return short(self.mean * scale, digits) + half
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Spread | None:
+        """Over the values that were measured; None when none was."""
+        known = [value for value in values if value is not None]
+        return cls(fmean(known), min(known), max(known), len(known)) if known else None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One concurrency of one curve: its rows, of which those that are done give its numbers."""
+
+    concurrency: int
+    rows: Sequence[Row]
+
+    @cached_property
+    def done(self) -> list[Row]:
+        return [row for row in self.rows if row["status"] == Status.done.name]
+
+    @property
+    def valid(self) -> bool:
+        """Whether no verdict says that these numbers would mislead."""
+        return all(row["valid"] for row in self.done)
+
+    def spread(self, column: str) -> Spread | None:
+        """A column of the table over the repeats."""
+        return Spread.of(row[column] for row in self.done)
+
+    def mean(self, column: str) -> float | None:
+        """The mean of a column over the repeats."""
+        found = self.spread(column)
+        return None if found is None else found.mean
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A workload, with the same settings but for the concurrency."""
+
+    workload: str
+    variant: str
+    points: Sequence[Point]  # by concurrency
+
+    @property
+    def label(self) -> str:
+        return f"{self.workload}, {self.variant}" if self.variant else self.workload
+
+    @property
+    def measured(self) -> list[Point]:
+        return [point for point in self.points if point.done]
+
+
+def curves(rows: Sequence[Row]) -> list[Curve]:
+    """The curves of a sweep, in the order of its rows."""
+    points: dict[tuple[str, str], dict[int, list[Row]]] = {}
+    for row in rows:
+        if row["concurrency"] is not None:
+            here = points.setdefault((row["workload"], row["variant"]), {})
+            here.setdefault(row["concurrency"], []).append(row)
+    return [
+        Curve(workload, variant, [Point(number, found[number]) for number in sorted(found)])
+        for (workload, variant), found in points.items()
+    ]
+
+
+def throughput(found: Iterable[Curve]) -> str:
+    """The column of the headline throughput: per GPU where every measured cell tells how many there are."""
+    rows = [row for curve in found for point in curve.points for row in point.done]
+    return PER_GPU if rows and all(row[PER_GPU] is not None for row in rows) else IN_TOTAL
+
+
+def _known(curve: Curve, column: str) -> list[tuple[float, Point]]:
+    """The means of a column along a curve, where there are any."""
+    return [(value, point) for point in curve.measured if (value := point.mean(column)) is not None]
+
+
+def best(curve: Curve, column: str) -> Point | None:
+    """The point with the highest mean, the lowest concurrency where several have it; None where none was measured."""
+    return max(_known(curve, column), key=lambda item: item[0], default=(0.0, None))[1]
+
+
+def knee(curve: Curve, column: str) -> Point | None:
+    """The least concurrency with KNEE of the best throughput: beyond it, more load buys latency alone.
+
+    None where that is the highest concurrency that was measured, since throughput may rise on beyond it, and where
+    fewer than three were measured.
+    """
+    known = _known(curve, column)
+    if len(known) < 3:
+        return None
+    most = max(value for value, _ in known)
+    first = next(point for value, point in known if value >= KNEE * most)
+    return None if first is known[-1][1] else first
+
+
+def pareto(curve: Curve, up: str, other: str, *, lower: bool) -> list[Point]:
+    """The points that none beats in both: more of `up`, and more of `other`, or less of it where `lower`.
+
+    In the order of `up`, the highest first.
+    """
+    sign = -1.0 if lower else 1.0
+    known = [
+        (rise, sign * across, point)
+        for point in curve.measured
+        if (rise := point.mean(up)) is not None and (across := point.mean(other)) is not None
+    ]
+    front: list[Point] = []
+    bar = float("-inf")
+    for _, across, point in sorted(known, key=lambda item: item[:2], reverse=True):
+        if across > bar:
+            front.append(point)
+            bar = across
+    return front

@@ -1,0 +1,204 @@
+"""A sweep as a page: what there is of it, the headline, and a chapter of curves for each workload."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trie.report.figures import fine, percent
+from trie.report.page import (
+    Block,
+    Card,
+    Cards,
+    Cell,
+    Check,
+    Column,
+    Note,
+    Page,
+    Section,
+    Table,
+    Tone,
+    Value,
+    Verdict,
+    anchor,
+)
+from trie.rundir import REPORT, SUMMARY
+from trie.sweep import plots
+from trie.sweep.curves import KNEE, Curve, Point, best, curves, knee, throughput
+from trie.sweep.table import FAILED_SHARE, Row
+from trie.sweepdir import Status
+
+TONES: dict[str, Tone] = {Status.done.name: "good", Status.unfinished.name: "warn"}
+ABOUT = (
+    f"The knee is the least concurrency that reaches {KNEE:.0%} of the best throughput of its curve. Where cells were "
+    "repeated, figures are means, and ± is half of the range. docs/metrics.md defines every metric; sweep.parquet and "
+    "sweep.csv hold them all, a row a cell."
+)
+
+
+def page(directory: Path, rows: Sequence[Row]) -> Page:
+    """The page of a sweep, from its table; links lead to the cells' own pages where they have one."""
+    found = curves(rows)
+    column = throughput(found)
+    headline: list[Block] = []
+    if any(curve.measured for curve in found):
+        headline = [_cards(found, column), _matrix(found, column, directory), plots.overview(found, column)]
+    chapters = [_chapter(curve, column) for curve in found if curve.measured]
+    return Page(
+        title=f"Sweep {directory.name}",
+        subtitle=_subtitle(rows),
+        blocks=[_verdict(rows), *headline, *chapters, Section("Cells", [_cells(directory, rows)])],
+        footer=ABOUT,
+    )
+
+
+def _subtitle(rows: Sequence[Row]) -> str:
+    """What was swept, of which models, when."""
+    names = ", ".join(dict.fromkeys(row["workload"] for row in rows))
+    models = ", ".join(dict.fromkeys(row["model"] for row in rows if row["model"]))
+    begun = sorted(row["started"] for row in rows if row["started"])
+    when = f"; {begun[0][:16].replace('T', ' ')} to {begun[-1][:16].replace('T', ' ')} UTC" if begun else ""
+    return f"{names} on {models}{when}" if models else names
+
+
+def _verdict(rows: Sequence[Row]) -> Verdict:
+    """How much of the sweep is there, and what is wrong with the rest."""
+    done = [row for row in rows if row["status"] == Status.done.name]
+    broken = [row for row in rows if row["status"] in (Status.failed.name, Status.damaged.name)]
+    invalid = [row for row in done if not row["valid"]]
+    checks = [Check("error", row["cell"], f"{row['status']}: {row['why']}", "") for row in broken]
+    checks += [
+        Check("error", row["cell"], f"invalid: {row['why']}", "its numbers would mislead: see its own report")
+        for row in invalid
+    ]
+    checks += [
+        Check("warning", row["cell"], f"{row['status']}: {row['why']}", "the same command measures it again")
+        for row in rows
+        if row["status"] == Status.unfinished.name
+    ]
+    tone: Tone = "bad" if broken or invalid else "good" if len(done) == len(rows) else "warn"
+    said = f"{len(done) - len(invalid)} valid" + (f", {len(invalid)} invalid" if invalid else "")
+    return Verdict(word=f"{len(done)} OF {len(rows)} CELLS DONE", tone=tone, said=said, checks=checks)
+
+
+def _cards(found: Sequence[Curve], column: str) -> Cards:
+    """For each curve where its knee is and what it gives there."""
+    return Cards([card for curve in found if curve.measured for card in _cards_of(curve, column)])
+
+
+def _cards_of(curve: Curve, column: str) -> Sequence[Card]:
+    at, top = knee(curve, column), best(curve, column)
+    if top is None:
+        return [Card(curve.label, None, detail="no throughput measured")]
+    point = at or top
+    label = (
+        f"{curve.label}, knee {at.concurrency}"
+        if at
+        else f"{curve.label}, no knee up to {curve.points[-1].concurrency}"
+    )
+    return [Card(label, point.mean(column), plots.unit_of(column), _to_a_user(point, " to a user, TTFAT "))]
+
+
+def _to_a_user(point: Point, between: str) -> str | None:
+    """Decode speed and TTFAT, where either was measured."""
+    decode, ttfat = point.mean(plots.DECODE), point.mean(plots.TTFAT)
+    return None if decode is None and ttfat is None else f"{fine(decode)} tok/s{between}{fine(ttfat)} s"
+
+
+def _matrix(found: Sequence[Curve], column: str, directory: Path) -> Table:
+    """Workloads by concurrencies: throughput, and below it what one user sees."""
+    numbers = sorted({point.concurrency for curve in found for point in curve.points})
+    return Table(
+        caption=f"Steady completion {plots.unit_of(column)} by workload and concurrency",
+        columns=[Column("Workload"), *(Column(str(number)) for number in numbers)],
+        rows=[
+            [
+                Cell(curve.label, href=f"#{anchor(curve.label)}" if curve.measured else None),
+                *(_cell(curve, number, column, directory) for number in numbers),
+            ]
+            for curve in found
+        ],
+        note="Below each: decode TPS p50, TTFAT p50. Green: the best of a row.",
+    )
+
+
+def _cell(curve: Curve, number: int, column: str, directory: Path) -> Value:
+    point = next((point for point in curve.points if point.concurrency == number), None)
+    spread = point.spread(column) if point is not None else None
+    if point is None or spread is None:
+        return Cell(None, text=_missing(point), tone="bad" if point is not None else "plain")
+    tone: Tone = "good" if point is best(curve, column) else "plain"
+    return Cell(
+        spread.mean,
+        href=_link(directory, point.done[0]) if spread.repeats == 1 else None,
+        tone=tone if point.valid else "bad",
+        note=_to_a_user(point, ", "),
+        text=spread.said() + ("" if point.valid else " invalid"),
+    )
+
+
+def _missing(point: Point | None) -> str:
+    """What stands where there is no number."""
+    return "-" if point is None else "/".join(dict.fromkeys(row["status"] for row in point.rows))
+
+
+def _chapter(curve: Curve, column: str) -> Section:
+    """All curves of one workload."""
+    return Section(curve.label, [_knee_note(curve, column), *plots.of_curve(curve, column, anchor(curve.label))])
+
+
+def _knee_note(curve: Curve, column: str) -> Note:
+    at, top = knee(curve, column), best(curve, column)
+    if at is None or top is None:
+        return Note("No knee: it takes three concurrencies, and a throughput that has stopped to rise before the last.")
+    reached, most = at.mean(column) or 0.0, top.mean(column) or 1.0
+    return Note(
+        f"Knee at concurrency {at.concurrency}: {fine(reached)} {plots.unit_of(column)}, {percent(reached / most)} of "
+        f"the best, which is at {top.concurrency}. More load than that buys waiting."
+    )
+
+
+def _cells(directory: Path, rows: Sequence[Row]) -> Table:
+    """Every cell with its status and its headline figures."""
+    metrics = {
+        "completion_tok_s_steady_state": Column("Completion", "tok/s, steady state"),
+        "decode_tps_p50": Column("Decode TPS", "tok/s, p50"),
+        "ttft_s_p90": Column("TTFT", "s, p90"),
+        "ttfat_s_p50": Column("TTFAT", "s, p50"),
+        "latency_s_p90": Column("Latency", "s, p90"),
+        "cache_hit_rate_pct_mean": Column("Cache hit rate", "%"),
+        "traces_completed": Column("Traces", "completed"),
+        FAILED_SHARE: Column("Failed", "share of requests"),
+    }
+    heads = [
+        Column("Cell"),
+        Column("Workload"),
+        Column("Concurrency"),
+        Column("Repeat"),
+        Column("Status"),
+        Column("Valid"),
+    ]
+    return Table(
+        caption="All cells",
+        columns=[*heads, *metrics.values()],
+        rows=[
+            [
+                Cell(row["cell"], href=_link(directory, row)),
+                f"{row['workload']}, {row['variant']}" if row["variant"] else row["workload"],
+                row["concurrency"],
+                row["repeat"],
+                Cell(row["status"], tone=TONES.get(row["status"], "bad"), note=row["why"] or None),
+                "" if row["valid"] is None else "yes" if row["valid"] else Cell("no", tone="bad"),
+                *(row[name] for name in metrics),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _link(directory: Path, row: Row) -> str | None:
+    """The cell's own page, else its numbers, relative to the sweep's page."""
+    for name in (REPORT, SUMMARY):
+        if (directory / row["cell"] / name).exists():
+            return f"{row['cell']}/{name}"
+    return None

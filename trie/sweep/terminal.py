@@ -1,0 +1,150 @@
+"""A sweep on a terminal: the plan before it, the headline after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from rich.box import HEAVY_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trie.config import Order
+from trie.report.figures import MISSING
+from trie.sweep.curves import IN_TOTAL, PER_GPU, Curve, Point, best, curves, knee, throughput
+from trie.sweep.plan import Plan, Planned
+from trie.sweep.table import FAILED_SHARE, Row
+from trie.sweepdir import Status
+from trie.text import lasting, printable
+
+WIDE = 118  # columns from which a table has room to breathe
+# The rows of a workload in the headline; of the throughputs one, per GPU where their number is known.
+HEADLINE = (
+    (PER_GPU, "completion tok/s per GPU"),
+    (IN_TOTAL, "completion tok/s"),
+    ("decode_tps_p50", "decode TPS p50"),
+    ("ttft_s_p90", "TTFT p90 (s)"),
+    ("ttfat_s_p50", "TTFAT p50 (s)"),
+    ("cache_hit_rate_pct_mean", "cache hit rate (%)"),
+    (FAILED_SHARE, "requests failed (%)"),
+)
+SHARED = tuple(name for name, _ in HEADLINE[2:])
+
+
+def show_plan(plan: Plan, now: datetime, console: Console) -> None:
+    """Print the plan; fits 80 columns for a handful of concurrencies."""
+    lines = [
+        ("sweep", plan.directory),
+        ("plan", f"{len(plan.cells)} cells, {lasting(plan.total_s)} of replay in total{_order(plan)}"),
+        ("", f"{plan.done} done before, {_left(plan, now)}"),
+    ]
+    for word, said in lines:
+        console.print(Text(f"{word:<11}{printable(said)}"))
+    console.print(_table(plan.cells))
+    for cell in plan.cells:
+        if cell.status is not None and cell.status is not Status.done:
+            console.print(Text(f"{'again':<11}{printable(cell.name)}, {cell.status.name}: {printable(cell.why)}"))
+    for reason in dict.fromkeys(cell.refused for cell in plan.cells if cell.refused is not None):
+        console.print(Text(f"{'refused':<11}{printable(reason)}", style="red"))
+
+
+def _order(plan: Plan) -> str:
+    """In which order, where there is more to it than what was written."""
+    repeats = max((cell.repeat for cell in plan.cells), default=1)
+    said = f", {repeats} repeats" if repeats > 1 else ""
+    return f"{said}, {plan.order.name}" if said or plan.order is Order.shuffled else ""
+
+
+def _left(plan: Plan, now: datetime) -> str:
+    if plan.done == len(plan.cells):
+        return "nothing to do"
+    return f"{lasting(plan.to_go_s)} to go, until about {now + timedelta(seconds=plan.to_go_s):%a %d %b %H:%M}"
+
+
+def _table(cells: Sequence[Planned]) -> Table:
+    """Rows of workloads, columns of concurrencies, as they were written."""
+    columns = sorted({cell.concurrency for cell in cells})
+    table = Table(box=HEAVY_HEAD, header_style="bold")
+    table.add_column("concurrency", no_wrap=True)
+    for column in columns:
+        table.add_column(str(column), justify="right")
+    for row in dict.fromkeys(cell.row for cell in cells):
+        here = [[cell for cell in cells if (cell.row, cell.concurrency) == (row, column)] for column in columns]
+        table.add_row(printable(row), *map(_said, here))
+    return table
+
+
+def _said(cells: Sequence[Planned]) -> Text:
+    """What there is to say about the repeats of one cell."""
+    if not cells:
+        return Text("-", style="dim")
+    ahead = [cell for cell in cells if cell.to_do]
+    if not ahead:
+        return Text("done" if len(cells) == 1 else f"{len(cells)} done", style="green")
+    if any(cell.refused for cell in ahead):
+        return Text("refused", style="red")
+    durations = {cell.duration_s for cell in ahead}
+    times = f"{len(ahead)} x " if len(ahead) > 1 else ""
+    said = times + "/".join(lasting(duration) for duration in sorted(durations))
+    done = len(cells) - len(ahead)
+    return Text(f"{done} done, {said}" if done else said)
+
+
+def show_headline(rows: Sequence[Row], console: Console) -> None:
+    """Print the matrix of workloads and concurrencies, the knees, and the cells that gave no numbers."""
+    found = curves(rows)
+    column = throughput(found)
+    metrics = [(name, label) for name, label in HEADLINE if name in (column, *SHARED)]
+    numbers = sorted({point.concurrency for curve in found for point in curve.points})
+    table = Table(box=HEAVY_HEAD, header_style="bold", padding=(0, 1) if console.width >= WIDE else 0)
+    table.add_column("concurrency", overflow="fold")
+    for number in numbers:
+        table.add_column(str(number), justify="right", no_wrap=True)
+    for curve in found:
+        by_number = {point.concurrency: point for point in curve.points}
+        table.add_row(Text(printable(curve.label), style="bold"), *(_status(by_number.get(n)) for n in numbers))
+        top = best(curve, column)
+        for name, label in metrics:
+            cells = (_figure(by_number.get(n), name, best=name == column and by_number.get(n) is top) for n in numbers)
+            table.add_row(f"  {label}", *cells)
+    console.print(table)
+    for curve in found:
+        console.print(Text(f"{'knee':<11}{printable(curve.label)}: {_knee(curve, column)}"))
+    for row in rows:
+        word = row["status"] if row["status"] != Status.done.name else "" if row["valid"] else "invalid"
+        if word:
+            style = "yellow" if word == Status.unfinished.name else "red"
+            console.print(Text(printable(f"{word:<11}{row['cell']}: {row['why']}"), style=style))
+
+
+def _knee(curve: Curve, column: str) -> str:
+    point, top = knee(curve, column), best(curve, column)
+    if top is None:
+        return "nothing measured yet"
+    if len(curve.measured) < 3:
+        return "takes three concurrencies"
+    if point is None:
+        return f"not reached: the best throughput is at the highest concurrency, {top.concurrency}"
+    return f"concurrency {point.concurrency}; the best throughput is at {top.concurrency}"
+
+
+def _status(point: Point | None) -> Text:
+    """Above the figures of a point: nothing when all is well."""
+    if point is None:
+        return Text(MISSING, style="dim")
+    missing = len(point.rows) - len(point.done)
+    if missing:
+        return Text(
+            f"{len(point.done)} of {len(point.rows)}" if len(point.rows) > 1 else point.rows[0]["status"], style="red"
+        )
+    return Text("" if point.valid else "invalid", style="red")
+
+
+def _figure(point: Point | None, column: str, *, best: bool = False) -> Text:
+    """The mean over the repeats, and half of their range."""
+    found = point.spread(column) if point is not None else None
+    if found is None:
+        return Text(MISSING, style="dim")
+    scale = 100.0 if column == FAILED_SHARE else 1.0
+    return Text(found.said(scale), style="bold green" if best else "")
