@@ -150,7 +150,9 @@ def test_nothing_shows_a_secret_of_the_library() -> None:
 def test_a_redirect_to_another_host_gets_neither_key_nor_request(tmp_path: Path) -> None:
     with answering(repeating("")) as (other, got_there):
 
-        def redirect(_: http.server.BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        def redirect(request: http.server.BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+            if request.command == "GET":
+                return 200, {"Content-Type": "application/json"}, b'{"data": [{"id": "M"}]}'
             return 307, {"Location": f"{other}/completions"}, b""
 
         with answering(redirect) as (url, got_here):

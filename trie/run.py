@@ -180,7 +180,7 @@ async def execute_async(
         run.write_manifest(manifest)
         log.info(starting_line(manifest))
         await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
-        recorder = Recorder(writer, hide=connections.hide)
+        recorder = Recorder(writer)
         setting = _setting(config, connections, recorder, model, seed)
         scripts = _scripts(config, workload, prompts, calibration)
         manifest["end"] = await _replay(config, setting, scripts, signals=signals, death=death)
@@ -225,8 +225,7 @@ async def _calibrate(
         request = Request(fmt.body(conversation, 1), b"", perf_counter())
         await requester.run(request)
         if request.failure is not None:
-            said = connections.hide(request.failure[1])
-            raise EndpointError(f"calibration: {said}; prompts.calibrate=false goes on without")
+            raise EndpointError(f"calibration: {request.failure[1]}; prompts.calibrate=false goes on without")
         return request.answer.prompt_tokens
 
     longest = (server.context_of(model) or 1 << 30) // 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from trie.records import RecordWriter, RequestRecord
 
@@ -13,22 +12,16 @@ FLUSH_EVERY_S = 0.5  # well below the second that a killed run may lose
 class Recorder:
     """Collects rows and hands them to a writer in a thread.
 
-    Run `flush_regularly` beside the replay; call `close` once at its end, which writes what is left. What the server
-    said goes through `hide`, so that a key that it repeats is in no file.
+    Run `flush_regularly` beside the replay; call `close` once at its end, which writes what is left.
     """
 
-    def __init__(self, writer: RecordWriter, *, hide: Callable[[str], str] = str) -> None:
+    def __init__(self, writer: RecordWriter) -> None:
         self._writer = writer
-        self._hide = hide
         self._rows: list[RequestRecord] = []
         self._writing = asyncio.Lock()
 
     def add(self, row: RequestRecord) -> None:
         """Take a finished row; costs one append."""
-        if row.error is not None:
-            row.error = self._hide(row.error)
-        if row.finish_reason is not None:
-            row.finish_reason = self._hide(row.finish_reason)
         self._rows.append(row)
 
     async def flush_regularly(self) -> None:

@@ -86,6 +86,16 @@ class Requester:
         except asyncio.CancelledError:
             _decode_rest(request)
             raise
+        finally:
+            self._hide_keys(request)
+
+    def _hide_keys(self, request: Request) -> None:
+        """What the server said goes into rows, logs and messages: a key that it repeats goes no further than here."""
+        hide, answer = self._connections.hide, request.answer
+        if request.failure is not None:
+            request.failure = (request.failure[0], hide(one_line(request.failure[1])))
+        if answer.finish_reason is not None:
+            answer.finish_reason = hide(answer.finish_reason)
 
     async def _attempts(self, request: Request) -> None:
         for retry in range(self._max_retries + 1):
