@@ -138,7 +138,13 @@ class Verdict:
             "section",
             element("p", element("strong", self.word), self.said and element("span", self.said), cls="word"),
             _checks(off) if off else None,
-            element("details", element("summary", f"{len(held)} checks hold"), _checks(held)) if held else None,
+            element(
+                "details",
+                element("summary", "1 check holds" if len(held) == 1 else f"{len(held)} checks hold"),
+                _checks(held),
+            )
+            if held
+            else None,
             cls=f"verdict wide {self.tone}",
             aria_label="Verdict",
         )
