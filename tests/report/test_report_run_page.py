@@ -118,6 +118,13 @@ def test_foreign_text_in_what_was_run_is_text():
     assert html.count("&lt;script&gt;alert(1)") >= 6
 
 
+def test_rows_without_instants_make_a_page():
+    """As others may write them: nothing that is not a number gets into what the page draws."""
+    unknown = {"queued_s": 0.0, "sent_s": None, "first_token_s": None, "last_token_s": None, "end_s": None}
+    assert drawn(page(*(request(i, **unknown) for i in range(2)), about={**manifest(slots=2, duration_s=9.0)}))
+    assert page(*(request(i, **unknown) for i in range(2))).html()
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_request_or_two_make_a_page(count: int):
     assert "timeline" in drawn(page(*(request(i) for i in range(count))))
