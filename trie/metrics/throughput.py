@@ -33,7 +33,7 @@ class Points:
     @classmethod
     def of(cls, columns: Columns) -> Points:
         """One point for each request that ended well, by the trace's own accounting."""
-        done = np.flatnonzero(columns.outcome("ok"))
+        done = np.flatnonzero(columns.outcome("ok") & np.isfinite(columns["end_s"]))
         order = done[np.argsort(columns["end_s"][done], kind="stable")]
         new, cached = columns["new_prompt_tokens"][order], columns["cached_prompt_tokens"][order]
         tokens = {

@@ -45,7 +45,7 @@ def timeline(
     row, phase, start, end = row[shown], phase[shown], start[shown], end[shown]
     since, until = 0.0, wall_time_s
     if len(row) > most:
-        since = min(sum(window) / 2, wall_time_s)
+        since = float(np.floor(min(sum(window) / 2, wall_time_s)))
         until = _until(start, end, since, most, wall_time_s)
         inside = (end > since) & (start < until)
         row, phase, start, end = row[inside], phase[inside], start[inside], end[inside]

@@ -222,11 +222,12 @@ def _errors(columns: Columns) -> Iterator[Table]:
 def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What was run, where and by what."""
     yield from head(manifest)
-    workload, host = manifest["workload"], manifest.get("host", {})
-    yield "workload file", f"sha256 {workload.get('sha256')}, mean turns {workload.get('mean_turns')}"
-    yield "host", ", ".join(f"{key} {said}" for key, said in host.items())
-    versions = manifest.get("versions", {})
-    yield "versions", ", ".join(f"{name} {said}" for name, said in versions.items() if said)
+    workload = manifest["workload"]
+    if "sha256" in workload:
+        yield "workload file", f"sha256 {workload['sha256']}, mean turns {workload['mean_turns']:g}"
+    for key in ("host", "versions"):
+        if key in manifest:
+            yield key, ", ".join(f"{name} {said}" for name, said in manifest[key].items() if said)
 
 
 def _config(config: Mapping[str, Any]) -> Table:
