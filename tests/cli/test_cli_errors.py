@@ -52,7 +52,7 @@ from trie.cli import app, errors
         ("+nope=1", "nope: no such key"),
         ("=1", "=1: no key in front of the ="),
         ("--nope", "unrecognized arguments: --nope"),
-        ("report", "the following arguments are required: RUN_DIR"),
+        ("report", "the following arguments are required: DIR"),
         ("report a b", "unrecognized arguments: b"),
         ("sim --port x", "argument --port: invalid int value: 'x'"),
         ("-m --cfg job", "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified"),

@@ -36,14 +36,13 @@ class Beforehand(Callback):  # type: ignore[misc]
             raise Stopped(ConfigError(errors.explain(error))) from error
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse what would be written down, and make the directory of the sweep.
+        """Refuse what would be written down; the sweeper makes the directory, once it knows that there is no mistake.
 
         Raises:
             Stopped: from the TrieError.
         """
         try:
             secrets.refuse_in_headers(task.headers(config))
-            make(Path(config.hydra.sweep.dir))
         except TrieError as error:
             raise Stopped(error) from error
 
