@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trie.errors import RunDirError
 
@@ -92,9 +93,29 @@ def to_table(records: Iterable[RequestRecord]) -> pa.Table:
 
     schema = arrow_schema()
     rows = list(records)
-    columns = [[getattr(row, name) for row in rows] for name in schema.names]
-    arrays = [pa.array(column, type=kind.type) for column, kind in zip(columns, schema, strict=True)]
+    arrays = [_column([getattr(row, column.name) for row in rows], column.type) for column in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """Values, None for nulls, as an Arrow array, out of its buffers: `pyarrow.array` would import pandas."""
+    import numpy as np  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
+
+    def bits(flags: list[Any]) -> pa.Buffer:
+        return pa.py_buffer(np.packbits(np.array(flags, bool), bitorder="little"))
+
+    nulls = values.count(None)
+    valid = bits([value is not None for value in values]) if nulls else None
+    if pa.types.is_string(kind):
+        texts = [(value or "").encode(errors="replace") for value in values]
+        ends = np.fromiter(accumulate(map(len, texts), initial=0), np.int32, len(texts) + 1)
+        data = [pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+    elif pa.types.is_boolean(kind):
+        data = [bits(values)]
+    else:
+        data = [pa.py_buffer(np.array([value or 0 for value in values], kind.to_pandas_dtype()))]
+    return pa.Array.from_buffers(kind, len(values), [valid, *data], nulls)
 
 
 def warm_up() -> None:
