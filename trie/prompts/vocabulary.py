@@ -19,6 +19,7 @@ PIECE = re.compile(r" [A-Za-z]+")
 SPANNING = re.compile(r" ?[A-Za-z]+(?: [A-Za-z]*)+")
 ANCHOR = " a"  # candidates are encoded behind it, so that what a tokenizer does at a text's start stays out
 ENOUGH = 256  # distinct pieces below which prompts would be too uniform to be useful
+MOST = 1 << 14  # pieces that are looked at, the commonest first: about as many as the word list has
 ENOUGH_FIRST = 64  # the same for the first word of a text
 CLEAN_ROUNDS = 3  # shuffled joins in a row without a difference before a vocabulary counts as verified
 
@@ -55,7 +56,7 @@ def from_vocabulary(vocab: dict[str, int], encode: EncodeAll, name: str) -> Voca
     The result may hold few pieces or none: the caller decides what is enough.
     """
     texts = _as_text(vocab)
-    candidates = [(index, text) for index, text in texts if PIECE.fullmatch(text)]
+    candidates = [(index, text) for index, text in texts if PIECE.fullmatch(text)][:MOST]
     apart = never_spanned([text for _, text in candidates], (text for _, text in texts))
     found = verified([item for item in candidates if item[1] in apart], encode)
     pieces = [text for _, text in found]
