@@ -43,6 +43,7 @@ def test_sync_run_of_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     result = Client().sync_run(ROWS, concurrency=2, duration=1.0, num_gpus=2, directory=tmp_path / "r", progress="none")
     assert result.summary.traces["completed"] > 0
     assert list(result.rows.columns)[:3] == ["trace_id", "session_id", "slot"]
+    assert (result.rows.suspect == (result.rows.loop_lag_s > 0.005)).all()
     assert (result.directory / "summary.json").exists()
     assert "Per-trace metrics" in capsys.readouterr().out
 

@@ -22,7 +22,7 @@ from trie.endpoint.openai import Conversation, RequestFormat
 from trie.endpoint.probe import ServerFacts, choose_model, probe
 from trie.errors import EndpointError, ReportError
 from trie.evaluated import Evaluated
-from trie.metrics.summary import Summary
+from trie.metrics.summary import SUSPECT_LAG_S, Summary
 from trie.metrics.verdict import LIMITS
 from trie.preflight import allow_open_files, fitting
 from trie.prompts.calibration import Calibration, calibrate
@@ -70,9 +70,9 @@ class Result:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """One row for each request that started; columns as docs/records.md has them."""
+        """One row for each request that started; columns as docs/records.md has them, and `suspect` beside them."""
         frame: pd.DataFrame = RunDir.open(self.directory).records().to_pandas()
-        return frame
+        return frame.assign(suspect=frame.loop_lag_s > SUSPECT_LAG_S)
 
     def show(self, console: Console | None = None) -> None:
         """Print the tables and the verdict."""

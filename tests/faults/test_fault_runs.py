@@ -62,7 +62,7 @@ def endpoint(answer: Callable[[int, int], Script]) -> Callable[[bytes], Script]:
 
 
 def rows_of(result: Result) -> list[RequestRecord]:
-    frame = result.rows.astype(object).where(result.rows.notna(), None)
+    frame = result.rows.drop(columns="suspect").astype(object).where(result.rows.notna(), None)
     return [RequestRecord(**row) for row in frame.to_dict("records")]
 
 
