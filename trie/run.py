@@ -185,12 +185,17 @@ async def execute_async(
         scripts = _scripts(config, workload, prompts, calibration)
         manifest["end"] = await _replay(config, setting, scripts, signals=signals, death=death)
         run.write_manifest(manifest)
-    evaluated = await asyncio.to_thread(Evaluated.of, run)
+    return Result(directory, await asyncio.to_thread(_report, run, html=config.html), manifest)
+
+
+def _report(run: RunDir, *, html: bool) -> Summary:
+    """Every number of a run that has ended, from its files and into them."""
+    evaluated = Evaluated.of(run)
     run.write_summary(evaluated.summary)
     log.info(complete_line(evaluated.summary))
-    if config.html:
-        await asyncio.to_thread(_write_page, evaluated)
-    return Result(directory, evaluated.summary, manifest)
+    if html:
+        _write_page(evaluated)
+    return evaluated.summary
 
 
 def _write_page(evaluated: Evaluated) -> None:

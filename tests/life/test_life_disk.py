@@ -75,7 +75,13 @@ def test_read_only_folder_is_one_line_and_its_runs_can_be_read(
     assert json.loads(shown.out)["requests"]["ok"] > 0
 
 
-@pytest.mark.parametrize("line", ["hydra.run.dir=/proc/none/x", "-m hydra.sweep.dir=/proc/none/x concurrency=2,3"])
-def test_folder_that_cannot_be_is_one_line(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("hydra.run.dir=/proc/none/x", "run directory"),
+        ("-m hydra.sweep.dir=/proc/none/x concurrency=2,3", "directory of the sweep"),
+    ],
+)
+def test_folder_that_cannot_be_is_one_line(line: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run(line.split()) == 1
-    assert capsys.readouterr().err == "trie: /proc/none/x: can't make the run directory: No such file or directory\n"
+    assert capsys.readouterr().err == f"trie: /proc/none/x: can't make the {what}: No such file or directory\n"

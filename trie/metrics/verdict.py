@@ -45,7 +45,14 @@ def judge(
     given = manifest["config"].get("limits") or {}
     limits = LimitsConfig(**{key.name: given[key.name] for key in fields(LimitsConfig) if key.name in given})
     evidence = _Evidence(counts["traces"], counts["requests"], facts, manifest, limits, wall_time_s)
-    checks = [*_outcomes(evidence), *_lengths(evidence), *_client(evidence), *_conditions(evidence), *_cache(evidence)]
+    checks = [
+        *_outcomes(evidence),
+        *_lengths(evidence),
+        *_client(evidence),
+        *_end(evidence),
+        *_conditions(evidence),
+        *_cache(evidence),
+    ]
     return tuple(sorted(checks, key=lambda check: check.level != "error"))
 
 
@@ -163,7 +170,7 @@ def _client(run: _Evidence) -> Iterator[Check]:
     )
 
 
-def _conditions(run: _Evidence) -> Iterator[Check]:
+def _end(run: _Evidence) -> Iterator[Check]:
     end, config = run.manifest.get("end"), run.manifest["config"]
     if not end:
         yield Check(
@@ -190,6 +197,9 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
             f"{end['reason'].replace('_', ' ')} after {run.wall_time_s:.0f} of {config['duration']:g} s",
             "run it again to its end",
         )
+
+
+def _conditions(run: _Evidence) -> Iterator[Check]:
     done, cut = run.traces["completed"], run.traces["cancelled"]
     share = cut / (done + cut) if done + cut else 0.0
     yield Check(
@@ -232,7 +242,7 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
             f"{run.manifest['workload']['name']} is a synthetic stand-in",
             "say so wherever the numbers go; use the recorded traces to compare with others",
         )
-    if not config["stream"]:
+    if not run.manifest["config"]["stream"]:
         yield Check(
             "streaming", "warning", False, "not streamed: TTFT, TTFAT and decode speed are not measured", "stream=true"
         )
