@@ -96,6 +96,7 @@ def replayed(run: Path, again: Path) -> bool:
     return bool(second["config"] == {**first["config"], **pinned, "workload": workload})
 
 
+@pytest.mark.slow
 def test_a_replay_sends_the_same_prompts_and_a_fresh_seed_others(
     module: Command, endpoint: Endpoint, workload_file: Path
 ) -> None:

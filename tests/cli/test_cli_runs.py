@@ -75,8 +75,17 @@ def test_a_path_a_url_and_any_concurrency(tmp_path: Path, served: str) -> None:
     assert manifest["server"]["model"] == "sim"  # the only one it lists
 
 
-@pytest.mark.parametrize("typed", ["api_key={}", "+api_key={}", "++api_key='{}'", "endpoint.api_key={}"])
-@pytest.mark.parametrize("multirun", [False, True])
+SPELLINGS = ("api_key={}", "+api_key={}", "++api_key='{}'", "endpoint.api_key={}")
+
+
+@pytest.mark.parametrize(
+    ("typed", "multirun"),
+    [
+        *((typed, False) for typed in SPELLINGS),
+        (SPELLINGS[0], True),
+        *(pytest.param(typed, True, marks=pytest.mark.slow) for typed in SPELLINGS[1:]),
+    ],
+)
 def test_a_typed_key_is_written_nowhere(tmp_path: Path, served: str, typed: str, multirun: bool) -> None:
     key = typed.format(MARKER)
     mode = ["-m", "concurrency=1,2"] if multirun else []
@@ -118,6 +127,7 @@ def test_a_key_in_a_file_is_refused(tmp_path: Path) -> None:
     assert "abc" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_run_keeps_all_but_its_last_second(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trie", "duration=60", *QUIET]
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) as process:

@@ -81,6 +81,7 @@ def test_a_mistake_in_all_cells_is_one_line_before_the_first(
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
 
 
+@pytest.mark.slow
 def test_damaged_cells_are_measured_again_and_others_are_not(
     module: Command, line: tuple[str, ...], endpoint: Endpoint, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_rerun_measures_again_what_is_done_and_keeps_it(module: Command, line: t
     assert statuses(tmp_path / "s") == {"mine-c2": "done"}
 
 
+@pytest.mark.slow
 def test_repeats_have_seeds_and_directories_of_their_own(
     module: Command, line: tuple[str, ...], tmp_path: Path
 ) -> None:
