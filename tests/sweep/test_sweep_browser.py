@@ -84,9 +84,9 @@ def test_page_of_a_sweep_draws_every_plot_and_asks_the_network_for_nothing(
     assert first.text.startswith("23 OF 24 CELLS DONE")
     assert "nobody answers" in first.text
     assert browser.find_elements(By.CSS_SELECTOR, "main b b") == []  # a workload's name is text
-    [knee] = browser.find_elements(By.CSS_SELECTOR, "#agentic-throughput .role-mark.mark-text text")
+    [knee] = browser.find_elements(By.CSS_SELECTOR, "#section-agentic-throughput .role-mark.mark-text text")
     assert knee.text == "knee 32"  # 995 of 1,015 at 40; 815 at 24
-    labels = browser.find_elements(By.CSS_SELECTOR, "#agentic-ttfat .role-mark.mark-text text")
+    labels = browser.find_elements(By.CSS_SELECTOR, "#section-agentic-ttfat .role-mark.mark-text text")
     assert "40, most throughput" in [label.text for label in labels]
     ids = browser.execute_script("return [...document.querySelectorAll('[id]')].map(e => e.id)")
     assert len(ids) == len(set(ids))
