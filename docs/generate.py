@@ -24,6 +24,7 @@ GROUPS = {
     "CommandConfig": ("", "The sweep"),
     "WorkloadConfig": ("workload.", "Workload"),
     "EndpointConfig": ("endpoint.", "Endpoint"),
+    "TlsConfig": ("endpoint.tls.", "TLS of the endpoint"),
     "ConcurrencyConfig": ("concurrency.", "Concurrency"),
     "PromptConfig": ("prompts.", "Prompts"),
     "LimitsConfig": ("limits.", "Limits of the verdict"),
@@ -41,9 +42,10 @@ WORDS = {
 }
 
 
-def fields(module: Path, name: str) -> Iterator[tuple[str, str, str, str]]:
-    """Name, type, default and comment of each field of a dataclass, from its source."""
-    text = module.read_text()
+def fields(source: Path, name: str) -> Iterator[tuple[str, str, str, str]]:
+    """Name, type, default and comment of each field of a dataclass, from its module or a package's."""
+    modules = sorted(source.glob("*.py")) if source.is_dir() else [source]
+    text = next(found for module in modules if f"\nclass {name}" in (found := module.read_text()))
     lines = text.splitlines()
     owner = next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
     for node in owner.body:
@@ -71,7 +73,7 @@ def configuration() -> str:
     parts = [head("configuration")]
     for name, (prefix, title) in GROUPS.items():
         rows = [("key", "type", "default", "meaning")]
-        for key, kind, default, comment in fields(SOURCE / "config.py", name):
+        for key, kind, default, comment in fields(SOURCE / "config", name):
             if kind.endswith("Config"):
                 continue
             plain = default.rpartition(".")[2] if default[:1].isupper() else default.strip("'")

@@ -25,6 +25,14 @@ def test_null_and_zero_stay_apart(tmp_path: Path) -> None:
     assert read_records(tmp_path / "r").column("usage_cached_tokens").to_pylist() == [0, None]
 
 
+def test_columns_that_were_added_later_are_filled_in(tmp_path: Path) -> None:
+    RecordWriter(tmp_path / "r").write([row(0, 0, 0, worker="a", rate_limited=3)])
+    (part,) = parts(tmp_path / "r")
+    pq.write_table(pq.read_table(part).drop_columns(["worker", "rate_limited"]), part)
+    (found,) = read_records(tmp_path / "r").to_pylist()
+    assert (found["worker"], found["rate_limited"], found["session_id"]) == (None, 0, 0)
+
+
 def test_parts_merge_as_they_grow_and_keep_order(tmp_path: Path) -> None:
     writer = RecordWriter(tmp_path / "r")
     for session in range(2 * MERGE_AT + 3):

@@ -62,6 +62,19 @@ async def test_rows_are_the_traces_in_order(sim: Serve, tmp_path: Path) -> None:
     assert (rows.usage_prompt_tokens == rows.new_prompt_tokens + rows.cached_prompt_tokens)[rows.outcome == "ok"].all()
 
 
+@pytest.mark.parametrize(("most", "concurrency"), [(2, 4), (7, 2)])
+async def test_a_run_ends_when_the_last_of_its_traces_has(
+    sim: Serve, tmp_path: Path, most: int, concurrency: int
+) -> None:
+    async with sim(SimConfig(**QUICK)) as url:
+        result = await replayed(url, tmp_path, concurrency=concurrency, max_traces=most, duration=60.0)
+    assert result.manifest["end"]["reason"] == "max_traces"
+    assert result.summary.traces == {"completed": most, "failed": 0, "cancelled": 0}
+    requests = sum(TRACES[session % 3].num_turns + 1 for session in range(most))
+    assert result.summary.requests == {"ok": requests, "failed": 0, "cancelled": 0}
+    assert "ran its duration" not in {check.check for check in result.summary.verdict}
+
+
 async def test_tool_waits_are_slept_from_the_end_of_the_response(sim: Serve, tmp_path: Path) -> None:
     async with sim(SimConfig(**QUICK)) as url:
         rows = (await replayed(url, tmp_path, concurrency=1)).rows

@@ -52,6 +52,7 @@ class RequestRecord:
     error: str | None = None  # for people; shortened, no secrets
     http_status: int | None = None  # of the last attempt that got a status line
     attempts: int = 0  # made for this row, those that found no connection included
+    rate_limited: int = 0  # of them, those that were answered with 429
     queued_s: float = 0.0  # due: slot free, or tool latency over
     sent_s: float | None = None  # first byte of the first attempt handed to the socket
     attempt_sent_s: float | None = None  # the same of the last attempt; equal to sent_s without retries
@@ -67,10 +68,12 @@ class RequestRecord:
     usage_cached_tokens: int | None = None
     finish_reason: str | None = None
     chunks: int = 0  # events that bore a token; not a count of tokens
+    first_chunk_tokens: int | None = None  # tokens in the first of them, where the server tells
     max_gap_s: float | None = None  # longest time between two reads that brought tokens
     request_bytes: int = 0  # of the request's body
     response_bytes: int = 0  # of the response's body, after any decompression
     loop_lag_s: float = 0.0  # worst lateness of the client's own event loop while the request was open
+    worker: str | None = None  # who served it: what endpoint.worker_header names, or the base URL of several
 
 
 _ARROW = {"int": "int64", "float": "float64", "str": "string", "bool": "bool_", "Outcome": "string"}
@@ -245,7 +248,21 @@ def _read_part(part: Path) -> pa.Table:
     version = (table.schema.metadata or {}).get(VERSION_KEY, b"none").decode()
     if version != str(SCHEMA_VERSION):
         raise RunDirError(f"{part}: rows of schema version {version}, this trie reads {SCHEMA_VERSION}")
-    return table
+    return _completed(table)
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """A table with the columns that were added since it was written: null, or zero where a column has no nulls."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    schema = arrow_schema()
+    if table.schema.names == schema.names:
+        return table
+    for column in (column for column in schema if column.name not in table.schema.names):
+        values = pa.nulls(len(table), column.type)
+        values = values if column.nullable else values.fill_null(0)
+        table = table.append_column(column, values)
+    return table.select(schema.names)
 
 
 def read_records(folder: Path) -> pa.Table:

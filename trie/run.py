@@ -286,7 +286,8 @@ def _scripts(config: RunConfig, workload: Workload, prompts: Prompts, calibratio
     def script(trace: Trace, session_id: int) -> Script:
         return prompts.script(trace, session_id, bos_tokens=bos_tokens)
 
-    return ScriptsAhead(workload.traces, script, ahead=config.concurrency.value + EXTRA_SCRIPTS)
+    ahead = config.concurrency.value + EXTRA_SCRIPTS
+    return ScriptsAhead(workload.traces, script, ahead=ahead, most=config.max_traces)
 
 
 async def _replay(

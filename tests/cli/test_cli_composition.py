@@ -10,10 +10,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from trie.cli import options
-from trie.cli.app import CONF
 from trie.cli.errors import keys
 from trie.cli.task import validate
 from trie.config import RunConfig, WorkloadConfig
+from trie.shipped import CONF
 from trie.workload.names import NAMED
 
 options.install()

@@ -15,10 +15,10 @@ from commands import Command, Endpoint, Finished
 from hydra import compose, initialize_config_dir
 
 from trie.cli import app, options, replay
-from trie.cli.app import CONF
 from trie.cli.init import lay_out
 from trie.cli.task import validate
 from trie.config import RunConfig
+from trie.shipped import CONF
 from trie.workload.sources import load
 
 SHA256 = "332425023d0f6a3e20cecb83ad86a388446fe3883665d32f3dd7a5835cb9ee93"  # of the bundled sample

@@ -11,10 +11,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from trie.cli import options
-from trie.cli.app import CONF
 from trie.cli.task import validate
 from trie.config import Api, RunConfig
 from trie.errors import ConfigError
+from trie.shipped import CONF
 
 Compose = Callable[..., Any]
 

@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING, NoReturn
 import trie
 from trie.cli import secrets
 from trie.errors import TrieError
+from trie.shipped import CONF
 from trie.text import one_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 log = logging.getLogger("trie")
-
-PACKAGE = Path(__file__).parent.parent
-CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel, in a checkout
 
 FULL_ERROR = "HYDRA_FULL_ERROR"  # =1: every error with its traceback
 COMPLETION = ("-sc", "--shell-completion")

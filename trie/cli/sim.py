@@ -40,7 +40,7 @@ def settings(overrides: list[str]) -> SimConfig:
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
     from trie.cli import errors, options  # noqa: PLC0415
-    from trie.cli.app import CONF  # noqa: PLC0415
+    from trie.shipped import CONF  # noqa: PLC0415
 
     options.install()
     for override in overrides:

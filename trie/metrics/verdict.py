@@ -10,6 +10,7 @@ from trie.config import LimitsConfig
 
 CENSORED_SHARE = 0.25  # of the traces that completed or were cancelled, above which short ones are over-represented
 LIMITS = frozenset({"max_failures", "max_failure_rate"})  # settings that end a run early
+ORDERLY = frozenset({"deadline", "max_traces"})  # ends of a run that went as it was meant to
 STALE_S = 60.0  # a run shorter than this is a trial
 
 
@@ -189,7 +190,7 @@ def _end(run: _Evidence) -> Iterator[Check]:
             f"ended by {limit} after {run.wall_time_s:.0f} of {config['duration']:g} s",
             f"mend what fails, or give another {end['reason']}=...",
         )
-    elif end["reason"] != "deadline":
+    elif end["reason"] not in ORDERLY:
         yield Check(
             "ran its duration",
             "error" if end["reason"] == "endpoint_died" else "warning",

@@ -14,6 +14,7 @@ from trie.replay.scripts import ScriptsAhead
 from trie.replay.session import replay
 from trie.replay.setting import Setting
 
+ALL_TRACES = "max_traces"  # why a run ended whose every trace has
 SWITCH_S = 0.0005  # after which a thread that writes rows or makes prompts hands the interpreter back (Python: 5 ms)
 
 
@@ -35,7 +36,7 @@ class Engine:
                 self._deadline.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> str:
-        """Replay; returns why it ended: `deadline`, or the reason given to `stop`.
+        """Replay; returns why it ended: `deadline`, `max_traces`, or the reason given to `stop`.
 
         Raises:
             RunDirError: when rows can't be written any more.
@@ -46,32 +47,38 @@ class Engine:
             setting.health.start()
             ending = loop.call_later(setting.live.duration_s, self.stop, "deadline")
             try:
-                async with self._deadline, asyncio.TaskGroup() as group:
+                async with self._deadline:
                     self._running = True
                     if setting.live.ending is not None:
                         self._deadline.reschedule(loop.time())
-                    group.create_task(setting.recorder.flush_regularly())
-                    for slot in range(setting.live.concurrency):
-                        group.create_task(self._occupy(slot))
+                    await self._replay()
             except TimeoutError:
                 if not self._deadline.expired():
                     raise
             except BaseExceptionGroup as errors:
                 setting.live.ending = "error"
-                raise errors.exceptions[0] from None
+                raise _first(errors) from None
             finally:
                 ending.cancel()
                 setting.live.beat(perf_counter())
                 setting.health.stop()
         return setting.live.ending or "deadline"
 
+    async def _replay(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            flushing = group.create_task(self._setting.recorder.flush_regularly())
+            async with asyncio.TaskGroup() as slots:
+                for slot in range(self._setting.live.concurrency):
+                    slots.create_task(self._occupy(slot))
+            self._setting.live.ending = self._setting.live.ending or ALL_TRACES
+            flushing.cancel()
+
     async def _occupy(self, slot: int) -> None:
-        """One of the `concurrency` places: a session after the other, for ever."""
+        """One of the `concurrency` places: a session after the other, while there are any."""
         live = self._setting.live
         failed_in_a_row = 0
         await self._setting.turns.turn()
-        while True:
-            script = await self._scripts.next()
+        while (script := await self._scripts.next()) is not None:
             live.traces_active += 1
             try:
                 outcome = await replay(self._setting, script, slot)
@@ -89,6 +96,11 @@ class Engine:
                 self.stop(reason)
             await self._setting.backoff.pause(failed_in_a_row)
             failed_in_a_row += 1
+
+
+def _first(errors: BaseException) -> BaseException:
+    """The first error in a group of groups."""
+    return _first(errors.exceptions[0]) if isinstance(errors, BaseExceptionGroup) else errors
 
 
 @contextmanager

@@ -18,15 +18,18 @@ AT_ONCE = 16  # scripts for which the thread is woken: waking it costs as much a
 
 
 class ScriptsAhead:
-    """An endless supply of scripts: the workload's traces in file order, cycled, each with its session's number.
+    """A supply of scripts: the workload's traces in file order, cycled, each with its session's number.
+
+    It is endless, or ends after `most` scripts.
 
     On entering, `ahead` scripts are made before the clock starts; about as many are kept ready from then on.
     """
 
-    def __init__(self, traces: Sequence[Trace], make: MakeScript, *, ahead: int) -> None:
+    def __init__(self, traces: Sequence[Trace], make: MakeScript, *, ahead: int, most: int | None = None) -> None:
         self._traces = traces
         self._make = make
         self._ahead = ahead
+        self._most = most
         self._low = max(ahead - AT_ONCE, ahead // 2)
         self._made = 0
         self._ready: deque[Script] = deque()
@@ -42,23 +45,25 @@ class ScriptsAhead:
     ) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def next(self) -> Script:
-        """The next session's script; ready at once unless sessions end faster than scripts are made."""
+    async def next(self) -> Script | None:
+        """The next session's script, None after the last; ready at once unless sessions end faster than it is made."""
         while True:
             if self._refill is not None and self._refill.done():
                 self._refill.result()
                 self._refill = None
-            if self._refill is None and len(self._ready) <= self._low:
+            if self._refill is None and len(self._ready) <= self._low and self._made != self._most:
                 loop = asyncio.get_running_loop()
                 self._refill = loop.run_in_executor(self._thread, self._fill, min(AT_ONCE, self._ahead))
             if self._ready:
                 return self._ready.popleft()
-            assert self._refill is not None
+            if self._refill is None:
+                return None
             await asyncio.shield(self._refill)
 
     def _fill(self, count: int) -> None:
         """Make the next scripts; in the thread, which lets the event loop have the interpreter between two of them."""
-        for _ in range(count):
+        left = count if self._most is None else min(count, self._most - self._made)
+        for _ in range(left):
             trace = self._traces[self._made % len(self._traces)]
             self._ready.append(self._make(trace, self._made))
             self._made += 1

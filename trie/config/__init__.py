@@ -1,0 +1,32 @@
+"""Every setting of a run: the schema of the configuration files and the library's own type, in one.
+
+The dataclasses hold types, defaults and rules and know nothing of Hydra; `trie.cli` turns files and overrides into
+a `RunConfig`, a library user builds one directly.
+"""
+
+from trie.config.endpoint import LOAD_KEYS, Api, EndpointConfig, PromptForm, TlsConfig, ToolRole
+from trie.config.parts import ConcurrencyConfig, LimitsConfig, PromptConfig
+from trie.config.run import HISTORIES, ProgressStyle, RunConfig
+from trie.config.sim import FAULTS, SimConfig
+from trie.config.sweep import CommandConfig, Order
+from trie.config.workload import WorkloadConfig
+
+__all__ = [
+    "FAULTS",
+    "HISTORIES",
+    "LOAD_KEYS",
+    "Api",
+    "CommandConfig",
+    "ConcurrencyConfig",
+    "EndpointConfig",
+    "LimitsConfig",
+    "Order",
+    "ProgressStyle",
+    "PromptConfig",
+    "PromptForm",
+    "RunConfig",
+    "SimConfig",
+    "TlsConfig",
+    "ToolRole",
+    "WorkloadConfig",
+]

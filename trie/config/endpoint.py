@@ -1,0 +1,169 @@
+"""How to speak to the server."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from trie.config.rules import HEADER_NAME, require, require_seconds, require_whole
+from trie.errors import ConfigError
+
+URL = re.compile(r"https?://(\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(:(\d{1,5}))?(/[^\s?#]*)?", re.IGNORECASE)
+
+
+class Api(Enum):
+    """Which of the two OpenAI routes a request takes."""
+
+    completions = "completions"
+    chat = "chat"
+
+
+# Gauges of requests that run and that wait, by the names that engines give them; no two engines share one.
+LOAD_KEYS = (
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "sglang:num_running_reqs",
+    "sglang:num_queue_reqs",
+    "llamacpp:requests_processing",
+    "llamacpp:requests_deferred",
+    "trie_sim:num_requests_running",
+    "trie_sim:num_requests_waiting",
+)
+
+
+class PromptForm(Enum):
+    """How a prompt is sent on the completions route."""
+
+    text = "text"
+    # lists of ids, those that the server answered among them: the prefix is exact
+    token_ids = "token_ids"  # noqa: S105 - no password
+
+
+class ToolRole(Enum):
+    """Who says a tool's output on the chat route."""
+
+    tool = "tool"  # a message of role tool that answers the call of the message before it, as agents send
+    user = "user"  # for models whose template knows no tools
+
+
+@dataclass
+class TlsConfig:
+    """How an https server proves who it is, and we to it."""
+
+    verify: bool = True  # false: any certificate will do, and anybody may listen
+    ca_file: str | None = None  # PEM file of the authorities to trust; null: those of the system
+    cert_file: str | None = None  # PEM file of our own certificate, for servers that ask for one
+    key_file: str | None = None  # PEM file of its key; null: it stands in cert_file
+
+    def __post_init__(self) -> None:
+        alone = self.key_file is not None and self.cert_file is None
+        require(not alone, "endpoint.tls.key_file", self.key_file, "left out without endpoint.tls.cert_file")
+
+
+@dataclass
+class EndpointConfig:
+    """How to speak to the server; without a base_url the embedded endpoint is started for the run.
+
+    What differs from engine to engine stands in conf/endpoint/, a file for each: the dialect. `name: custom`, as
+    `endpoint=URL` gives, has the dialect found by asking the server, and takes from it what is not set here.
+    """
+
+    name: str = "custom"  # of the dialect; custom: found by asking the server
+    base_url: str | None = None  # up to and including /v1; null: the embedded endpoint
+    replicas: list[str] = field(default_factory=list)  # more base URLs of the same model: sessions take turns on all
+    api: Api = Api.completions  # completions or chat
+    prompt_form: PromptForm = PromptForm.text  # text or token_ids (completions, with the model's own tokenizer)
+    api_key_env: str = "OPENAI_API_KEY"  # environment variable that holds the key; the key itself is no setting
+    api_key_header: str = "Authorization"  # header that carries the key, such as api-key
+    api_key_scheme: str = "Bearer"  # word before the key in that header; empty: the key alone
+    ignore_eos: bool | None = True  # sent as given; null: the field is left out
+    max_tokens_field: str = "max_tokens"  # max_completion_tokens for some clouds
+    min_tokens_field: str | None = None  # field that asks for at least as many tokens, such as min_tokens; null: none
+    include_usage: bool = True  # ask for usage in streams (stream_options.include_usage)
+    continuous_usage: bool = False  # ask for usage in every chunk (vLLM): tells the tokens of the first chunk
+    cached_tokens_field: str | None = None  # of usage, dotted, looked at first; null: where servers are known to put it
+    cache_flag: str | None = None  # of the server, for people: what makes it report cached tokens
+    tool_role: ToolRole = ToolRole.tool  # of chat messages that bring a tool's output: tool or user
+    declare_tools: bool = False  # send the declaration of the tool that chat messages call
+    session_header: str | None = None  # header that carries a trace's own id, such as X-SMG-Routing-Key
+    worker_header: str | None = None  # header of answers that names the worker behind a router; kept in the rows
+    headers: dict[str, str] = field(default_factory=dict, repr=False)  # sent with every request
+    extra_body: dict[str, Any] = field(default_factory=dict)  # merged into every request body
+    bos_tokens: int | None = None  # tokens the server adds before the first prompt; null: found by calibration
+    connect_timeout: float = 30.0  # seconds to open a connection
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    metrics_route: str | None = "/metrics"  # beside /v1, or a URL: the engine's own counters; null: not read
+    load_route: str = "/metrics"  # beside /v1: tells, in Prometheus' format or JSON, how many requests are in flight
+    # there, by name, summed, labels and all: vLLM's, SGLang's, llama.cpp's and our own; []: the load is not asked for
+    load_keys: list[str] = field(default_factory=lambda: [*LOAD_KEYS])
+    reset_route: str | None = None  # beside /v1: a POST empties the prefix cache; null: the engine has no such route
+
+    def __post_init__(self) -> None:
+        if self.base_url is not None:
+            self.base_url = _url("base_url", self.base_url)
+        self.replicas = [_url("replicas", url) for url in self.replicas]
+        alone = bool(self.replicas) and self.base_url is None
+        require(not alone, "endpoint.replicas", self.replicas, "[] without endpoint.base_url")
+        require_whole("endpoint.bos_tokens", self.bos_tokens, 0)
+        require_seconds("endpoint.connect_timeout", self.connect_timeout)
+        self._check_fields()
+        self._check_headers()
+        for key in ("metrics_route", "load_route", "reset_route"):
+            route = getattr(self, key)
+            url = key == "metrics_route" and route is not None and URL.fullmatch(route) is not None
+            require(
+                route is None or url or route.startswith("/"), f"endpoint.{key}", route, "a path that begins with /"
+            )
+        self._refuse_own_fields()
+
+    @property
+    def base_urls(self) -> list[str]:
+        """Where the model is served: base_url and its replicas; empty for the embedded endpoint."""
+        return [] if self.base_url is None else [self.base_url, *self.replicas]
+
+    def _check_fields(self) -> None:
+        for key in ("max_tokens_field", "min_tokens_field", "cached_tokens_field"):
+            require(getattr(self, key) != "", f"endpoint.{key}", "(empty)", "the name of a field")
+        ids = self.prompt_form is PromptForm.token_ids
+        require(not ids or self.api is Api.completions, "endpoint.prompt_form", "token_ids", "text with api=chat")
+
+    def _check_headers(self) -> None:
+        others = (self.session_header, self.worker_header)
+        for name in [self.api_key_header, *self.headers, *(name for name in others if name is not None)]:
+            require(HEADER_NAME.fullmatch(name) is not None, "endpoint: header", ascii(name), "a header's name")
+
+    def _refuse_own_fields(self) -> None:
+        """Fields that each request has of its own would stand in its body twice.
+
+        Raises:
+            ConfigError: naming the field.
+        """
+        own = {"model", "stream", "prompt", "messages", self.max_tokens_field, self.min_tokens_field}
+        for name in sorted(name for name in own if name is not None and name in self.extra_body):
+            require(False, f"endpoint.extra_body.{name}", "(set)", "left to trie, which sets it itself")
+        try:
+            orjson.dumps(self.extra_body)
+        except TypeError as error:
+            raise ConfigError(f"endpoint.extra_body: holds what JSON can't ({error})") from None
+
+
+def _url(key: str, url: str) -> str:
+    """A base URL without the slash at its end.
+
+    Raises:
+        ConfigError: naming the key, for what is none; a password in it is not repeated.
+    """
+    key = f"endpoint.{key}"
+    host = url.partition("://")[2].partition("/")[0]
+    require("@" not in host, key, "(hidden)", "without user and password")
+    found = URL.fullmatch(url)
+    web = url.lower().startswith(("http://", "https://"))
+    allowed = "an http(s) URL" + (" up to and including /v1, without ? and #" if web else "")
+    require(found is not None, key, url, allowed)
+    port = found[3] if found is not None else None
+    require(port is None or 0 < int(port) < 1 << 16, key, url, "with a port from 1 to 65535")
+    return url.rstrip("/")
