@@ -268,7 +268,7 @@ def _setting(config: RunConfig, connections: Connections, recorder: Recorder, mo
     )
     return Setting(
         fmt=fmt,
-        requester=requester,
+        requesters=[requester],
         recorder=recorder,
         health=LoopHealth(on_beat=live.beat),
         live=live,

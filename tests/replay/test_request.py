@@ -128,6 +128,46 @@ async def test_the_key_goes_to_the_endpoint_and_headers_are_checked() -> None:
     assert got[0].startswith(b"POST /v1/completions HTTP/1.1\r\n")
 
 
+@pytest.mark.parametrize(("scheme", "line"), [("Bearer", b"Bearer sk-1"), ("", b"sk-1"), ("Token", b"Token sk-1")])
+async def test_the_key_goes_into_the_header_that_is_named(scheme: str, line: bytes) -> None:
+    async with scripted(WHOLE) as (url, got):
+        endpoint = EndpointConfig(base_url=url, api_key_header="api-key", api_key_scheme=scheme)
+        fmt = RequestFormat(endpoint, "m", stream=True)
+        async with Connections(endpoint, url, api_key="sk-1") as connections:
+            await one(Requester(connections, fmt, max_retries=0, timeout_s=5), fmt, perf_counter())
+    assert b"\r\napi-key: " + line + b"\r\n" in got[0]
+    assert b"Authorization" not in got[0]
+
+
+@pytest.mark.parametrize(
+    ("named", "worker", "lines", "found"),
+    [
+        (None, None, ("X-Worker: w1",), None),
+        ("x-worker", None, ("X-Worker: w1",), "w1"),
+        ("x-worker", "http://b/v1", ("X-Worker: w1",), "w1"),
+        ("x-worker", "http://b/v1", (), "http://b/v1"),
+        ("x-worker", None, ("X-Worker: sk-secret-1 \x1b[2J",), "(hidden) [2J"),
+    ],
+)
+async def test_the_worker_that_a_header_names(
+    named: str | None, worker: str | None, lines: tuple[str, ...], found: str | None
+) -> None:
+    body = b'{"choices": [{"text": " a b", "finish_reason": "length"}]}'
+    async with scripted((plain_response("200 OK", body, *lines),)) as (url, _):
+        endpoint = EndpointConfig(base_url=url, worker_header=named)
+        fmt = RequestFormat(endpoint, "m", stream=False)
+        async with Connections(endpoint, url, api_key="sk-secret-1") as connections:
+            requester = Requester(connections, fmt, max_retries=0, timeout_s=5, worker=worker)
+            assert (await one(requester, fmt, perf_counter())).worker == found
+
+
+async def test_rate_limits_are_counted_and_waited_for() -> None:
+    limit, broken = plain_response("429 Slow", b"{}", "Retry-After: 0.2"), plain_response("503 Busy", b"{}")
+    (found,) = await ask((limit,), (broken,), (limit,), WHOLE, max_retries=3)
+    assert (found.outcome, found.attempts, found.rate_limited) == (Outcome.ok, 4, 2)
+    assert found.attempt_sent_s - found.sent_s >= 0.2 + 0.25 + 0.2 - 0.01  # type: ignore[operator]
+
+
 async def test_a_long_answer_is_drained_while_it_comes() -> None:
     """20,000 chunks of 250 bytes: more than aiohttp's own buffer limits would let wait."""
     many = chunked(event(" a" * 90)) * 2000

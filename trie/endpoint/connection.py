@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import math
 from time import perf_counter
 from types import TracebackType
 from typing import Self
@@ -24,18 +23,16 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from yarl import URL
 
 from trie.config import EndpointConfig
+from trie.endpoint import tls
 from trie.endpoint.exchange import Exchange
 from trie.endpoint.failures import FOREIGN, ResponseTooLongError, kind_of
-from trie.errors import EndpointError
+from trie.endpoint.headers import Veil, of_every_request, retry_after_s
 
 READ_LIMIT = 1 << 22  # bytes a body may wait in aiohttp's buffer before reading pauses; drained long before that
 DRAIN_AT = 1 << 16  # bytes in that buffer at which the protocol takes them out
 MAX_BODY_BYTES = 1 << 28  # a response above this is broken off
 MAX_HEADER_BYTES = 1 << 17
 KEEP_ALIVE_S = 4.0  # uvicorn closes an idle connection after 5 s: let ours go first
-HIDDEN = "(hidden)"
-SHORTEST_SECRET = 6  # characters; what is shorter, such as EMPTY, hides nothing and is found in many words
-MAX_RETRY_AFTER_S = 60.0
 
 
 class StampedProtocol(ResponseHandler):
@@ -158,23 +155,23 @@ class Connections:
     """The open connections of a run to one endpoint.
 
     Raises:
-        EndpointError: on entering, for a header that can't be sent.
+        EndpointError: for a header that can't be sent.
+        ConfigError: for TLS files that can't be used.
     """
 
     def __init__(self, endpoint: EndpointConfig, base_url: str, *, api_key: str | None = None) -> None:
+        self.base_url = base_url
         self._url = URL(base_url)
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=endpoint.connect_timeout)
-        headers = {"Host": self._url.authority, "User-Agent": "trie", "Accept": "*/*", "Accept-Encoding": "identity"}
-        if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
-        headers.update(endpoint.headers)
-        self._secrets = sorted({api_key or "", *endpoint.headers.values()}, key=len, reverse=True)
+        self._tls = tls.context(endpoint.tls) if self._url.scheme == "https" else True
+        self._worker_header = endpoint.worker_header
         self._idle: list[Connection] = []
-        self._headers = b"".join(header(name, value) for name, value in headers.items())
+        self._headers = of_every_request(endpoint, self._url.authority, api_key)
+        self.hide = Veil([api_key or "", *endpoint.headers.values()]).hide
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._connector = aiohttp.TCPConnector(limit=0, enable_cleanup_closed=False)
+        self._connector = aiohttp.TCPConnector(limit=0, enable_cleanup_closed=False, ssl=self._tls)
         # aiohttp has no public way to bring one's own protocol.
         self._connector._factory = functools.partial(StampedProtocol, loop=loop)  # type: ignore[assignment]  # noqa: SLF001
         # Only the part of a request that says where to connect; requests themselves are written here.
@@ -206,16 +203,6 @@ class Connections:
         """Fetch a route below the base URL; as `post` otherwise."""
         await self._exchange(b"GET %s HTTP/1.1\r\n%s\r\n" % (self._path(route), self._headers), b"", exchange)
 
-    def hide(self, text: str) -> str:
-        """Text that the server sent, without the key and the values of headers, which some repeat in their errors."""
-        for secret in self._secrets:
-            if len(secret) >= SHORTEST_SECRET:
-                text = text.replace(secret, HIDDEN)
-                cut = text.removesuffix("...")  # a long text may end within one
-                known = (n for n in range(len(secret) - 1, SHORTEST_SECRET - 1, -1) if cut.endswith(secret[:n]))
-                text = text if (n := next(known, 0)) == 0 else cut[:-n] + HIDDEN
-        return text
-
     def _path(self, route: str) -> bytes:
         return (self._url.raw_path.rstrip("/") + route).encode()
 
@@ -237,7 +224,7 @@ class Connections:
         except FOREIGN as error:
             failure = error
         finally:
-            _note(protocol, exchange)
+            self._note(protocol, exchange)
             if exchange.end is None:
                 exchange.end = perf_counter()
             if whole:
@@ -263,37 +250,17 @@ class Connections:
     async def _open(self) -> Connection:
         return await self._connector.connect(self._target, traces=[], timeout=self._timeout)
 
-
-def _note(protocol: StampedProtocol, exchange: Exchange) -> None:
-    """Write on the exchange what its response's head says, and all of the body that came."""
-    message, body = protocol.message, protocol.body
-    if message is None or body is None:
-        return
-    exchange.status = message.code
-    headers = message.headers
-    exchange.content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    exchange.retry_after_s = _seconds(headers.get("Retry-After"))
-    if 300 <= message.code < 400:
-        exchange.location = headers.get("Location", "").partition("?")[0]
-    take_out(body, exchange)
-
-
-def header(name: str, value: str) -> bytes:
-    """One header line.
-
-    Raises:
-        EndpointError: for control characters or text that is not Latin-1; the value is not repeated.
-    """
-    line = f"{name}: {value}"
-    if not line.isprintable() or not line.isascii():
-        raise EndpointError(f"header {name!r}: holds characters that a header can't carry")
-    return line.encode() + b"\r\n"
-
-
-def _seconds(text: str | None) -> float | None:
-    """Retry-After in seconds; its date form is treated as not given."""
-    try:
-        seconds = float(text) if text else math.nan
-    except ValueError:
-        return None
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+    def _note(self, protocol: StampedProtocol, exchange: Exchange) -> None:
+        """Write on the exchange what its response's head says, and all of the body that came."""
+        message, body = protocol.message, protocol.body
+        if message is None or body is None:
+            return
+        exchange.status = message.code
+        headers = message.headers
+        exchange.content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        exchange.retry_after_s = retry_after_s(headers.get("Retry-After"))
+        if self._worker_header is not None:
+            exchange.worker = headers.get(self._worker_header)
+        if 300 <= message.code < 400:
+            exchange.location = headers.get("Location", "").partition("?")[0]
+        take_out(body, exchange)

@@ -24,6 +24,7 @@ class Exchange:
     status: int | None = None
     content_type: str = ""
     retry_after_s: float | None = None
+    worker: str | None = None  # what the header says that names the worker behind a router
     location: str = ""  # where a redirect points, without its query
     idle_s: float = 0.0  # how long the connection had lain idle since an earlier request; 0 for a fresh one
     error_kind: str | None = None  # of the transport: nothing here judges what the body says

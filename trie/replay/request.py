@@ -34,6 +34,7 @@ class Request:
     answer: openai.Answer = field(default_factory=openai.Answer)
     first_sent: float | None = None
     attempts: int = 0
+    rate_limited: int = 0  # of them
     failure: tuple[str, str] | None = None  # kind and text, once it has ended badly
 
 
@@ -48,6 +49,7 @@ class Requester:
         stall_s: bound of the time between two reads of an answer, from its first on; None for none.
         on_retry: called before each further attempt.
         turns: shared with whatever else works on the loop between its reads.
+        worker: what rows call the server where there are several, and no header that names them.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Requester:
         stall_s: float | None = None,
         on_retry: Callable[[], None] = lambda: None,
         turns: Turns | None = None,
+        worker: str | None = None,
     ) -> None:
         self._connections = connections
+        self._worker = worker
         self._format = fmt
         self._max_retries = max_retries
         self._timeout_s = timeout_s
@@ -91,11 +95,12 @@ class Requester:
 
     def _hide_keys(self, request: Request) -> None:
         """What the server said goes into rows, logs and messages: a key that it repeats goes no further than here."""
-        hide, answer = self._connections.hide, request.answer
+        hide, answer, exchange = self._connections.hide, request.answer, request.exchange
         if request.failure is not None:
             request.failure = (request.failure[0], hide(one_line(request.failure[1])))
         if answer.finish_reason is not None:
             answer.finish_reason = hide(answer.finish_reason)
+        exchange.worker = self._worker if exchange.worker is None else hide(exchange.worker)
 
     async def _attempts(self, request: Request) -> None:
         for retry in range(self._max_retries + 1):
@@ -114,6 +119,7 @@ class Requester:
                 await self._post(request)
             finally:
                 request.attempts += not request.exchange.unused
+                request.rate_limited += request.exchange.status == 429
                 request.first_sent = request.first_sent or request.exchange.sent
             if not request.exchange.stale:
                 return
@@ -231,7 +237,7 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
     def since(instant: float | None) -> float | None:
         return None if instant is None else instant - began
 
-    row.attempts = request.attempts
+    row.attempts, row.rate_limited = request.attempts, request.rate_limited
     row.http_status = exchange.status
     row.sent_s = since(request.first_sent)
     row.attempt_sent_s = since(exchange.sent)
@@ -243,6 +249,7 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
     row.usage_completion_tokens = answer.completion_tokens
     row.usage_cached_tokens = answer.cached_tokens
     row.finish_reason = None if answer.finish_reason is None else one_line(answer.finish_reason, 40)
+    row.worker = None if exchange.worker is None else one_line(exchange.worker, 200)
     row.chunks = len(answer.token_ends)
     if answer.token_ends and exchange.read_at:
         arrivals = exchange.arrivals(answer.token_ends)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
-from trie.endpoint.connection import header
+from trie.endpoint.headers import header
 from trie.endpoint.openai import Conversation
 from trie.prompts.script import Script
 from trie.records import Outcome, RequestRecord
@@ -51,7 +51,7 @@ async def replay(setting: Setting, script: Script, slot: int) -> Outcome:
 async def _measured(setting: Setting, request: Request, row: RequestRecord) -> None:
     setting.live.requests_in_flight += 1
     try:
-        await setting.requester.run(request)
+        await setting.requester(row.session_id).run(request)
     finally:
         setting.live.requests_in_flight -= 1
         fill(row, request, setting.began)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from trie.endpoint.openai import RequestFormat
@@ -19,7 +20,7 @@ class Setting:
     """The run around a session; `began` is the `perf_counter` instant from which rows count their seconds."""
 
     fmt: RequestFormat
-    requester: Requester
+    requesters: Sequence[Requester]  # one for each server of the model
     recorder: Recorder
     health: LoopHealth
     live: Live
@@ -29,3 +30,7 @@ class Setting:
     turns: Turns = field(default_factory=Turns)
     session_header: str | None = None
     began: float = 0.0
+
+    def requester(self, session_id: int) -> Requester:
+        """Who sends a session's requests: sessions take turns on the servers, and each stays with its own."""
+        return self.requesters[session_id % len(self.requesters)]
