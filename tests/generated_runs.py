@@ -45,7 +45,7 @@ def rows(count: int, *, slots: int, duration_s: float) -> pa.Table:
         "num_turns": np.full(count, TURNS - 1), "is_final": turn == TURNS - 1, "outcome": outcome,
         "error_kind": np.where(failed, "http_503", None), "http_status": np.where(failed, 503, np.nan),
         "error": np.where(failed, "overloaded", None),
-        "attempts": np.ones(count, np.int64), "queued_s": queued, "sent_s": queued + 1e-4,
+        "attempts": np.ones(count, np.int64), "rate_limited": np.zeros(count, np.int64), "queued_s": queued, "sent_s": queued + 1e-4,
         "attempt_sent_s": queued + 1e-4,
         "first_token_s": first, "last_token_s": end, "end_s": end, "new_prompt_tokens": new,
         "cached_prompt_tokens": cached, "requested_completion_tokens": tokens, "usage_prompt_tokens": new + cached,

@@ -11,6 +11,7 @@ from trie.metrics.summary import Summary, summarize
 from trie.records import Outcome, RequestRecord, to_table
 
 FAILED = {"outcome": Outcome.failed, "error_kind": "http_status", "first_token_s": None}
+CUT = {"finish_reason": "length"}
 LAGGED = {"cpu_s": 1.0, "loop_lag_p50_s": 0.0, "loop_lag_p99_s": 0.05, "loop_lag_max_s": 0.2, "samples": 9}
 SPENT = {"cpu_s": 95.0, "loop_lag_p50_s": 0.0, "loop_lag_p99_s": 0.0, "loop_lag_max_s": 0.0, "samples": 9}
 
@@ -35,6 +36,24 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
     "prompt drift": (many(usage_prompt_tokens=110), {}, "prompt lengths", "error", "+10.00%"),
     "prompts cut": (many(usage_prompt_tokens=90), {}, "prompt lengths", "error", "-10.00%"),
     "short answers": (many(usage_completion_tokens=9), {}, "completion lengths", "error", "18.18%"),
+    "short answers, some cut": (
+        [
+            *many(2, usage_completion_tokens=9, finish_reason="stop"),
+            row(7, usage_completion_tokens=3, finish_reason="length"),
+        ],
+        {},
+        "completion lengths",
+        "error",
+        "(3 requests: 2 ended by stop, 1 ended by length)",
+    ),
+    "rate limits": (many(rate_limited=1, attempts=2), {}, "no rate limits", "warning", "20 attempts"),
+    "a session that moved": (
+        [row(0, turn, turns=2, worker=name) for turn, name in enumerate("abb")],
+        {},
+        "sessions stay",
+        "warning",
+        "1 of 2 turns",
+    ),
     "long answers": (
         many(usage_completion_tokens=22),
         {},

@@ -40,6 +40,14 @@ class Columns:
 
         return np.asarray(pc.equal(self._rows.column("outcome"), name).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
+    def names(self, name: str) -> tuple[NDArray[np.int64], list[str]]:
+        """A column of texts as indices into its different ones, -1 for null, and these in order of appearance."""
+        import pyarrow.compute as pc  # noqa: PLC0415
+
+        encoded = self._rows.column(name).combine_chunks().dictionary_encode()
+        indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+        return indices.astype(np.int64), encoded.dictionary.to_pylist()
+
     def failures(self) -> dict[str, int]:
         """Failed requests by the kind of their error, the commonest first."""
         import pyarrow.compute as pc  # noqa: PLC0415

@@ -234,6 +234,9 @@ RUN = (
     Metric(
         "retries", "retries", "attempts", "lower", "attempts that were made again, over all requests", reference=False
     ),
+    Metric(
+        "rate_limited", "rate-limited attempts", "attempts", "lower", "attempts answered with HTTP 429", reference=False
+    ),
     Metric("concurrency.active_traces", "active traces", "traces", None, "time-weighted mean", reference=False),
     Metric(
         "concurrency.in_flight_requests", "in-flight requests", "requests", None, "time-weighted mean", reference=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trie.metrics import declarations, verdict
-from trie.metrics.columns import Columns, Floats, Stats
+from trie.metrics.columns import Bools, Columns, Floats, Stats
 from trie.metrics.shares import Parts, ratio, shares
 from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import Traces, kaplan_meier, traces
 from trie.metrics.verdict import Check
+from trie.metrics.workers import workers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,6 +85,8 @@ def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
     facts = {
         "errors": columns.failures(),
         "retries": int(np.maximum(columns["attempts"] - 1, 0).sum()),
+        "rate_limited": int(columns["rate_limited"].sum()),
+        "workers": workers(columns),
         "drift": _drift(columns, manifest, parts),
         "censoring": _censoring(sessions, wall_time_s),
         "cache": _cache(columns, parts),
@@ -150,9 +154,17 @@ def _drift(columns: Columns, manifest: Mapping[str, Any], parts: Mapping[str, Pa
         "prompt_ratio": ratio(parts["drift.prompt_ratio"]),
         "prompt_max_abs_tokens": float(np.abs(off).max()) if len(off) else None,
         "completion_short_requests": int((short > 0).sum()) if len(short) else None,
+        "completion_short_reasons": _reasons(columns, completed, short > 0),
         "completion_short_ratio": ratio(parts["drift.completion_short_ratio"]),
         "completion_long_ratio": _ratio(float(more.sum()), float(requested[completed].sum())) if len(more) else None,
     }
+
+
+def _reasons(columns: Columns, completed: Bools, short: Bools) -> dict[str, int]:
+    """How the answers ended that are shorter than asked, by the server's own word for it, the commonest first."""
+    index, names = columns.names("finish_reason")
+    found = Counter(names[number] if number >= 0 else "no reason" for number in index[completed][short])
+    return dict(found.most_common())
 
 
 def _censoring(sessions: Traces, wall_time_s: float) -> dict[str, Any]:

@@ -76,6 +76,14 @@ def _outcomes(run: _Evidence) -> Iterator[Check]:
         f"{failed} of {ended} requests failed ({rate:.1%}{': ' + kinds if kinds else ''})",
         f"mend the server, or raise limits.failure_rate={run.limits.failure_rate:g} knowing what it hides",
     )
+    limited = run.facts["rate_limited"]
+    yield Check(
+        "no rate limits",
+        "warning",
+        limited == 0,
+        f"{limited} attempts were answered with 429, and waited for as it said",
+        "what was measured is the limit of the account as well as the server: ask for less, or for a higher limit",
+    )
     retries = run.facts["retries"]
     yield Check(
         "no retries",
@@ -114,13 +122,14 @@ def _lengths(run: _Evidence) -> Iterator[Check]:
     )
     short = drift["completion_short_ratio"]
     if short is not None:
+        how = ", ".join(f"{count} ended by {reason}" for reason, count in drift["completion_short_reasons"].items())
         yield Check(
             "completion lengths",
             "error",
             short <= limits.completion_drift,
             f"{short:.2%} of the requested completion tokens did not come "
-            f"({drift['completion_short_requests']} requests)",
-            "endpoint.ignore_eos=true where the server knows it, or a larger context window",
+            f"({drift['completion_short_requests']} requests{': ' + how if how else ''})",
+            _lengthen(run),
         )
     more = drift["completion_long_ratio"]
     if more is not None:
@@ -131,6 +140,18 @@ def _lengths(run: _Evidence) -> Iterator[Check]:
             f"{more:.2%} more completion tokens came than were asked for",
             "see whether the server reads what endpoint.max_tokens_field names",
         )
+
+
+def _lengthen(run: _Evidence) -> str:
+    """What to do about answers that are shorter than asked: those cut by `length` met the context's end."""
+    if "length" in run.facts["drift"]["completion_short_reasons"]:
+        return "the engine cut them to what fits its context: serve a longer one, or set workload.max_context_tokens=N"
+    if run.manifest["config"]["endpoint"].get("ignore_eos"):
+        return "the server does not honour ignore_eos: compare with runs of the same kind alone"
+    return (
+        "endpoint.ignore_eos=true where the server knows it; where it does not, the model ends answers when it likes: "
+        "limits.completion_drift=1 lets that pass, and the run compares with runs of the same kind alone"
+    )
 
 
 def _client(run: _Evidence) -> Iterator[Check]:
@@ -258,6 +279,16 @@ def _cache(run: _Evidence) -> Iterator[Check]:
             False,
             "the server reports no cached tokens",
             "TokenSpeed and SGLang: --enable-cache-report; vLLM: --enable-prompt-tokens-details",
+        )
+    workers = run.facts["workers"]
+    if workers is not None and workers["count"] > 1:
+        turns, moved = workers["turns"], workers["moved_turns"]
+        yield Check(
+            "sessions stay",
+            "warning",
+            moved == 0,
+            f"{moved} of {turns} turns were served by another worker than the turn before them",
+            "what that one had cached is lost: a router with sticky sessions or cache-aware routing keeps it",
         )
     impossible = cache["impossible_requests"]
     if impossible:

@@ -174,6 +174,8 @@ def facts(summary: Summary) -> Iterable[tuple[str, str]]:
             f"p90 {short(censoring['latency_km_p90_s'])} s"
         ),
     )
+    if (workers := found.get("workers")) is not None:
+        yield "workers", _workers(workers)
     concurrency, client, budget = found["concurrency"], found["client"], found["budget"] or {}
     yield (
         "active",
@@ -197,6 +199,23 @@ def facts(summary: Summary) -> Iterable[tuple[str, str]]:
     if calibration is not None:
         for line in client_lines(calibration):
             yield "", line
+
+
+def _workers(found: Mapping[str, Any]) -> str:
+    """Who served how much, and what moving cost."""
+    total = sum(found["requests"].values())
+    rates = found["hit_rate_pct"]
+    each = ", ".join(
+        f"{name} {percent(n / total)} ({short(rates[name])} % cached)" for name, n in found["requests"].items()
+    )
+    more = found["count"] - len(found["requests"])
+    said = f"{each}{f', and {more} more' if more else ''}"
+    if not found["moved_turns"]:
+        return said
+    return (
+        f"{said}; {found['moved_turns']} of {found['turns']} turns moved: "
+        f"{short(found['moved_hit_rate_pct'])} % cached there, {short(found['stayed_hit_rate_pct'])} % in the others"
+    )
 
 
 def client_lines(found: Mapping[str, Any]) -> Iterable[str]:
