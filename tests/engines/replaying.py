@@ -46,7 +46,7 @@ class Finished:
 
     def check(self, name: str) -> Any:
         """One condition of the verdict."""
-        (found,) = (check for check in self.summary["verdict"] if check["name"] == name)
+        (found,) = (check for check in self.summary["verdict"] if check["check"] == name)
         return found
 
 
