@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from conftest import Start
 from counters import Counters
@@ -88,15 +86,3 @@ def test_queueing_shows_in_the_first_token(cramped: Server, replay: Replay) -> N
     assert ttft[3] < 0.5 * latency < ttft[4]
     assert ttft[7] < 1.5 * latency < ttft[8]
     assert sum(ttft) / 12 > theirs.mean > 0.5 * latency
-
-
-def test_a_data_parallel_engine_is_asked_as_one(start_vllm: Start, replay: Replay) -> None:
-    """Its /metrics carry a label for each of two engines."""
-    server = start_vllm("--data-parallel-size", "2")
-    _, body = server.ask("GET", "/metrics")
-    assert re.search(rb'^vllm:num_requests_running{[^}]*engine="1"', body, re.MULTILINE)
-    done, before = run(server, replay, [trace(400, [64], [40], 64)], "concurrency=4", "max_traces=8")
-    after = Counters.read(server)
-    assert done.manifest["server"]["in_flight_before"] == 0
-    assert after.since(before, "prompt_tokens_total") == done.rows.usage_prompt_tokens.sum()
-    assert after.since(before, "prefix_cache_hits_total") == done.rows.usage_cached_tokens.sum()
