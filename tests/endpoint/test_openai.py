@@ -103,7 +103,8 @@ def call(index: int, arguments: str, **function: str) -> dict[str, Any]:
 def test_calls_of_tools_are_put_together_out_of_their_pieces() -> None:
     answer = streamed(
         delta(role="assistant"), delta(reasoning="I will"), call(1, "", id="b", name="look"),
-        call(0, '{"x"', id="a", name="run"), call(1, "{}"), call(0, ": 1}"), delta("tool_calls"), usage(completion_tokens=9),
+        call(0, '{"x"', id="a", name="run"), call(1, "{}"), call(0, ": 1}"),
+        delta("tool_calls"), usage(completion_tokens=9),
     )  # fmt: skip
     assert [(found.id, found.name, found.arguments) for found in answer.tool_calls] == [
         ("a", "run", '{"x": 1}'),
