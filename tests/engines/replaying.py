@@ -1,0 +1,94 @@
+"""`trie` as its users run it, against an engine, and what it left."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from engine_setup.server import Server
+
+from trie.rundir import RunDir
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has ended."""
+
+    code: int
+    said: str  # on stderr
+    printed: str
+    directory: Path
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """One row for each request."""
+        return RunDir.open(self.directory).records().to_pandas()
+
+    @cached_property
+    def summary(self) -> Any:
+        """summary.json."""
+        return json.loads((self.directory / "summary.json").read_text())
+
+    @cached_property
+    def manifest(self) -> Any:
+        """manifest.json."""
+        return json.loads((self.directory / "manifest.json").read_text())
+
+    def check(self, name: str) -> Any:
+        """One condition of the verdict."""
+        (found,) = (check for check in self.summary["verdict"] if check["check"] == name)
+        return found
+
+
+class Replay:
+    """Runs of one test, in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._runs = 0
+
+    def command(self, server: Server, *settings: str) -> tuple[list[str], Path]:
+        """The command line and where its run goes."""
+        self._runs += 1
+        directory = self.folder / f"run-{self._runs}"
+        words = [f"endpoint={server.url}", "progress=none", f"hydra.run.dir={directory}", *settings]
+        return [sys.executable, "-m", "trie", *words], directory
+
+    def start(self, server: Server, *settings: str) -> tuple[subprocess.Popen[str], Path]:
+        """A run that goes on."""
+        words, directory = self.command(server, *settings)
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(words, cwd=self.folder, env=environment(), stdout=pipe, stderr=pipe, text=True)
+        return process, directory
+
+    def run(self, server: Server, *settings: str) -> Finished:
+        """A run to its end."""
+        process, directory = self.start(server, *settings)
+        try:
+            printed, said = process.communicate(timeout=TIMEOUT_S)
+        finally:
+            process.kill()
+            process.communicate()
+        return Finished(process.returncode, said, printed, directory)
+
+    def completed(self, server: Server, *settings: str) -> Finished:
+        """A run that ended well."""
+        done = self.run(server, *settings)
+        assert done.code == 0, done.said + done.printed
+        return done
+
+
+def environment() -> dict[str, str]:
+    """Without a key, and with this checkout's package."""
+    kept = {key: value for key, value in os.environ.items() if key != "OPENAI_API_KEY"}
+    return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
