@@ -9,23 +9,22 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
 from trie import manifest as facts
-from trie.config import RunConfig
+from trie.config import PromptForm, RunConfig
 from trie.endpoint.connection import Connections
+from trie.endpoint.conversation import RECORDED, RequestFormat
 from trie.endpoint.idle import Readiness, reset_cache, wait_until_idle
-from trie.endpoint.openai import Conversation, RequestFormat
 from trie.endpoint.probe import ServerFacts, choose_model, probe
-from trie.errors import EndpointError, ReportError
+from trie.errors import ReportError
 from trie.evaluated import Evaluated
 from trie.metrics.summary import SUSPECT_LAG_S, Summary
 from trie.metrics.verdict import LIMITS
 from trie.preflight import allow_open_files, fitting
-from trie.prompts.calibration import Calibration, calibrate
+from trie.prompts.calibration import Calibration
 from trie.prompts.maker import Prompts
 from trie.prompts.maker import load as load_prompts
 from trie.prompts.script import Script
@@ -34,8 +33,9 @@ from trie.replay.backoff import Backoff
 from trie.replay.engine import Engine
 from trie.replay.health import LoopHealth
 from trie.replay.live import Live
+from trie.replay.proof import prove
 from trie.replay.recorder import Recorder
-from trie.replay.request import Request, Requester
+from trie.replay.request import Requester
 from trie.replay.scripts import ScriptsAhead
 from trie.replay.setting import Setting
 from trie.replay.turns import Turns
@@ -160,7 +160,8 @@ async def execute_async(
         workload = fitting(workload, server.context_of(model), skip=config.workload.skip_too_long)
         seed = secrets.randbits(48) if config.seed is None else config.seed
         prompts = await asyncio.to_thread(load_prompts, config, model, seed)
-        calibration = await _calibrate(config, prompts, connections, model, server)
+        context = server.context_of(model)
+        prompts, calibration = await prove(config, prompts, connections, model, context=context)
         log.info("prompts %s: %s", prompts.name, calibration.finding)
         repository = await asyncio.to_thread(repository_state, experiments or Path.cwd(), directory)
         ready = await _ready(config, base_url, api_key)
@@ -181,7 +182,7 @@ async def execute_async(
         log.info(starting_line(manifest))
         await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
         recorder = Recorder(writer)
-        setting = _setting(config, connections, recorder, model, seed)
+        setting = _setting(config, connections, recorder, model, seed, form=prompts.form)
         scripts = _scripts(config, workload, prompts, calibration)
         manifest["end"] = await _replay(config, setting, scripts, signals=signals, death=death)
         run.write_manifest(manifest)
@@ -214,29 +215,6 @@ def _model(config: RunConfig, server: ServerFacts, base_url: str) -> str:
     return model
 
 
-async def _calibrate(
-    config: RunConfig, prompts: Prompts, connections: Connections, model: str, server: ServerFacts
-) -> Calibration:
-    if prompts.note:
-        log.warning("%s; using the word list instead", prompts.note)
-    if not config.prompts.calibrate:
-        return Calibration(None, "lengths not proven: prompts.calibrate=false")
-    fmt = RequestFormat(config.endpoint, model, stream=False)
-    requester = Requester(connections, fmt, max_retries=config.max_retries, timeout_s=config.timeout)
-
-    async def ask(text: bytes) -> int | None:
-        conversation = Conversation(config.endpoint.api)
-        conversation.user((text,))
-        request = Request(fmt.body(conversation, 1), b"", perf_counter())
-        await requester.run(request)
-        if request.failure is not None:
-            raise EndpointError(f"calibration: {request.failure[1]}; prompts.calibrate=false goes on without")
-        return request.answer.prompt_tokens
-
-    longest = (server.context_of(model) or 1 << 30) // 2
-    return await calibrate(prompts, ask, longest=longest)
-
-
 async def _ready(config: RunConfig, base_url: str, api_key: str | None) -> Readiness:
     """Let the engine come to rest, and empty its cache where that is wanted."""
     endpoint = config.endpoint
@@ -253,9 +231,11 @@ async def _ready(config: RunConfig, base_url: str, api_key: str | None) -> Readi
     return Readiness(in_flight, cache_reset=config.reset_cache)
 
 
-def _setting(config: RunConfig, connections: Connections, recorder: Recorder, model: str, seed: int) -> Setting:
+def _setting(
+    config: RunConfig, connections: Connections, recorder: Recorder, model: str, seed: int, *, form: PromptForm
+) -> Setting:
     live = Live(duration_s=config.duration, concurrency=config.concurrency.value)
-    fmt = RequestFormat(config.endpoint, model, stream=config.stream)
+    fmt = RequestFormat(config.endpoint, model, stream=config.stream, form=form, history=config.history)
     turns = Turns()
     requester = Requester(
         connections,
@@ -284,7 +264,7 @@ def _scripts(config: RunConfig, workload: Workload, prompts: Prompts, calibratio
     bos_tokens = bos_tokens_of(config, prompts, calibration)
 
     def script(trace: Trace, session_id: int) -> Script:
-        return prompts.script(trace, session_id, bos_tokens=bos_tokens)
+        return prompts.script(trace, session_id, bos_tokens=bos_tokens, answers=config.history == RECORDED)
 
     ahead = config.concurrency.value + EXTRA_SCRIPTS
     return ScriptsAhead(workload.traces, script, ahead=ahead, most=config.max_traces)
