@@ -1,0 +1,57 @@
+"""Single requests beside a run, made exactly as the run makes its own: for calibration, rehearsal, warm-up, trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+
+from trie.config import RunConfig
+from trie.endpoint.connection import Connections
+from trie.endpoint.openai import Conversation, RequestFormat
+from trie.endpoint.refusals import advice
+from trie.errors import EndpointError
+from trie.replay.request import Request, Requester
+
+
+class Asker:
+    """Asks one server for answers to texts.
+
+    Args:
+        config: whose endpoint says how to speak.
+        connections: open, to the server.
+        model: as the server calls it.
+        models: that it lists, for what is said of a refusal.
+    """
+
+    def __init__(self, config: RunConfig, connections: Connections, model: str, models: Sequence[str] = ()) -> None:
+        self._config = config
+        self._connections = connections
+        self._model = model
+        self._models = models
+
+    async def ask(self, text: bytes, tokens: int, *, stream: bool) -> Request:
+        """Ask for so many tokens after a text; what came of it is in the request."""
+        fmt = RequestFormat(self._config.endpoint, self._model, stream=stream)
+        conversation = Conversation(self._config.endpoint.api)
+        conversation.user((text,))
+        request = Request(fmt.body(conversation, tokens), b"", perf_counter())
+        retries, timeout_s = self._config.max_retries, self._config.timeout
+        await Requester(self._connections, fmt, max_retries=retries, timeout_s=timeout_s).run(request)
+        return request
+
+    def refuse(self, request: Request, what: str) -> None:
+        """Raise for a request that failed.
+
+        Raises:
+            EndpointError: saying why, and what to do about it.
+        """
+        if request.failure is None:
+            return
+        how = advice(
+            request.exchange.status,
+            request.failure[1],
+            self._config.endpoint,
+            model=self._model,
+            models=self._models,
+        )
+        raise EndpointError(f"{what}: {request.failure[1]}; {how or 'prompts.calibrate=false goes on without'}")
