@@ -16,6 +16,7 @@ from zlib import crc32
 import orjson
 from aiohttp import web
 
+import trie
 from trie.config import SimConfig
 from trie.errors import ConfigError, EndpointError, TrieError
 from trie.sim import text, wire
@@ -58,6 +59,7 @@ class Server:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._health)
+        app.router.add_get("/version", self._version)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/reset_prefix_cache", self._reset)
         return app
@@ -172,6 +174,9 @@ class Server:
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.Response()
+
+    async def _version(self, _: web.Request) -> web.Response:
+        return json_response({"version": trie.__version__, "server": "trie-sim"})
 
     async def _reset(self, _: web.Request) -> web.Response:
         self.driver.model.cache.clear()
