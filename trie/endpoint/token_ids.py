@@ -7,6 +7,7 @@ from typing import Any
 
 from trie.endpoint.openai import Answer
 
+MAX_ID = 1 << 32  # above it an id is a mistake
 PROMPT = b'"prompt_token_ids":['
 
 
@@ -16,7 +17,10 @@ class IdAnswer(Answer):
     __slots__ = ()
 
     def events(self, data: Sequence[bytes], ends: Sequence[int]) -> None:
-        super().events(data if self.token_ends else [without_prompt(one) for one in data], ends)
+        super().events([without_prompt(one) for one in data], ends)
+
+    def event(self, data: bytes, end: int) -> None:
+        super().event(without_prompt(data), end)
 
     def plain(self, data: bytes) -> None:
         super().plain(without_prompt(data))
@@ -31,7 +35,7 @@ class IdAnswer(Answer):
     def _said(self, choice: Mapping[str, Any]) -> bool:
         ids = choice.get("token_ids")
         if isinstance(ids, list):
-            self.ids += (one for one in ids if type(one) is int)
+            self.ids += (one for one in ids if type(one) is int and 0 <= one < MAX_ID)
         return super()._said(choice)
 
     def _told(self, choice: Mapping[str, Any], usage: object) -> int | None:
