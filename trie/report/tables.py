@@ -13,6 +13,7 @@ from rich.text import Text
 from trie.metrics.columns import Stats
 from trie.metrics.declarations import PER_REQUEST, PER_TRACE, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
 from trie.metrics.summary import Summary
+from trie.report.engine import engine_lines
 from trie.report.figures import MISSING, fine, percent, short
 from trie.text import printable
 
@@ -89,12 +90,22 @@ def head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     skipped = workload.get("skipped_too_long")
     without = f" ({skipped} more skipped: too long for the model's context)" if skipped else ""
     yield "workload", f"{workload['name']}{label}: {workload['traces']} traces{without}, {workload['source']}"
-    where = "embedded endpoint (simulated)" if server["embedded"] else server["base_url"]
+    where = "embedded endpoint (simulated)" if server["embedded"] else _server(server)
     mode = "streaming" if config["stream"] else "not streaming"
     yield "server", f"{where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
     finding = prompts.get("finding") or f"offset {prompts.get('offset_tokens')} tokens"
     yield "prompts", f"{prompts['name']}, seed {manifest['seed']}: {finding}"
     yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s{_early(manifest)}"
+
+
+def _server(server: Mapping[str, Any]) -> str:
+    """Where it is, who it is found to be, how far away."""
+    dialect, rtt = server.get("dialect") or {}, server.get("rtt") or {}
+    who = " ".join(part for part in (dialect.get("name"), dialect.get("version")) if part)
+    more = f" and {count} more" if (count := len(server.get("replicas") or ())) else ""
+    away = rtt.get("connect_min_s")
+    near = "" if away is None else f", RTT {short(away * 1e3)} ms"
+    return f"{server['base_url']}{more}{f' ({who})' if who else ''}{near}"
 
 
 def _early(manifest: Mapping[str, Any]) -> str:
@@ -176,6 +187,9 @@ def facts(summary: Summary) -> Iterable[tuple[str, str]]:
     )
     if (workers := found.get("workers")) is not None:
         yield "workers", _workers(workers)
+    if (engine := found.get("engine")) is not None:
+        for word, line in zip(("engine", ""), engine_lines(engine), strict=False):
+            yield word, line
     concurrency, client, budget = found["concurrency"], found["client"], found["budget"] or {}
     yield (
         "active",
