@@ -55,7 +55,7 @@ def _fields(facts: Mapping[str, Any]) -> str:
 
 def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> None:
     """Print a run's report; fits 80 columns, and holds no control sequences of anybody else's."""
-    _lines(console, head(manifest))
+    print_lines(console, head(manifest))
     console.print()
     _statistics(console, "Per-trace metrics", PER_TRACE, summary.per_trace)
     console.print()
@@ -63,12 +63,12 @@ def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> N
     console.print()
     _statistics(console, "Per-request metrics (ms)", PER_REQUEST, summary.per_request, scale=1e3)
     console.print()
-    _lines(console, facts(summary))
+    print_lines(console, facts(summary))
     console.print()
     _verdict(console, summary)
 
 
-def _lines(console: Console, lines: Iterable[tuple[str, str]], style: str = "") -> None:
+def print_lines(console: Console, lines: Iterable[tuple[str, str]], style: str = "") -> None:
     """A word and what there is to say about it, wrapped beside the word."""
     for word, said in lines:
         grid = Table.grid(padding=(0, 1))
@@ -255,7 +255,7 @@ def _verdict(console: Console, summary: Summary) -> None:
     for check in summary.verdict:
         if not check.ok:
             said = f"{check.check}: {check.found}; {check.advice}"
-            _lines(console, [(f"  {check.level}", said)], style="red" if check.level == "error" else "yellow")
+            print_lines(console, [(f"  {check.level}", said)], style="red" if check.level == "error" else "yellow")
 
 
 def _number(stats: Stats | None, name: str, scale: float) -> str:
