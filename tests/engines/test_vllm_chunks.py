@@ -87,7 +87,8 @@ def _measured(server: Server, replay: Replay, tokenizer: str) -> pd.DataFrame:
         write(replay.folder / "answers.jsonl", ANSWERS),
         f"tokenizer_model={tokenizer}",
         "prompts.calibrate=false",
-        "+endpoint.extra_body.temperature=0",  # a tiny model repeats itself then, which n-grams foresee
+        "endpoint.continuous_usage=true",
+        "endpoint.extra_body.temperature=0",  # a tiny model repeats itself then, which n-grams foresee
         "concurrency=2",
         "max_traces=16",
     )
@@ -95,9 +96,10 @@ def _measured(server: Server, replay: Replay, tokenizer: str) -> pd.DataFrame:
     rows = done.rows
     assert (rows.usage_completion_tokens == TOKENS).all()
     assert (rows.chunks < TOKENS).all()
-    decode_s, steps = rows.end_s - rows.first_token_s, TOKENS - 1
+    assert (rows.first_chunk_tokens >= 1).all()  # told by the usage in each chunk
+    decode_s, steps = rows.end_s - rows.first_token_s, TOKENS - rows.first_chunk_tokens
     assert done.summary["per_request"]["tpot_s"]["mean"] == pytest.approx((decode_s / steps).mean())
-    speeds = (steps / decode_s).groupby(rows.session_id).mean()
+    speeds = ((TOKENS - 1) / decode_s).groupby(rows.session_id).mean()
     assert done.summary["per_trace"]["decode_tps"]["mean"] == pytest.approx(speeds.mean())
     ours = (decode_s / steps).mean()
     print(f"TPOT {ours * 1e3:.3f} ms, vLLM's {theirs.mean * 1e3:.3f} ms, {rows.chunks.mean():.1f} chunks")
