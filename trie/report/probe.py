@@ -57,7 +57,9 @@ def _shown(value: Any) -> str:
 
 
 def _fact(value: Any) -> str:
-    return ", ".join(worker["url"] for worker in value) if isinstance(value, list) else str(value)
+    if not isinstance(value, list):
+        return str(value)
+    return ", ".join(f"{worker['url']} ({worker['engine'] or 'unknown'})" for worker in value)
 
 
 def _workload(found: Mapping[str, Any]) -> str:
