@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from commands import Command, Endpoint
+
+from trie.cli.probe import settings
+from trie.errors import TrieError
 
 
 def test_the_embedded_endpoint_without_arguments(module: Command, tmp_path: Path) -> None:
@@ -25,10 +29,11 @@ def test_json_settings_and_a_key_that_goes_nowhere_else(module: Command, endpoin
     assert "sk-marker" not in done.stdout + done.stderr
 
 
-def test_what_is_not_usable_is_one_line(module: Command) -> None:
-    nobody, wrong = module("probe", "endpoint=http://127.0.0.1:9/v1"), module("probe", "endpont=x")
-    assert (nobody.returncode, nobody.stdout) == (1, "")
-    assert nobody.stderr.splitlines()[-1].endswith(
-        "Connection refused; is the server running, and is this its address?"
-    )
-    assert (wrong.returncode, wrong.stderr) == (1, "trie: endpont: no such key; did you mean endpoint?\n")
+def test_its_settings_are_those_of_a_run(tmp_path: Path) -> None:
+    own = tmp_path / "endpoint"
+    own.mkdir()
+    (own / "mine.yaml").write_text("name: mine\nbase_url: http://h:1/v1\n")
+    found = settings(["endpoint=mine", "warm_up=3", "concurrency=4"], tmp_path)
+    assert (found.endpoint.base_url, found.warm_up, found.concurrency.value) == ("http://h:1/v1", 3, 4)
+    with pytest.raises(TrieError, match=r"endpont: no such key; did you mean endpoint\?"):
+        settings(["endpont=x"])
