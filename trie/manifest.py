@@ -58,6 +58,9 @@ def start(ready: Prepared, repository: Mapping[str, Any] | None) -> dict[str, An
             "offset_tokens": calibration.offset_tokens,
             "calibrated": calibration.proven,
             "finding": calibration.finding,
+            "template": None if calibration.template is None else asdict(calibration.template),
+            "form": prompts.form.name,
+            "form_note": calibration.form_note,
         },
         "seed": ready.seed,
         "repository": repository,  # of the experiment: commit and dirty

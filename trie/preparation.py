@@ -26,17 +26,17 @@ from trie.endpoint.probe import ServerFacts, choose_model, reach
 from trie.endpoint.rtt import Rtt
 from trie.errors import ConfigError
 from trie.preflight import fitting
-from trie.prompts.calibration import Calibration, calibrate
+from trie.prompts.calibration import Calibration
 from trie.prompts.maker import Prompts
 from trie.prompts.maker import load as load_prompts
 from trie.replay.asker import Asker
+from trie.replay.proof import prove
 from trie.replay.warming import WarmUp, warm_up
 from trie.sim.process import embedded
 from trie.trace import Workload
 
 log = logging.getLogger("trie")
 EMBEDDED = Finding("sim", trie.__version__, ("embedded endpoint", "started by this run"))
-UNKNOWN_CONTEXT = 1 << 30  # tokens
 REHEARSED = (16, 2)  # tokens of prompt and answer of the request that shows what a stream holds
 
 
@@ -149,7 +149,7 @@ async def _prove(
     askers = [
         Asker(config, connections, model, one.listed.models) for connections, one in zip(servers, met, strict=True)
     ]
-    calibration = await _calibrated(config, prompts, askers[0], context)
+    prompts, calibration = await prove(prompts, askers[0], context=context)
     log.info("prompts %s: %s", prompts.name, calibration.finding)
     if config.prompts.calibrate and config.stream:
         await _rehearse(config, prompts, askers[0])
@@ -259,20 +259,6 @@ def _context(met: Sequence[Met], model: str) -> int | None:
     return context
 
 
-async def _calibrated(config: RunConfig, prompts: Prompts, asker: Asker, context: int | None) -> Calibration:
-    if prompts.note:
-        log.warning("%s; using the word list instead", prompts.note)
-    if not config.prompts.calibrate:
-        return Calibration(None, "lengths not proven: prompts.calibrate=false")
-
-    async def count(text: bytes) -> int | None:
-        request = await asker.ask(text, 1, stream=False)
-        asker.refuse(request, "calibration")
-        return request.answer.prompt_tokens
-
-    return await calibrate(prompts, count, longest=(context or UNKNOWN_CONTEXT) // 2)
-
-
 async def _rehearse(config: RunConfig, prompts: Prompts, asker: Asker) -> None:
     """One stream, as the run will have them: what it lacks is said while it can still be mended.
 
@@ -280,7 +266,8 @@ async def _rehearse(config: RunConfig, prompts: Prompts, asker: Asker) -> None:
         EndpointError: when it is refused.
     """
     prompt_tokens, answer_tokens = REHEARSED
-    request = await asker.ask(prompts.text(prompt_tokens, ("rehearsal",)), answer_tokens, stream=True)
+    text = prompts.text(prompt_tokens, ("rehearsal",))
+    request = await asker.ask(text, tokens=answer_tokens, stream=True, form=prompts.form)
     asker.refuse(request, "rehearsal of a stream")
     if request.answer.prompt_tokens is None:
         log.warning("no usage in streams: cache hits and lengths will not be known")

@@ -15,8 +15,8 @@ from rich.console import Console
 from trie import manifest as facts
 from trie.config import RunConfig
 from trie.endpoint.connection import Connections
+from trie.endpoint.conversation import RECORDED, RequestFormat
 from trie.endpoint.counters import Meter
-from trie.endpoint.openai import RequestFormat
 from trie.errors import ReportError
 from trie.evaluated import Evaluated
 from trie.metrics.summary import SUSPECT_LAG_S, Summary
@@ -186,7 +186,9 @@ def _write_page(evaluated: Evaluated) -> None:
 def _setting(ready: Prepared, recorder: Recorder) -> Setting:
     config, turns = ready.config, Turns()
     live = Live(duration_s=config.duration, concurrency=config.concurrency.value)
-    fmt = RequestFormat(config.endpoint, ready.model, stream=config.stream)
+    fmt = RequestFormat(
+        config.endpoint, ready.model, stream=config.stream, form=ready.prompts.form, history=config.history
+    )
 
     def requester(connections: Connections) -> Requester:
         return Requester(
@@ -219,7 +221,7 @@ def _scripts(ready: Prepared) -> ScriptsAhead:
     bos_tokens = bos_tokens_of(config, prompts, ready.calibration)
 
     def script(trace: Trace, session_id: int) -> Script:
-        return prompts.script(trace, session_id, bos_tokens=bos_tokens)
+        return prompts.script(trace, session_id, bos_tokens=bos_tokens, answers=config.history == RECORDED)
 
     ahead = config.concurrency.value + EXTRA_SCRIPTS
     return ScriptsAhead(ready.workload.traces, script, ahead=ahead, most=config.max_traces)

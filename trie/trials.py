@@ -112,7 +112,7 @@ async def _tried(ready: Prepared) -> dict[str, Any]:
     asker = _asker(ready, ready.config)
     room = max((ready.context or PREFIX_TOKENS * 2) // 2, 1)
     few = ready.prompts.text(min(FEW_TOKENS, room), ("trial",))
-    stream = await asker.ask(few, ANSWER_TOKENS, stream=True)
+    stream = await asker.ask(few, tokens=ANSWER_TOKENS, stream=True, form=ready.prompts.form)
     asker.refuse(stream, "a stream")
     return {
         "stream": await _stream(ready, stream, few),
@@ -143,12 +143,8 @@ async def _stream(ready: Prepared, request: Request, text: bytes) -> dict[str, A
 
 async def _usage_in_every_chunk(ready: Prepared, text: bytes) -> Anatomy | None:
     """A stream of which usage in every chunk was asked, taken apart; None where that is refused."""
-    endpoint = ready.config.endpoint
-    wanted = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
-    asking = replace(
-        endpoint, include_usage=False, continuous_usage=False, extra_body={**endpoint.extra_body, **wanted}
-    )
-    request = await _asker(ready, replace(ready.config, endpoint=asking)).ask(text, ANSWER_TOKENS, stream=True)
+    asker = _asker(ready, replace(ready.config, endpoint=replace(ready.config.endpoint, continuous_usage=True)))
+    request = await asker.ask(text, tokens=ANSWER_TOKENS, stream=True, form=ready.prompts.form)
     if request.failure is not None:
         return None
     return anatomy(request.exchange.body, len(request.answer.token_ends))
@@ -157,7 +153,8 @@ async def _usage_in_every_chunk(ready: Prepared, text: bytes) -> Anatomy | None:
 async def _cache(ready: Prepared, asker: Asker, tokens: int) -> dict[str, Any]:
     """The same text twice: what of the second is said to come from a cache."""
     text = ready.prompts.text(tokens, ("trial", "prefix"))
-    requests = [await asker.ask(text, 1, stream=ready.config.stream) for _ in range(2)]
+    stream, form = ready.config.stream, ready.prompts.form
+    requests = [await asker.ask(text, tokens=1, stream=stream, form=form) for _ in range(2)]
     for request in requests:
         asker.refuse(request, "a prefix")
     first, again = (request.answer for request in requests)

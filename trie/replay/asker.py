@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import perf_counter
 
-from trie.config import RunConfig
+from trie.config import PromptForm, RunConfig
 from trie.endpoint.connection import Connections
-from trie.endpoint.openai import Conversation, RequestFormat
+from trie.endpoint.conversation import RequestFormat
 from trie.endpoint.refusals import advice
 from trie.errors import EndpointError
 from trie.replay.request import Request, Requester
@@ -24,19 +24,27 @@ class Asker:
     """
 
     def __init__(self, config: RunConfig, connections: Connections, model: str, models: Sequence[str] = ()) -> None:
-        self._config = config
+        self.config = config
         self._connections = connections
         self._model = model
         self._models = models
 
-    async def ask(self, text: bytes, tokens: int, *, stream: bool) -> Request:
-        """Ask for so many tokens after a text; what came of it is in the request."""
-        fmt = RequestFormat(self._config.endpoint, self._model, stream=stream)
-        conversation = Conversation(self._config.endpoint.api)
-        conversation.user((text,))
+    async def ask(self, *texts: bytes, tokens: int, stream: bool, form: PromptForm) -> Request:
+        """Ask for so many tokens after a conversation; what came of it is in the request.
+
+        Args:
+            texts: what is said in turns: by a session, as an answer, by a session again.
+            tokens: of the answer.
+            stream: whether it comes as a stream.
+            form: what the texts hold.
+        """
+        config = self.config
+        fmt = RequestFormat(config.endpoint, self._model, stream=stream, form=form, history=config.history)
+        conversation = fmt.conversation()
+        for place, text in enumerate(texts):
+            (conversation.recite if place % 2 else conversation.ask)((text,))
         request = Request(fmt.body(conversation, tokens), b"", perf_counter())
-        retries, timeout_s = self._config.max_retries, self._config.timeout
-        await Requester(self._connections, fmt, max_retries=retries, timeout_s=timeout_s).run(request)
+        await Requester(self._connections, fmt, max_retries=config.max_retries, timeout_s=config.timeout).run(request)
         return request
 
     def refuse(self, request: Request, what: str) -> None:
@@ -50,7 +58,7 @@ class Asker:
         how = advice(
             request.exchange.status,
             request.failure[1],
-            self._config.endpoint,
+            self.config.endpoint,
             model=self._model,
             models=self._models,
         )

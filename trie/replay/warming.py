@@ -48,7 +48,8 @@ async def warm_up(
     async def some() -> None:
         for number in numbers:
             text = prompts.text(tokens, ("warm-up", number))
-            request = await askers[number % len(askers)].ask(text, ANSWER_TOKENS, stream=stream)
+            asker = askers[number % len(askers)]
+            request = await asker.ask(text, tokens=ANSWER_TOKENS, stream=stream, form=prompts.form)
             if request.failure is not None:
                 errors.append(request.failure[1])
 

@@ -86,7 +86,10 @@ class Server:
             abort(request)
             return web.Response()
         number = next(self._numbers)
-        job = Job(prompt.blocks, prompt.tokens, length, tail=prompt.tail, answer=self._answer(number, length))
+        ids = text.list_of_ids(body.get("prompt"))
+        # As it will come back in the next turn's prompt, for the prefix cache.
+        answer = self._reader.answer(number, length, ids=ids is not None) if self.config.cache_blocks else ()
+        job = Job(prompt.blocks, prompt.tokens, length, tail=prompt.tail, answer=answer)
         ask = Ask(
             request=request,
             arrived=arrived,
@@ -96,6 +99,8 @@ class Server:
             finish=finish,
             fault=fault,
             report_cached=self.config.report_cached_tokens,
+            ids=self._reader.answer_ids(number, length) if body.get("return_token_ids") else None,
+            prompt_ids=ids,
             **self._usage_wanted(body, fault),
         )
         try:
@@ -117,13 +122,6 @@ class Server:
         reports = self.config.report_usage and fault != "no_usage"
         last = not body.get("stream") or bool(options.get("include_usage"))
         return {"usage": reports and last, "usage_each": reports and bool(options.get("continuous_usage_stats"))}
-
-    def _answer(self, number: int, length: int) -> text.Tokens:
-        """The answer's tokens as they will come back in the next turn's prompt, for the prefix cache."""
-        if not self.config.cache_blocks:
-            return ()
-        words = text.answer_words(number, 0, length)
-        return self._reader.cut(" " + " ".join(words)) if self._reader.slow else words
 
     def _body(self, content: bytes) -> dict[str, Any]:
         try:
