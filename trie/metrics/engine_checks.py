@@ -22,7 +22,7 @@ def engine_checks(facts: Mapping[str, Any]) -> Iterator[Check]:
             "warning",
             preemptions == 0,
             f"preemptions of running requests: {preemptions:,.0f}",
-            "what they had was computed again, in their latencies: lower the concurrency, or give the KV cache more memory",
+            "what they had was computed again: lower the concurrency, or give the KV cache more memory",
         )
     queue, ttft = counted.get("queue_s"), counted.get("ttft_s")
     if queue is not None and ttft:
