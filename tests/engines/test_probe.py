@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Start
+from availability import Start
 from engine_setup import model
 from engine_setup.model import TinyModel
 from engine_setup.server import Server
