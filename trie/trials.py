@@ -15,7 +15,7 @@ from trie.endpoint.connection import Connections
 from trie.endpoint.counters import Meter
 from trie.endpoint.exchange import Exchange
 from trie.endpoint.openai import DONE, loads
-from trie.errors import WorkloadError
+from trie.errors import PromptError, WorkloadError
 from trie.preflight import fitting
 from trie.preparation import Prepared, prepared
 from trie.replay.asker import Asker
@@ -74,6 +74,16 @@ async def examine(config: RunConfig, *, api_key: str | None = None) -> dict[str,
         TrieError: when the server is not usable as the settings have it.
     """
     workload = await asyncio.to_thread(load_workload, config.workload)
+    try:
+        return {**await _examined(config, workload, api_key), "refused": None}
+    except PromptError as error:  # which another tokenizer mends: no reason to leave the rest unsaid
+        unproven = replace(config, prompts=replace(config.prompts, calibrate=False))
+        found = await _examined(unproven, workload, api_key)
+        found["prompts"]["finding"] = "lengths are not those of the model's tokens"
+        return {**found, "refused": str(error)}
+
+
+async def _examined(config: RunConfig, workload: Workload, api_key: str | None) -> dict[str, Any]:
     async with prepared(config, replace(workload, traces=[]), api_key=api_key) as ready:
         return {
             "server": ready.server(),

@@ -113,7 +113,7 @@ def test_preemptions_and_a_long_queue_are_warnings() -> None:
     assert preempting is not None
     assert queue is not None
     assert (preempting.level, preempting.ok, queue.level, queue.ok) == ("warning", False, "warning", False)
-    assert "5 times" in preempting.found
+    assert "requests: 5" in preempting.found
     assert "of 400 ms to the first token, requests waited 300 ms" in queue.found
     calm = summary(TWO, VLLM)
     assert [getattr(check(calm, name), "ok", None) for name in ("engine not preempting", "short queue")] == [True, True]

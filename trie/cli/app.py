@@ -34,17 +34,8 @@ LINE = 1000  # characters of an error's line: what it quotes may be long, and ma
 EXIT_ERROR, EXIT_INVALID, EXIT_INTERRUPTED = 1, 3, 130
 
 
-COMMANDS = (
-    "report",
-    "compare",
-    "export",
-    "init",
-    "calibrate",
-    "probe",
-    "sim",
-)  # each a module of this package with a `main`
-
-
+# Each is a module of this package with a `main`.
+COMMANDS = ("report", "compare", "export", "init", "calibrate", "probe", "sim")
 PROBE = "probe"  # the one of them that speaks to a server, and needs the key
 
 

@@ -41,15 +41,16 @@ def main(arguments: list[str], keys: Keys) -> int:
 
     _log_to_stderr()
     found = in_loop(examine(config, api_key=keys.key(config.endpoint.api_key_env)))
+    usable = found["refused"] is None
     if options.json:
         print(json.dumps(found, indent=1))
-        return 0
+        return int(not usable)
     from trie.cli.console import console  # noqa: PLC0415
     from trie.report.probe import probe_lines  # noqa: PLC0415
     from trie.report.tables import print_lines  # noqa: PLC0415
 
     print_lines(console(), probe_lines(found))
-    return 0
+    return int(not usable)
 
 
 def settings(overrides: list[str], config_dir: Path | None = None) -> RunConfig:

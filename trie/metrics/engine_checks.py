@@ -21,8 +21,8 @@ def engine_checks(facts: Mapping[str, Any]) -> Iterator[Check]:
             "engine not preempting",
             "warning",
             preemptions == 0,
-            f"the engine took its memory from running requests {preemptions:,.0f} times",
-            "they were computed again, in every latency: lower the concurrency, or give the KV cache more memory",
+            f"preemptions of running requests: {preemptions:,.0f}",
+            "what they had was computed again: lower the concurrency, or give the KV cache more memory",
         )
     queue, ttft = counted.get("queue_s"), counted.get("ttft_s")
     if queue is not None and ttft:

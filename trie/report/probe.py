@@ -34,6 +34,8 @@ def probe_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if server["cache_reset"]:
         yield "reset", "the prefix cache was emptied"
     yield "counters", _counters(found["counters"])
+    if found["refused"] is not None:
+        yield "refused", f"a run with these settings: {found['refused']}"
 
 
 def _dialect(dialect: Mapping[str, Any]) -> str:
@@ -55,7 +57,9 @@ def _shown(value: Any) -> str:
 
 
 def _fact(value: Any) -> str:
-    return ", ".join(worker["url"] for worker in value) if isinstance(value, list) else str(value)
+    if not isinstance(value, list):
+        return str(value)
+    return ", ".join(f"{worker['url']} ({worker['engine'] or 'unknown'})" for worker in value)
 
 
 def _workload(found: Mapping[str, Any]) -> str:
@@ -124,6 +128,5 @@ def _token_ids(ids: Mapping[str, Any]) -> str:
 def _counters(counters: Mapping[str, Any] | None) -> str:
     if counters is None:
         return "none to be read (endpoint.metrics_route)"
-    return f"{counters['number']} at {counters['route']}" + (
-        f" of {', '.join(counters['of'])}" if counters["of"] else ""
-    )
+    whose = f" of {', '.join(counters['of'])}" if counters["of"] else ""
+    return f"{counters['number']} at {counters['route']}{whose}"
