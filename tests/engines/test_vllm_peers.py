@@ -32,9 +32,10 @@ STREAMS, PROMPTS, INPUT, OUTPUT = 8, 96, 500, 64
 def test_it_reads_as_the_reference_does(vllm: Server, replay: Replay) -> None:
     """The reference's own command line, word for word, in both.
 
-    What it says of the server's cache agrees. Its times hold what that client adds, from half as much again as vLLM took
-    in the same run to several times that (the mean of vLLM's own latencies times a trace's requests), and bursts that
-    it read late inflate its decode speeds: they bound nothing but the time that vLLM took. Ours are held against that.
+    What it says of the server's cache agrees. Its times hold what that client adds, from half as much again as vLLM
+    took in the same run to several times that (the mean of vLLM's own latencies times a trace's requests), and bursts
+    that it read late inflate its decode speeds: they bound nothing but the time that vLLM took. Ours are held against
+    that.
     """
     command = or_skip(reference)
     path = write(replay.folder / "workload.jsonl", [trace(500, [48, 32], [60, 40], 64, latency=0.05)]).partition("=")[2]
