@@ -61,7 +61,7 @@ def test_a_run_whose_client_was_starved_says_that_it_is_not_to_be_believed(start
 
 @contextmanager
 def witness() -> Iterator[list[float]]:
-    """Seconds by which a process that does nothing but sleep was late: what the client was up against, seen by another."""
+    """Seconds by which a process that only sleeps was late: what the client is up against, seen by another."""
     lateness: list[float] = []
     with subprocess.Popen([sys.executable, "-c", SLEEPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sleeper:
         yield lateness
