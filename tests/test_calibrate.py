@@ -53,6 +53,7 @@ def test_a_run_without_a_stream_has_no_load(tmp_path: Path) -> None:
         load_of(recorded(tmp_path / "run", chunks=0))
 
 
+@pytest.mark.slow
 def test_a_report_cites_the_calibration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = recorded(tmp_path / "run", chunks=2000)
     assert run(["calibrate", str(kept.path), "--seconds", "2", "--rate", "1000", "--json"]) == 0

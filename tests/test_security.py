@@ -162,6 +162,7 @@ def test_a_redirect_to_another_host_gets_neither_key_nor_request(tmp_path: Path)
     assert got_there == []
 
 
+@pytest.mark.slow
 def test_text_of_a_server_or_a_workload_does_not_steer_the_terminal(tmp_path: Path) -> None:
     """Control sequences, bidirectional marks and lines without end: from the server, and as the name of a file."""
     evil = "evil\x1b[31m\u202e"

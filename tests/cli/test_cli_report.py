@@ -30,6 +30,7 @@ def test_a_run_leaves_its_page_out(module: Command, tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_key_is_in_no_page_and_no_plot(
     module: Command, endpoint: Endpoint, workload_file: Path, tmp_path: Path
 ) -> None:

@@ -168,6 +168,7 @@ def test_a_bug_in_a_cell_shows_its_traceback_and_ends_no_other(line: tuple[str, 
     assert statuses(tmp_path / "s") == {"mine-c1": "failed", "mine-c2": "done"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_leaves_what_is_done_and_its_report(
     number: signal.Signals, line: tuple[str, ...], tmp_path: Path

@@ -78,6 +78,7 @@ def assert_in_no_file(folder: Path) -> None:
     assert [path for path in files if MARKER.encode() in path.read_bytes()] == []
 
 
+@pytest.mark.slow
 def test_sweep_goes_on_after_a_failed_cell_and_skips_finished_ones(
     module: Command, endpoint: Endpoint, workload_file: Path, tmp_path: Path
 ) -> None:

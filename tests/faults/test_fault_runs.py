@@ -67,6 +67,7 @@ def rows_of(result: Result) -> list[RequestRecord]:
     return [RequestRecord(**row) for row in frame.to_dict("records")]
 
 
+@pytest.mark.slow
 async def test_a_run_into_every_fault_goes_on(tmp_path: Path) -> None:
     """Every other session fails in the first or the second turn, each with the next fault of the table."""
 
@@ -146,6 +147,7 @@ class Mortal:
             writer.close()
 
 
+@pytest.mark.slow
 async def test_a_server_that_dies_and_comes_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Out for 3 seconds: no storm of connections meanwhile, one line in the log for each thing, and on it goes."""
     caplog.set_level(logging.INFO, "trie")
