@@ -134,7 +134,7 @@ def test_latencies_lie_in_the_buckets_of_vllm_s_own(metric: str, agentic_run: Ob
     print(f"{metric}: mean {ours.mean() * 1e3:.2f} ms, vLLM's {theirs.mean * 1e3:.2f} ms")
     if metric != "tpot_s":  # nothing arrives before it is sent
         assert ours.mean() > theirs.mean
-    assert ours.mean() == pytest.approx(theirs.mean, rel=0.1)
+    assert ours.mean() == pytest.approx(theirs.mean, rel=0.2)
 
 
 def test_time_per_token_is_vllm_s_inter_token_latency(agentic_run: Observed) -> None:
@@ -144,7 +144,7 @@ def test_time_per_token_is_vllm_s_inter_token_latency(agentic_run: Observed) -> 
     assert theirs.count <= intervals
     ours = (rows.end_s - rows.first_token_s).sum() / intervals
     print(f"per token {ours * 1e3:.3f} ms, vLLM's {theirs.sum / intervals * 1e3:.3f} ms")
-    assert ours == pytest.approx(theirs.sum / intervals, rel=0.1)
+    assert ours == pytest.approx(theirs.sum / intervals, rel=0.2)
 
 
 def test_prompts_of_the_model_s_own_tokenizer_are_proven_on_the_server(vllm: Server, replay: Replay) -> None:

@@ -77,7 +77,7 @@ def test_preempted_requests_end_well_and_whole(cramped: Server, replay: Replay) 
     preemptions = Counters.read(cramped).since(before, "num_preemptions_total")
     assert preemptions > 0
     assert not done.check("engine not preempting")["ok"]
-    assert f"from running requests {preemptions:,.0f} times" in done.check("engine not preempting")["found"]
+    assert f"preemptions of running requests: {preemptions:,.0f}" in done.check("engine not preempting")["found"]
     assert done.summary["requests"] == {"ok": 8, "failed": 0, "cancelled": 0}
     assert (done.rows.usage_completion_tokens == 800).all()
 
