@@ -58,10 +58,12 @@ class Replay:
         self._runs = 0
 
     def command(self, server: Server, *settings: str) -> tuple[list[str], Path]:
-        """The command line and where its run goes."""
+        """The command line and where its run goes; with `endpoint=NAME` among the settings in that dialect."""
         self._runs += 1
         directory = self.folder / f"run-{self._runs}"
-        words = [f"endpoint={server.url}", "progress=none", f"hydra.run.dir={directory}", *settings]
+        dialect = any(setting.startswith("endpoint=") for setting in settings)
+        at = f"endpoint.base_url={server.url}" if dialect else f"endpoint={server.url}"
+        words = [at, "progress=none", f"hydra.run.dir={directory}", *settings]
         return [sys.executable, "-m", "trie", *words], directory
 
     def start(self, server: Server, *settings: str) -> tuple[subprocess.Popen[str], Path]:
