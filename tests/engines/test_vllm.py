@@ -192,7 +192,8 @@ def _in_flight(server: Server) -> float:
 
 def _watched(server: Server, process: subprocess.Popen[str]) -> list[tuple[float, float]]:
     """Instants and requests in flight until the process has ended and the engine is at rest."""
-    samples = []
+    samples: list[tuple[float, float]] = []
+    ended = time.monotonic()
     while process.poll() is None or (samples[-1][1] and samples[-1][0] < ended + 5.0):
         if process.poll() is None:
             ended = time.monotonic()

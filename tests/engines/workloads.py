@@ -11,7 +11,6 @@ from typing import Any
 from trie.config import WorkloadConfig
 from trie.workload import jsonl, sources
 
-ROOT = Path(__file__).parents[2]
 AGENTIC = "agentic_coding_8k.jsonl"
 MOST_TOKENS = 20_000  # of a trace: a tiny model on a CPU reads 10,000 a second
 LENGTHS = (
@@ -48,12 +47,11 @@ def _scaled(lengths: Any, times: float) -> Any:
 
 
 def _agentic() -> Iterator[dict[str, Any]]:
-    folders = [os.environ.get("TRIE_DATASET_CACHE"), ROOT.parent / "shared" / "data"]
-    for folder in folders:
-        if folder and (recorded := Path(folder) / AGENTIC).is_file():
-            with recorded.open() as file:
-                yield from map(json.loads, file)
-            return
+    folder = os.environ.get("TRIE_DATASET_CACHE")
+    if folder and (recorded := Path(folder) / AGENTIC).is_file():
+        with recorded.open() as file:
+            yield from map(json.loads, file)
+        return
     for trace in sources.load(WorkloadConfig("agentic", synthetic="agentic", rows=512)).traces:
         yield jsonl.row(trace)
 
