@@ -47,6 +47,11 @@ def run(**settings: Any) -> RunConfig:
         (EndpointConfig, {"bos_tokens": -1}, "endpoint.bos_tokens=-1: must be 0 or more"),
         (EndpointConfig, {"connect_timeout": 0.0}, "endpoint.connect_timeout=0.0: must be above 0 (seconds)"),
         (EndpointConfig, {"connect_timeout": math.nan}, "endpoint.connect_timeout=nan: must be above 0 (seconds)"),
+        (
+            EndpointConfig,
+            {"continuous_usage": True, "include_usage": False},
+            "endpoint.continuous_usage=true: must be false without endpoint.include_usage",
+        ),
         (EndpointConfig, {"max_tokens_field": ""}, "endpoint.max_tokens_field=(empty): must be the name of a field"),
         (EndpointConfig, {"session_header": "a:b"}, "endpoint: header='a:b': must be a header's name"),
         (EndpointConfig, {"session_header": ""}, "endpoint: header='': must be a header's name"),

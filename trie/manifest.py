@@ -16,11 +16,7 @@ from typing import Any
 
 import trie
 from trie.config import RunConfig
-from trie.endpoint.idle import Readiness
-from trie.endpoint.probe import ServerFacts
-from trie.prompts.calibration import Calibration
-from trie.prompts.maker import Prompts
-from trie.trace import Workload
+from trie.preparation import Prepared
 
 SCHEMA_VERSION = 1
 PACKAGES = (
@@ -38,20 +34,9 @@ HIDDEN = "(hidden)"
 OPEN_HEADERS = frozenset({"accept", "content-type", "user-agent", "x-request-id"})
 
 
-def start(
-    config: RunConfig,
-    workload: Workload,
-    prompts: Prompts,
-    calibration: Calibration,
-    server: ServerFacts,
-    *,
-    ready: Readiness,
-    model: str,
-    seed: int,
-    base_url: str,
-    repository: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+def start(ready: Prepared, repository: Mapping[str, Any] | None) -> dict[str, Any]:
     """The manifest of a run that begins now; its `end` is None until it has one."""
+    config, workload, prompts, calibration = ready.config, ready.workload, ready.prompts, ready.calibration
     return {
         "schema_version": SCHEMA_VERSION,
         "trie_version": trie.__version__,
@@ -73,20 +58,14 @@ def start(
             "offset_tokens": calibration.offset_tokens,
             "calibrated": calibration.proven,
             "finding": calibration.finding,
+            "template": None if calibration.template is None else asdict(calibration.template),
+            "form": prompts.form.name,
+            "form_note": calibration.form_note,
         },
-        "seed": seed,
+        "seed": ready.seed,
         "repository": repository,  # of the experiment: commit and dirty
         "host": _host(),
-        "server": {
-            "base_url": base_url,
-            "embedded": config.endpoint.base_url is None,
-            "model": model,
-            "models": list(server.models),
-            "owned_by": server.owned_by,
-            "max_model_len": server.context_of(model),
-            "in_flight_before": ready.in_flight,
-            "cache_reset": ready.cache_reset,
-        },
+        "server": ready.server(),
         "started": {"wall_clock": datetime.now(UTC).isoformat(timespec="milliseconds"), "unix_s": time.time()},
         "end": None,
     }

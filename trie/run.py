@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
@@ -17,17 +15,15 @@ from rich.console import Console
 from trie import manifest as facts
 from trie.config import RunConfig
 from trie.endpoint.connection import Connections
-from trie.endpoint.idle import Readiness, reset_cache, wait_until_idle
-from trie.endpoint.openai import Conversation, RequestFormat
-from trie.endpoint.probe import ServerFacts, choose_model, probe
-from trie.errors import EndpointError, ReportError
+from trie.endpoint.conversation import RECORDED, RequestFormat
+from trie.errors import ReportError
 from trie.evaluated import Evaluated
 from trie.metrics.summary import SUSPECT_LAG_S, Summary
 from trie.metrics.verdict import LIMITS
-from trie.preflight import allow_open_files, fitting
-from trie.prompts.calibration import Calibration, calibrate
+from trie.preflight import allow_open_files
+from trie.preparation import Prepared, prepared
+from trie.prompts.calibration import Calibration
 from trie.prompts.maker import Prompts
-from trie.prompts.maker import load as load_prompts
 from trie.prompts.script import Script
 from trie.records import warm_up
 from trie.replay.backoff import Backoff
@@ -35,7 +31,7 @@ from trie.replay.engine import Engine
 from trie.replay.health import LoopHealth
 from trie.replay.live import Live
 from trie.replay.recorder import Recorder
-from trie.replay.request import Request, Requester
+from trie.replay.request import Requester
 from trie.replay.scripts import ScriptsAhead
 from trie.replay.setting import Setting
 from trie.replay.turns import Turns
@@ -45,7 +41,6 @@ from trie.report.tables import complete_line, render, starting_line
 from trie.repository import state as repository_state
 from trie.rundir import RunDir
 from trie.signals import Signals, handled
-from trie.sim.process import embedded
 from trie.trace import Trace, Workload
 from trie.workload.sources import describe
 from trie.workload.sources import load as load_workload
@@ -150,39 +145,16 @@ async def execute_async(
         workload = await asyncio.to_thread(load_workload, config.workload)
     log.info("workload %s", describe(workload))
     allow_open_files(config.concurrency.value)
-    async with AsyncExitStack() as stack:
-        base_url, death = config.endpoint.base_url, asyncio.get_running_loop().create_future()
-        if base_url is None:
-            base_url = await stack.enter_async_context(embedded(config.sim, on_death=death.set_result))
-        connections = await stack.enter_async_context(Connections(config.endpoint, base_url, api_key=api_key))
-        server = await probe(connections, base_url)
-        model = _model(config, server, base_url)
-        workload = fitting(workload, server.context_of(model), skip=config.workload.skip_too_long)
-        seed = secrets.randbits(48) if config.seed is None else config.seed
-        prompts = await asyncio.to_thread(load_prompts, config, model, seed)
-        calibration = await _calibrate(config, prompts, connections, model, server)
-        log.info("prompts %s: %s", prompts.name, calibration.finding)
+    death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async with prepared(config, workload, api_key=api_key, on_death=death.set_result) as ready:
+        config = ready.config
         repository = await asyncio.to_thread(repository_state, experiments or Path.cwd(), directory)
-        ready = await _ready(config, base_url, api_key)
         run, writer = RunDir.create(directory)
-        manifest = facts.start(
-            config,
-            workload,
-            prompts,
-            calibration,
-            server,
-            ready=ready,
-            model=model,
-            seed=seed,
-            base_url=base_url,
-            repository=repository,
-        )
+        manifest = facts.start(ready, repository)
         run.write_manifest(manifest)
         log.info(starting_line(manifest))
         await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
-        recorder = Recorder(writer)
-        setting = _setting(config, connections, recorder, model, seed)
-        scripts = _scripts(config, workload, prompts, calibration)
+        setting, scripts = _setting(ready, Recorder(writer)), _scripts(ready)
         manifest["end"] = await _replay(config, setting, scripts, signals=signals, death=death)
         run.write_manifest(manifest)
     return Result(directory, await asyncio.to_thread(_report, run, html=config.html), manifest)
@@ -206,88 +178,48 @@ def _write_page(evaluated: Evaluated) -> None:
         log.warning("%s", error)
 
 
-def _model(config: RunConfig, server: ServerFacts, base_url: str) -> str:
-    asked = config.model if config.endpoint.base_url else config.sim.model
-    model = choose_model(asked, server, base_url)
-    if server.models and model not in server.models:
-        log.warning("model %s is not among those that %s lists: %s", model, base_url, ", ".join(server.models[:8]))
-    return model
-
-
-async def _calibrate(
-    config: RunConfig, prompts: Prompts, connections: Connections, model: str, server: ServerFacts
-) -> Calibration:
-    if prompts.note:
-        log.warning("%s; using the word list instead", prompts.note)
-    if not config.prompts.calibrate:
-        return Calibration(None, "lengths not proven: prompts.calibrate=false")
-    fmt = RequestFormat(config.endpoint, model, stream=False)
-    requester = Requester(connections, fmt, max_retries=config.max_retries, timeout_s=config.timeout)
-
-    async def ask(text: bytes) -> int | None:
-        conversation = Conversation(config.endpoint.api)
-        conversation.user((text,))
-        request = Request(fmt.body(conversation, 1), b"", perf_counter())
-        await requester.run(request)
-        if request.failure is not None:
-            raise EndpointError(f"calibration: {request.failure[1]}; prompts.calibrate=false goes on without")
-        return request.answer.prompt_tokens
-
-    longest = (server.context_of(model) or 1 << 30) // 2
-    return await calibrate(prompts, ask, longest=longest)
-
-
-async def _ready(config: RunConfig, base_url: str, api_key: str | None) -> Readiness:
-    """Let the engine come to rest, and empty its cache where that is wanted."""
-    endpoint = config.endpoint
-    async with Connections(endpoint, base_url.removesuffix("/v1"), api_key=api_key) as beside:
-        in_flight = None
-        if endpoint.load_keys:
-            in_flight = await wait_until_idle(
-                beside, endpoint.load_route, endpoint.load_keys, timeout_s=config.idle_timeout
-            )
-        if config.reset_cache:
-            assert endpoint.reset_route is not None
-            await reset_cache(beside, endpoint.reset_route)
-            log.info("the engine's prefix cache was emptied")
-    return Readiness(in_flight, cache_reset=config.reset_cache)
-
-
-def _setting(config: RunConfig, connections: Connections, recorder: Recorder, model: str, seed: int) -> Setting:
+def _setting(ready: Prepared, recorder: Recorder) -> Setting:
+    config, turns = ready.config, Turns()
     live = Live(duration_s=config.duration, concurrency=config.concurrency.value)
-    fmt = RequestFormat(config.endpoint, model, stream=config.stream)
-    turns = Turns()
-    requester = Requester(
-        connections,
-        fmt,
-        max_retries=config.max_retries,
-        timeout_s=config.timeout,
-        stall_s=config.stall_timeout,
-        on_retry=live.count_retry,
-        turns=turns,
+    fmt = RequestFormat(
+        config.endpoint, ready.model, stream=config.stream, form=ready.prompts.form, history=config.history
     )
+
+    def requester(connections: Connections) -> Requester:
+        return Requester(
+            connections,
+            fmt,
+            max_retries=config.max_retries,
+            timeout_s=config.timeout,
+            stall_s=config.stall_timeout,
+            on_retry=live.count_retry,
+            turns=turns,
+            worker=connections.base_url if len(ready.servers) > 1 else None,
+        )
+
     return Setting(
         fmt=fmt,
-        requesters=[requester],
+        requesters=[requester(connections) for connections in ready.servers],
         recorder=recorder,
         health=LoopHealth(on_beat=live.beat),
         live=live,
         watch=FailureWatch(live, max_failures=config.max_failures, max_failure_rate=config.max_failure_rate),
         backoff=Backoff(live.concurrency),
-        run_id=f"{seed:x}",
+        run_id=f"{ready.seed:x}",
         turns=turns,
         session_header=config.endpoint.session_header,
     )
 
 
-def _scripts(config: RunConfig, workload: Workload, prompts: Prompts, calibration: Calibration) -> ScriptsAhead:
-    bos_tokens = bos_tokens_of(config, prompts, calibration)
+def _scripts(ready: Prepared) -> ScriptsAhead:
+    config, prompts = ready.config, ready.prompts
+    bos_tokens = bos_tokens_of(config, prompts, ready.calibration)
 
     def script(trace: Trace, session_id: int) -> Script:
-        return prompts.script(trace, session_id, bos_tokens=bos_tokens)
+        return prompts.script(trace, session_id, bos_tokens=bos_tokens, answers=config.history == RECORDED)
 
     ahead = config.concurrency.value + EXTRA_SCRIPTS
-    return ScriptsAhead(workload.traces, script, ahead=ahead, most=config.max_traces)
+    return ScriptsAhead(ready.workload.traces, script, ahead=ahead, most=config.max_traces)
 
 
 async def _replay(

@@ -56,31 +56,31 @@ def load(number: int) -> tuple[bytes, ...]:
 
 async def test_a_busy_engine_is_waited_for() -> None:
     async with scripted(load(2), load(1), load(0)) as (url, got), beside_api(url) as beside:
-        assert await wait_until_idle(beside, "/metrics", LOAD_KEYS, timeout_s=20) == 0
+        assert await wait_until_idle([beside], "/metrics", LOAD_KEYS, timeout_s=20) == 0
     assert [line.split(b"\r\n")[0] for line in got] == [b"GET /metrics HTTP/1.1"] * 3
 
 
 async def test_an_engine_that_stays_busy_is_measured_all_the_same_and_known_to_be() -> None:
     async with scripted(load(2)) as (url, _), beside_api(url) as beside:
-        assert await wait_until_idle(beside, "/metrics", LOAD_KEYS, timeout_s=0) == 2
+        assert await wait_until_idle([beside], "/metrics", LOAD_KEYS, timeout_s=0) == 2
 
 
 async def test_an_engine_without_the_route_tells_nothing() -> None:
     missing = (plain_response("404 Not Found", b"vllm:num_requests_running 3\n"),)
     async with scripted(missing) as (url, _), beside_api(url) as beside:
-        assert await wait_until_idle(beside, "/metrics", LOAD_KEYS, timeout_s=20) is None
+        assert await wait_until_idle([beside], "/metrics", LOAD_KEYS, timeout_s=20) is None
 
 
 async def test_the_embedded_endpoint_tells_its_load_and_empties_its_cache(sim: Serve) -> None:
     """A request of 50,000 tokens at 0.001 s each is in flight while the load is asked for."""
     async with sim(SimConfig(**QUICK)) as url, aiohttp.ClientSession() as session, beside_api(url) as beside:
-        assert await wait_until_idle(beside, "/metrics", LOAD_KEYS, timeout_s=0) == 0
+        assert await wait_until_idle([beside], "/metrics", LOAD_KEYS, timeout_s=0) == 0
         body = {"model": "sim", "prompt": "a " * 64, "max_tokens": 50_000, "stream": True, "ignore_eos": True}
         async with session.post(f"{url}/completions", json=body) as answer:
             await answer.content.readany()
-            assert await wait_until_idle(beside, "/metrics", LOAD_KEYS, timeout_s=0) == 1
+            assert await wait_until_idle([beside], "/metrics", LOAD_KEYS, timeout_s=0) == 1
             answer.close()
-        assert await wait_until_idle(beside, "/metrics", LOAD_KEYS, timeout_s=20) == 0  # its client is gone
+        assert await wait_until_idle([beside], "/metrics", LOAD_KEYS, timeout_s=20) == 0  # its client is gone
         assert await blocks(session, url) > 0
         await reset_cache(beside, "/reset_prefix_cache")
         assert await blocks(session, url) == 0
@@ -100,6 +100,6 @@ async def test_a_reset_that_did_not_happen_is_an_error() -> None:
 
 
 async def test_a_route_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trie.endpoint.idle.ANSWER_S", 0.05)
+    monkeypatch.setattr("trie.endpoint.asking.ANSWER_S", 0.05)
     async with asyncio.timeout(10), scripted((60.0,)) as (url, _), beside_api(url) as beside:
-        assert await wait_until_idle(beside, "/metrics", LOAD_KEYS, timeout_s=20) is None
+        assert await wait_until_idle([beside], "/metrics", LOAD_KEYS, timeout_s=20) is None

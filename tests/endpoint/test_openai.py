@@ -1,4 +1,4 @@
-"""Request bodies, and what answers are taken to say."""
+"""What answers are taken to say."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trie.config import Api, EndpointConfig
-from trie.endpoint.openai import Answer, Conversation, RequestFormat, escaped, loads
+from trie.endpoint.openai import Answer, loads
 
-SAID = ("token_ends", "prompt_tokens", "completion_tokens", "cached_tokens", "finish_reason", "done", "error")
+SAID = (
+    "token_ends",
+    "first_chunk_tokens",
+    "tool_calls",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "finish_reason",
+    "done",
+    "error",
+)
 
 
 def streamed(*events: object) -> Answer:
@@ -32,36 +41,6 @@ def delta(finish: str | None = None, **delta: Any) -> dict[str, Any]:
 
 def usage(**counts: Any) -> dict[str, Any]:
     return {"choices": [], "usage": counts}
-
-
-def test_completions_body_joins_the_conversation() -> None:
-    fmt = RequestFormat(EndpointConfig(extra_body={"temperature": 0}), "m", stream=True)
-    talk = Conversation(Api.completions)
-    talk.user((b" one", memoryview(b" two")))
-    talk.assistant(' said "so"\n')
-    talk.user((b" three",))
-    assert json.loads(fmt.body(talk, 9)) == {
-        "model": "m", "stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True,
-        "temperature": 0, "max_tokens": 9, "prompt": ' one two said "so"\n three',
-    }  # fmt: skip
-
-
-def test_chat_body_has_a_message_for_each_part() -> None:
-    endpoint = EndpointConfig(api=Api.chat, ignore_eos=None, max_tokens_field="max_completion_tokens")
-    talk = Conversation(Api.chat)
-    talk.user((b" one",))
-    talk.assistant(" two")
-    talk.user((b" three",))
-    assert json.loads(RequestFormat(endpoint, "m", stream=False).body(talk, 4)) == {
-        "model": "m", "stream": False, "max_completion_tokens": 4,
-        "messages": [{"role": "user", "content": " one"}, {"role": "assistant", "content": " two"},
-                     {"role": "user", "content": " three"}],
-    }  # fmt: skip
-
-
-def test_halves_of_a_surrogate_pair_are_joined() -> None:
-    assert json.loads(b'"' + escaped("\ud83d\ude42") + b'"') == "🙂"
-    assert json.loads(b'"' + escaped("a\ud83d") + b'"') == "a�"
 
 
 @pytest.mark.parametrize("data", [b'{"a": "\\ud83d"}', b'{"a": "\xff"}'])
@@ -96,9 +75,63 @@ def test_chat_stream_counts_content_reasoning_and_tool_calls_alone() -> None:
     assert answer.text == " a"
 
 
-def test_usage_in_every_chunk_the_last_one_counts() -> None:
-    answer = streamed(text(" a", usage={"completion_tokens": 1}), text(" b", "stop", usage={"completion_tokens": 2}))
-    assert answer.completion_tokens == 2
+def test_usage_in_every_chunk_the_last_one_counts_and_the_first_tells_its_tokens() -> None:
+    counts = [{"completion_tokens": n} for n in (3, 7)]
+    answer = streamed(text(" a b c", usage=counts[0]), text(" d", "stop", usage=counts[1]))
+    assert (answer.completion_tokens, answer.first_chunk_tokens) == (7, 3)
+
+
+@pytest.mark.parametrize("first", [None, {}, {"completion_tokens": None}, {"completion_tokens": 0}])
+def test_what_does_not_tell_the_tokens_of_the_first_chunk(first: dict[str, Any] | None) -> None:
+    answer = streamed(text(" a", usage=first), text(" b", "length"), usage(completion_tokens=9), b"[DONE]")
+    assert (answer.first_chunk_tokens, answer.completion_tokens) == (None, 9)
+
+
+def test_tokens_that_came_unseen_before_the_first_chunk_with_text_are_its_own() -> None:
+    """As a parser holds back what may become a tool call."""
+    opening = {"choices": [{"delta": {"role": "assistant"}, "finish_reason": None}], "usage": {"completion_tokens": 0}}
+    first = {"choices": [{"delta": {"content": " a"}, "finish_reason": None}], "usage": {"completion_tokens": 4}}
+    answer = streamed(opening, first, delta("stop"))
+    assert (answer.token_ends, answer.first_chunk_tokens) == ([2], 4)
+
+
+def call(index: int, arguments: str, **function: str) -> dict[str, Any]:
+    names = {"id": function.pop("id")} if "id" in function else {}
+    return delta(tool_calls=[{"index": index, **names, "function": {**function, "arguments": arguments}}])
+
+
+def test_calls_of_tools_are_put_together_out_of_their_pieces() -> None:
+    answer = streamed(
+        delta(role="assistant"), delta(reasoning="I will"), call(1, "", id="b", name="look"),
+        call(0, '{"x"', id="a", name="run"), call(1, "{}"), call(0, ": 1}"),
+        delta("tool_calls"), usage(completion_tokens=9),
+    )  # fmt: skip
+    assert [(found.id, found.name, found.arguments) for found in answer.tool_calls] == [
+        ("a", "run", '{"x": 1}'),
+        ("b", "look", "{}"),
+    ]
+    assert (answer.token_ends, answer.reasoning, answer.content) == ([2, 3, 4, 5, 6], "I will", "")
+    assert answer.failure(stream=True) is None
+
+
+def test_a_delta_may_bring_content_reasoning_and_a_call_at_once() -> None:
+    pieces = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "run", "arguments": "{}"}}]}
+    answer = streamed(delta(content=" a", reasoning_content=" b", **pieces), delta("stop"))
+    assert (answer.content, answer.reasoning, len(answer.tool_calls), answer.token_ends) == (" a", " b", 1, [1])
+
+
+@pytest.mark.parametrize("pieces", ["x", 7, {"index": 0}, [None], [{"index": None, "function": 3, "id": 4}], [{}]])
+def test_senseless_calls_break_nothing(pieces: object) -> None:
+    answer = streamed(delta(content=" a", tool_calls=pieces), delta("stop"))
+    assert all((found.id, found.name, found.arguments) == ("", "", "") for found in answer.tool_calls)
+
+
+def test_a_plain_answer_with_calls() -> None:
+    calls = [{"id": "a", "type": "function", "function": {"name": "run", "arguments": '{"x": 1}'}}]
+    answer = Answer()
+    answer.plain(json.dumps({"choices": [{"message": {"content": None, "tool_calls": calls}}]}).encode())
+    assert answer.failure(stream=False) is None
+    assert [found.arguments for found in answer.tool_calls] == ['{"x": 1}']
 
 
 @pytest.mark.parametrize(
@@ -119,6 +152,16 @@ def test_usage_in_every_chunk_the_last_one_counts() -> None:
 )
 def test_cached_tokens_and_their_synonyms(reported: dict[str, Any], cached: int | None) -> None:
     assert streamed(usage(prompt_tokens=9, **reported)).cached_tokens == cached
+
+
+@pytest.mark.parametrize(
+    ("at", "cached"), [(("deep", "er"), 4), (("deep", "missing"), 3), (("missing", "er"), 3), (("deep",), 3), ((), 3)]
+)
+def test_cached_tokens_are_looked_for_where_a_setting_says_first(at: tuple[str, ...], cached: int) -> None:
+    answer = Answer(at)
+    counts = {"deep": {"er": 4}, "prompt_tokens_details": {"cached_tokens": 3}}
+    answer.event(json.dumps(usage(prompt_tokens=9, **counts)).encode(), 1)
+    assert answer.cached_tokens == cached
 
 
 @pytest.mark.parametrize(
@@ -176,6 +219,9 @@ CHUNK = st.sampled_from([
     b'{"choices":[{"delta":{"role":"assistant"},"finish_reason":null}]}',
     b'{"choices":[{"delta":{"content":" d"},"finish_reason":null}]}',
     b'{"choices":[{"delta":{"reasoning_content":" e"},"finish_reason":null}]}',
+    b'{"choices":[{"delta":{"content":" f","reasoning":null,"tool_calls":null},"finish_reason":null}]}',
+    b'{"choices":[{"delta":{"content":" g","reasoning":" h"},"finish_reason":null}]}',
+    b'{"choices":[{"delta":{"content":" i","tool_calls":[{"id":"x"}]},"finish_reason":null}]}',
     b'{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}',
     b'{"error":{"message":"no"}}', b'{"object":"error","message":"no"}',
     b'{"choices":[{"text":7,"finish_reason":null}]}', b'{"choices":null}', b"[]", b"{", b"1,2", b"", b"[DONE]",

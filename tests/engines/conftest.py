@@ -24,8 +24,13 @@ Start = Callable[..., Server]
 
 def had(stack: ExitStack, engine: AbstractContextManager[T]) -> T:
     """An engine for as long as the stack stands."""
+    return or_skip(lambda: stack.enter_context(engine))
+
+
+def or_skip(get: Callable[[], T]) -> T:
+    """What an installation or a start gives."""
     try:
-        return stack.enter_context(engine)
+        return get()
     except SetupError as error:
         if os.environ.get("TRIE_ENGINES_REQUIRED") == "1":
             raise

@@ -192,12 +192,10 @@ def _in_flight(server: Server) -> float:
 
 def _watched(server: Server, process: subprocess.Popen[str]) -> list[tuple[float, float]]:
     """Instants and requests in flight until the process has ended and the engine is at rest."""
-    samples: list[tuple[float, float]] = []
-    ended = time.monotonic()
-    while process.poll() is None or (samples[-1][1] and samples[-1][0] < ended + 5.0):
-        if process.poll() is None:
-            ended = time.monotonic()
-        samples.append((time.monotonic(), _in_flight(server)))
+    samples = [(time.monotonic(), _in_flight(server))]
+    while process.poll() is None or samples[-1][1]:
+        assert samples[-1][0] < samples[0][0] + 60.0
         time.sleep(0.05)
+        samples.append((time.monotonic(), _in_flight(server)))
     process.communicate()
     return samples

@@ -20,7 +20,7 @@ from support import Script, plain_response, playing, row
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections
-from trie.endpoint.openai import Conversation, RequestFormat
+from trie.endpoint.conversation import RequestFormat
 from trie.records import RequestRecord
 from trie.replay.request import Request, Requester, fill
 
@@ -201,8 +201,8 @@ async def observe(fault: Fault) -> Observed:
 
 async def ask(requester: Requester, fmt: RequestFormat, prompt: bytes = b" hello") -> RequestRecord:
     """The row of one request for two tokens."""
-    talk = Conversation(fmt.api)
-    talk.user((prompt,))
+    talk = fmt.conversation()
+    talk.ask((prompt,))
     began = perf_counter()
     request = Request(fmt.body(talk, 2), b"", began)
     await requester.run(request)

@@ -17,8 +17,8 @@ from support import DONE, HEAD, USAGE, chunked, event, manifest, row
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import StampedProtocol, take_out
+from trie.endpoint.conversation import RequestFormat
 from trie.endpoint.exchange import Exchange
-from trie.endpoint.openai import Conversation, RequestFormat
 from trie.metrics.summary import Summary, summarize
 from trie.records import Outcome, RecordWriter, RequestRecord, read_records, to_table
 from trie.replay.request import Request, Requester, fill
@@ -187,7 +187,9 @@ def test_any_rows_come_back_from_disk(parts: list[list[RequestRecord]], close: b
 
 @given(st.text())
 def test_what_a_server_says_fits_into_a_conversation(text: str) -> None:
-    talk = Conversation(FMT.api)
-    talk.user((b" one",))
-    talk.assistant(text)
+    talk = FMT.conversation()
+    talk.ask((b" one",))
+    answer = FMT.answer()
+    answer.plain(json.dumps({"choices": [{"text": text}]}).encode())
+    talk.answered(answer)
     assert json.loads(FMT.body(talk, 1))["prompt"].startswith(" one")

@@ -16,7 +16,7 @@ from support import plain_response, playing
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections
-from trie.endpoint.openai import RequestFormat
+from trie.endpoint.conversation import RequestFormat
 from trie.records import Outcome, RequestRecord, to_table
 from trie.replay.request import Requester
 

@@ -16,7 +16,9 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parents[1]))
 with atheris.instrument_imports(include=["trie.endpoint", "trie.replay.request", "trie.text"]):
     from trie.endpoint import openai, sse
+    from trie.endpoint.conversation import Chat, Ids, Text
     from trie.endpoint.exchange import Exchange
+    from trie.endpoint.token_ids import IdAnswer
     from trie.replay.request import Request, fill
 
 from support import row
@@ -26,9 +28,8 @@ from trie.records import arrow_schema
 NAMES = arrow_schema().names
 
 
-def one_by_one(body: bytes) -> openai.Answer:
+def one_by_one(body: bytes, answer: openai.Answer) -> openai.Answer:
     """The same answer, decoded the plain way: an event at a time."""
-    answer = openai.Answer()
     before = 0
     for event in sse.decode(body):
         assert before < event.end <= len(body)
@@ -38,27 +39,54 @@ def one_by_one(body: bytes) -> openai.Answer:
 
 
 def compare(one: openai.Answer, other: openai.Answer) -> None:
-    for name in ("text", "token_ends", "prompt_tokens", "completion_tokens", "cached_tokens", "finish_reason", "done"):
+    for name in (
+        "text",
+        "ids",
+        "tool_calls",
+        "first_chunk_tokens",
+        "token_ends",
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "finish_reason",
+        "done",
+    ):
         assert getattr(one, name) == getattr(other, name), name
     assert (one.error is None) == (other.error is None)
     assert one.error is None or other.error is None or one.error[0] == other.error[0]
 
 
+def goes_back(answer: openai.Answer) -> None:
+    """Whatever was said, the next request is JSON."""
+    text = Text()
+    text.answered(answer)
+    openai.loads(b'"%b"' % b"".join(text.parts))
+    for chat in (Chat(), Chat(reasoning=True)):
+        chat.answered(answer)
+        chat.ask((b" a",))
+        openai.loads(b"[%b]" % b"".join(chat.parts))
+    ids = Ids()
+    ids.ask((b",1",))
+    ids.answered(answer)
+    openai.loads(b"[%b]" % b"".join(ids.parts))
+
+
 def one_input(data: bytes) -> None:
     """The first byte says how the rest is read; whatever it holds, the row has what a row may have."""
-    stream, body = data[:1] < b"\x80", data[1:]
-    answer = openai.Answer()
+    how, body = data[0] if data else 0, data[1:]
+    stream, kind = how < 0x80, IdAnswer if how & 0x40 else openai.Answer
+    answer = kind()
     if stream:
         for batch in sse.batches(body):
             answer.events(*batch)
-        compare(answer, one_by_one(body))
+        compare(answer, one_by_one(body, kind()))
     else:
         answer.plain(body)
     failure = answer.failure(stream=stream)
     assert failure is None or (failure[0].isidentifier() and isinstance(failure[1], str))
     for count in (answer.prompt_tokens, answer.completion_tokens, answer.cached_tokens):
         assert count is None or (type(count) is int and 0 <= count < 1 << 53)
-    openai.loads(b'"' + openai.escaped(answer.text) + b'"')
+    goes_back(answer)
     exchange = Exchange(sent=1.0, headers=1.0, end=3.0, status=200, pieces=[body])
     exchange.read_at.extend((1.0, 2.0))
     exchange.read_size.extend((len(body) // 2, len(body)))

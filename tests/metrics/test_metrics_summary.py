@@ -148,6 +148,21 @@ def test_an_answer_in_one_chunk_has_no_tpot():
     assert summary([row(chunks=1)]).per_request["tpot_s"] is None
 
 
+def test_what_came_in_the_first_chunk_is_no_part_of_tpot_and_all_of_decode_speed():
+    """11 tokens, 4 of them with the first: 7 took the second after it; the reference's speed counts 10."""
+    found = summary([row(first_chunk_tokens=4, chunks=3), row(1, first_chunk_tokens=None, chunks=3)])
+    tpot = found.per_request["tpot_s"]
+    assert tpot is not None
+    assert (tpot.max, tpot.min) == (pytest.approx(1.0 / 7), pytest.approx(1.0 / 10))
+    speed = found.per_trace["decode_tps"]
+    assert speed is not None
+    assert (speed.min, speed.max) == (pytest.approx(10.0), pytest.approx(10.0))
+
+
+def test_a_first_chunk_that_holds_all_has_no_tpot():
+    assert summary([row(first_chunk_tokens=11, chunks=2)]).per_request["tpot_s"] is None
+
+
 def test_failed_attempts_are_a_part_of_the_time():
     budget = summary([row(sent=0.0, attempt_sent_s=0.3)]).facts["budget"]
     assert budget["retries"] == pytest.approx(0.3 / 1.5)
@@ -161,6 +176,20 @@ def test_drift_in_total_and_at_most():
     assert drift["prompt_max_abs_tokens"] == 3
     assert drift["completion_short_requests"] == 1
     assert drift["completion_short_ratio"] == pytest.approx(3 / 22)
+
+
+@pytest.mark.parametrize(("bos_tokens", "first"), [(None, 10), (4, 6)])
+def test_the_part_of_the_drift_that_a_template_makes(bos_tokens: int | None, first: int):
+    """Prompts of 100 tokens: 10 more at first, 13 with each turn; one of them 2 more than that explains."""
+    about = manifest(endpoint={"api": "chat", "bos_tokens": bos_tokens})
+    about["prompts"]["template"] = {"first_tokens": 10, "per_turn_tokens": 13}
+    prompts = (100 + first, 100 + first + 13, 100 + first + 26 + 2)
+    rows = [row(0, turn, turns=2, usage_prompt_tokens=prompt) for turn, prompt in enumerate(prompts)]
+    drift = summarize(to_table(rows), about).facts["drift"]
+    assert drift["template_ratio"] == pytest.approx((3 * first + 39) / 300)
+    assert drift["unexplained_ratio"] == pytest.approx(2 / 300)
+    assert drift["prompt_ratio"] == pytest.approx((3 * first + 41) / 300)
+    assert drift["unexplained_max_abs_tokens"] == 2
 
 
 def test_kaplan_meier_with_a_censored_trace_by_hand():

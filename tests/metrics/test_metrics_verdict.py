@@ -87,6 +87,7 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
     "interrupted": (many(), {"end": end(reason="interrupted")}, "ran its duration", "warning", "interrupted"),
     "killed": (many(), {"end": KILLED}, "ended in order", "warning", "killed"),
     "not streamed": (many(), {"stream": False}, "streaming", "warning", "TTFT"),
+    "recorded answers": (many(), {"history": "recorded"}, "answers in the history", "warning", "recorded lengths"),
     "retries": (many(attempts=2), {}, "no retries", "warning", "20 attempts"),
     "a trial": (many(), {"end": end(wall_time_s=20.0)}, "long enough", "warning", "20 s"),
 }
@@ -103,6 +104,16 @@ def test_a_condition_that_does_not_hold(
     assert failed.advice
     assert "\n" not in failed.found + failed.advice
     assert found.valid is (level == "warning")
+
+
+@pytest.mark.parametrize(("prompt", "ok"), [(110, True), (116, False)])
+def test_what_a_template_explains_is_not_held_against_the_lengths(prompt: int, ok: bool):
+    about = manifest()
+    about["prompts"]["template"] = {"first_tokens": 10, "per_turn_tokens": 13}
+    found = summarize(to_table(many(usage_prompt_tokens=prompt)), about)
+    (check,) = [check for check in found.verdict if check.check == "prompt lengths"]
+    assert check.ok is ok
+    assert "beyond the +10.00% of its template" in check.found
 
 
 def test_an_ordinary_run_passes():

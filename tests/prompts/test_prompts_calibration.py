@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from trie.config import RunConfig
 from trie.errors import PromptError
-from trie.prompts.calibration import calibrate
+from trie.prompts.calibration import Template, calibrate
 from trie.prompts.maker import Prompts, load
 
 
@@ -70,3 +70,32 @@ async def test_a_server_without_usage_proves_nothing_and_stops_nothing(prompts: 
     found = await calibrate(prompts, ask, longest=100_000)
     assert not found.proven
     assert "no usage" in found.finding
+
+
+def template(first: int, turn: int) -> Callable[..., Awaitable[int]]:
+    """A server of chats that adds so many tokens to a first message and with each further turn."""
+
+    async def ask(*texts: bytes) -> int:
+        return b"".join(texts).count(b" ") + first + turn * (len(texts) // 2)
+
+    return ask
+
+
+@pytest.mark.parametrize(("first", "turn"), [(0, 0), (4, 11), (37, 9)])
+async def test_what_a_template_adds_is_found_turn_by_turn(prompts: Prompts, first: int, turn: int) -> None:
+    found = await calibrate(prompts, template(first, turn), longest=100_000, chat=True)
+    assert found.template == Template(first_tokens=first, per_turn_tokens=turn)
+    assert f"n + {first} for n tokens, and {turn} more with each turn" in found.finding
+
+
+async def test_a_conversation_fits_into_a_small_context(prompts: Prompts) -> None:
+    found = await calibrate(prompts, template(2, 3), longest=60, chat=True)
+    assert found.template == Template(2, 3)
+
+
+async def test_a_template_that_leaves_a_message_out_is_refused(prompts: Prompts) -> None:
+    async def ask(*texts: bytes) -> int:
+        return texts[0].count(b" ") + 10 * len(texts)
+
+    with pytest.raises(PromptError, match=r"leaves a message out; try endpoint\.tool_role=user"):
+        await calibrate(prompts, ask, longest=100_000, chat=True)

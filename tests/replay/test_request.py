@@ -10,7 +10,7 @@ from support import CLOSE, DONE, END, HEAD, USAGE, Script, chunked, event, plain
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections
-from trie.endpoint.openai import Conversation, RequestFormat
+from trie.endpoint.conversation import RequestFormat
 from trie.records import Outcome, RequestRecord
 from trie.replay.request import Request, Requester, fill
 
@@ -34,8 +34,8 @@ async def ask(*scripts: Script, max_retries: int = 0, timeout_s: float = 5.0, re
 
 
 async def one(requester: Requester, fmt: RequestFormat, began: float) -> RequestRecord:
-    talk = Conversation(fmt.api)
-    talk.user((b" hello",))
+    talk = fmt.conversation()
+    talk.ask((b" hello",))
     request = Request(fmt.body(talk, 2), b"", began)
     await requester.run(request)
     found = row(0, 0, 0)

@@ -90,6 +90,18 @@ async def test_answers_differ_and_token_ids_are_a_prompt_too(sim):
     assert (await endpoint.ask([[5, 6, 7]], max_tokens=1)).usage["prompt_tokens"] == 3
 
 
+async def test_token_ids_come_back_where_they_are_asked_for(sim):
+    endpoint = await sim(block_tokens=1, tokens_per_chunk=2)
+    said = await endpoint.stream([5, 6, 7], max_tokens=3, return_token_ids=True)
+    choices = [event["choices"][0] for event in said.events[:2]]
+    assert [choice["prompt_token_ids"] for choice in choices] == [[5, 6, 7], None]
+    ids = [one for choice in choices for one in choice["token_ids"]]
+    assert len(ids) == 3
+    again = await endpoint.ask([5, 6, 7, *ids, 8], max_tokens=4, return_token_ids=True)
+    assert again.usage["prompt_tokens_details"] == {"cached_tokens": 5}  # the last token has no KV yet
+    assert len(again.events[0]["choices"][0]["token_ids"]) == 4
+
+
 async def test_left_to_itself_an_answer_may_end_early_and_always_at_the_same_place(sim):
     endpoint = await sim()
     prompts = [f" p{n}" for n in range(20)]

@@ -89,6 +89,35 @@ def test_a_chat_of_anything_else_is_refused(messages):
         text.chat_text(messages)
 
 
+def called(*names: object) -> dict[str, object]:
+    return {"role": "assistant", "content": "", "tool_calls": [{"id": name} for name in names]}
+
+
+def output(name: str) -> dict[str, object]:
+    return {"role": "tool", "tool_call_id": name, "content": "out"}
+
+
+def test_a_chat_with_calls_has_a_word_for_each():
+    found = text.chat_text([called("a", "b"), output("b"), output("a")])
+    assert found.split() == ["<assistant>", "<call>", "<call>", "<tool>", "out", "<tool>", "out", "<assistant>"]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [output("a")],
+        [called("a"), output("b")],
+        [called("a"), output("a"), output("a")],
+        [called("a", "b"), output("a"), {"role": "user", "content": "hi"}],
+        [called(None), output("a")],
+        [{"role": "assistant", "content": "", "tool_calls": "a"}],
+    ],
+)
+def test_outputs_that_answer_no_call_and_calls_without_an_output_are_refused(messages):
+    with pytest.raises(ValueError, match="messages: "):
+        text.chat_text(messages)
+
+
 def test_answers_are_lower_case_words_that_differ_and_come_in_any_pieces():
     whole = [text.answer_words(number, 0, 5000) for number in range(100)]
     assert all(word.isascii() and word.isalpha() and word.islower() for word in whole[0])

@@ -129,6 +129,8 @@ class EndpointConfig:
     def _check_fields(self) -> None:
         for key in ("max_tokens_field", "min_tokens_field", "cached_tokens_field"):
             require(getattr(self, key) != "", f"endpoint.{key}", "(empty)", "the name of a field")
+        alone = self.continuous_usage and not self.include_usage
+        require(not alone, "endpoint.continuous_usage", "true", "false without endpoint.include_usage")
         ids = self.prompt_form is PromptForm.token_ids
         require(not ids or self.api is Api.completions, "endpoint.prompt_form", "token_ids", "text with api=chat")
 

@@ -85,4 +85,5 @@ class RunConfig:
         for key in ("idle_timeout", "wait_for_ready"):
             require(0 <= getattr(self, key) <= MAX_SECONDS, key, getattr(self, key), "0 or more (seconds)")
         route = self.endpoint.reset_route
-        require(route is not None or not self.reset_cache, "reset_cache", "true", f"false: {NO_ROUTE}")
+        found_later = self.endpoint.name == "custom"  # by asking the server
+        require(route is not None or found_later or not self.reset_cache, "reset_cache", "true", f"false: {NO_ROUTE}")

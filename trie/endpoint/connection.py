@@ -257,7 +257,7 @@ class Connections:
         if message is None or body is None:
             return
         exchange.status = message.code
-        headers = message.headers
+        exchange.head = headers = message.headers
         exchange.content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         exchange.retry_after_s = retry_after_s(headers.get("Retry-After"))
         if self._worker_header is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import gt, le
 
@@ -26,6 +26,7 @@ class Exchange:
     retry_after_s: float | None = None
     worker: str | None = None  # what the header says that names the worker behind a router
     location: str = ""  # where a redirect points, without its query
+    head: Mapping[str, str] = field(default_factory=dict)  # the response's headers
     idle_s: float = 0.0  # how long the connection had lain idle since an earlier request; 0 for a fresh one
     error_kind: str | None = None  # of the transport: nothing here judges what the body says
     error: str | None = None

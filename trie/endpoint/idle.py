@@ -5,24 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter
 from typing import Any
 
+from trie.endpoint.asking import ask
 from trie.endpoint.connection import Connections
-from trie.endpoint.exchange import Exchange
 from trie.endpoint.openai import loads
+from trie.endpoint.prometheus import samples
 from trie.errors import EndpointError
-from trie.text import one_line
 
 log = logging.getLogger("trie")
 ASK_EVERY_S = 0.5
-ANSWER_S = 10.0  # in which a route beside the API has to answer
-_SAMPLE = re.compile(rb"^([A-Za-z_:][\w:]*)(?:\{[^\n]*\})?[ \t]+(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +39,9 @@ def in_flight(body: bytes, keys: Sequence[str]) -> int | None:
     try:
         found = list(_numbers(loads(body), set(keys)))
     except ValueError:
-        names = {key.encode() for key in keys}
-        found = [_number(value) for name, value in _SAMPLE.findall(body) if name in names]
+        found = [sample.value for sample in samples(body) if sample.name in keys]
     known = [value for value in found if math.isfinite(value)]
     return round(sum(known)) if known else None
-
-
-def _number(text: bytes) -> float:
-    with suppress(ValueError):
-        return float(text)
-    return math.nan
 
 
 def _numbers(content: Any, keys: set[str]) -> Sequence[float]:
@@ -65,7 +54,15 @@ def _numbers(content: Any, keys: set[str]) -> Sequence[float]:
     return own + [value for item in content.values() for value in _numbers(item, keys)]
 
 
-async def wait_until_idle(connections: Connections, route: str, keys: Sequence[str], *, timeout_s: float) -> int | None:
+async def load(connections: Sequence[Connections], route: str, keys: Sequence[str]) -> int | None:
+    """Requests in flight on all servers together; None where one of them does not tell."""
+    found = [in_flight(reply.body if (reply := await ask(one, route)).ok else b"", keys) for one in connections]
+    return None if None in found else sum(number for number in found if number is not None)
+
+
+async def wait_until_idle(
+    connections: Sequence[Connections], route: str, keys: Sequence[str], *, timeout_s: float
+) -> int | None:
     """Wait until nothing is in flight, for `timeout_s` at most; returns what is, None where the engine doesn't tell.
 
     A connection may close before the engine has let go of its request, so a run that follows another would meet the
@@ -73,7 +70,7 @@ async def wait_until_idle(connections: Connections, route: str, keys: Sequence[s
     """
     began = perf_counter()
     while True:
-        found = in_flight(await _asked(connections, route), keys)
+        found = await load(connections, route, keys)
         if found is None:
             _say_untold(route)
             return None
@@ -85,6 +82,8 @@ async def wait_until_idle(connections: Connections, route: str, keys: Sequence[s
         await asyncio.sleep(ASK_EVERY_S)
     if found:
         log.warning("requests of others in flight: %d; they share what is measured now", found)
+    else:
+        log.info("idle: nothing is in flight on the engine")
     return found
 
 
@@ -101,22 +100,7 @@ async def reset_cache(connections: Connections, route: str) -> None:
     Raises:
         EndpointError: when the engine does not say that it did.
     """
-    exchange = Exchange()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(ANSWER_S):
-            await connections.post(route, b"{}", exchange)
-    if exchange.error_kind is not None or exchange.status != 200:
-        body = one_line(exchange.body.decode("utf-8", "replace"), 120)
-        answer = f"no answer within {ANSWER_S:g} s" if exchange.status is None else f"HTTP {exchange.status} {body}"
-        said = exchange.error or answer
+    reply = await ask(connections, route, post=b"{}")
+    if not reply.ok:
         hint = "vLLM has the route with VLLM_SERVER_DEV_MODE=1 alone; reset_cache=false goes on without"
-        raise EndpointError(f"reset_cache: POST {route}: {said.strip()}; {hint}")
-
-
-async def _asked(connections: Connections, route: str) -> bytes:
-    """The body of a route, empty where there is no such route or no timely answer."""
-    exchange = Exchange()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(ANSWER_S):
-            await connections.get(route, exchange)
-    return exchange.body if exchange.status == 200 and exchange.error_kind is None else b""
+        raise EndpointError(f"reset_cache: POST {route}: {reply.said}; {hint}")

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible dialects, pure: request bodies out of a conversation's parts, answers out of bodies.
+"""What an OpenAI-compatible server says, pure: answers out of bodies and events, whatever the dialect.
 
 Nothing here does I/O or reads a clock.
 """
@@ -6,81 +6,16 @@ Nothing here does I/O or reads a clock.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from trie.config import Api, EndpointConfig
+from trie.endpoint import tool_calls, usage
+from trie.endpoint.tool_calls import ToolCall
 
-Buffer = bytes | memoryview
-
-ROUTES = {Api.completions: "/completions", Api.chat: "/chat/completions"}
-MAX_COUNT = 1 << 53  # a usage figure above this is no count of tokens
 ABORTED = frozenset({"abort", "error"})  # finish reasons by which servers say that they gave up
 DONE = b"[DONE]"
-
-
-class RequestFormat:
-    """How one run writes its requests: the fields that never change, encoded once."""
-
-    def __init__(self, endpoint: EndpointConfig, model: str, *, stream: bool) -> None:
-        self.api = endpoint.api
-        self.stream = stream
-        self.route = ROUTES[endpoint.api]
-        fields: dict[str, Any] = {"model": model, "stream": stream}
-        if stream and endpoint.include_usage:
-            fields["stream_options"] = {"include_usage": True}
-        if endpoint.ignore_eos is not None:
-            fields["ignore_eos"] = endpoint.ignore_eos
-        fields.update(endpoint.extra_body)
-        limit = orjson.dumps(endpoint.max_tokens_field)
-        self._head = orjson.dumps(fields)[:-1] + b"," + limit + b":"
-
-    def body(self, conversation: Conversation, max_tokens: int) -> bytes:
-        """The whole request body: JSON that asks for exactly `max_tokens` after the conversation so far."""
-        if self.api is Api.completions:
-            opening, closing = b',"prompt":"', b'"}'
-        else:
-            opening, closing = b',"messages":[', b"]}"
-        return b"".join((self._head, b"%d" % max_tokens, opening, *conversation.parts, closing))
-
-
-class Conversation:
-    """What has been said in one session, as JSON-safe parts that are joined only when a request is written.
-
-    `user` takes text that needs no JSON escaping (what `trie.prompts` makes); `assistant` escapes the server's own.
-    """
-
-    def __init__(self, api: Api) -> None:
-        self._chat = api is Api.chat
-        self.parts: list[Buffer] = []
-
-    def user(self, text: Iterable[Buffer]) -> None:
-        """Append a prompt or a tool output."""
-        self._message("user", text)
-
-    def assistant(self, text: str) -> None:
-        """Append the server's answer, whatever characters it holds."""
-        self._message("assistant", (escaped(text),))
-
-    def _message(self, role: str, text: Iterable[Buffer]) -> None:
-        if not self._chat:
-            self.parts.extend(text)
-            return
-        comma = "," if self.parts else ""
-        self.parts.append(f'{comma}{{"role":"{role}","content":"'.encode())
-        self.parts.extend(text)
-        self.parts.append(b'"}')
-
-
-def escaped(text: str) -> bytes:
-    """Text as it stands between the quotes of a JSON string; halves of a surrogate pair are joined or replaced."""
-    try:
-        return orjson.dumps(text)[1:-1]
-    except orjson.JSONEncodeError:
-        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        return orjson.dumps(whole)[1:-1]
 
 
 def loads(data: bytes) -> Any:
@@ -99,9 +34,14 @@ def loads(data: bytes) -> Any:
 
 
 class Answer:
-    """What a response has said so far: text, usage, how it ended. Feed it every event, then ask `failure`."""
+    """What a response has said so far: text, usage, how it ended. Feed it every event, then ask `failure`.
+
+    `cached_at` are the names that lead to the cached tokens in a usage object, looked at before the usual places.
+    """
 
     __slots__ = (
+        "_cached_at",
+        "_calls",
         "_closed",
         "_content",
         "_reasoning",
@@ -110,15 +50,21 @@ class Answer:
         "done",
         "error",
         "finish_reason",
+        "first_chunk_tokens",
+        "ids",
         "prompt_tokens",
         "token_ends",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, cached_at: Sequence[str] = ()) -> None:
+        self._cached_at = cached_at
+        self._calls: dict[int, ToolCall] = {}
         self._closed = False  # saw usage in a chunk of its own, which comes last; in every chunk it says nothing
         self._content: list[str] = []
         self._reasoning: list[str] = []
+        self.ids: list[int] = []  # of the tokens, where they were asked for
         self.token_ends: list[int] = []  # place in the body of each chunk that bore a token
+        self.first_chunk_tokens: int | None = None  # in the first of them; None: the server does not tell
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
         self.cached_tokens: int | None = None
@@ -127,9 +73,22 @@ class Answer:
         self.error: tuple[str, str] | None = None  # kind and text
 
     @property
+    def content(self) -> str:
+        return "".join(self._content)
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(self._reasoning)
+
+    @property
     def text(self) -> str:
-        """The answer as it goes back into the history: content, or reasoning where there is nothing else."""
-        return "".join(self._content) or "".join(self._reasoning)
+        """All there is to an answer that has one text: content, or reasoning where there is nothing else."""
+        return self.content or self.reasoning
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The calls it made, in their order, as far as they came."""
+        return [self._calls[index] for index in sorted(self._calls)]
 
     def events(self, data: Sequence[bytes], ends: Sequence[int]) -> None:
         """Take in neighbouring events of a stream, decoded in one go where they are JSON; `ends` are their places."""
@@ -164,10 +123,13 @@ class Answer:
             self._content.append(text)
             self.token_ends.append(end)
             return
+        self._any_chunk(value, end)
+
+    def _any_chunk(self, value: Any, end: int) -> None:
         chunk = self._checked(value)
         if chunk is None:
             return
-        self._usage(chunk.get("usage"))
+        self._usage(counts := chunk.get("usage"))
         choice = _first(chunk.get("choices"))
         if choice is None:
             self._closed = self._closed or self.completion_tokens is not None
@@ -175,9 +137,20 @@ class Answer:
         finish = choice.get("finish_reason")
         if isinstance(finish, str):
             self.finish_reason = finish
-        if self._said(choice) or ("text" in choice and not (finish and self.token_ends)):
-            # An empty text is a token too (a piece of a character), but not in the closing chunk that some send.
+        if self._bears(choice):
+            if not self.token_ends:
+                self.first_chunk_tokens = self._told(choice, counts) or None
             self.token_ends.append(end)
+
+    def _bears(self, choice: Mapping[str, Any]) -> bool:
+        """Keep what a chunk says; true when it bears a token."""
+        # An empty text is a token too (a piece of a character), but not in the closing chunk that some send.
+        closing = choice.get("finish_reason") and self.token_ends
+        return self._said(choice) or ("text" in choice and not closing)
+
+    def _told(self, _: Mapping[str, Any], counts: object) -> int | None:
+        """Tokens so far by the usage in a chunk; None where it has none."""
+        return usage.count(counts, usage.COMPLETION)
 
     def plain(self, data: bytes) -> None:
         """Take in the whole body of a response that is no stream."""
@@ -206,7 +179,7 @@ class Answer:
             return "aborted", f"the server gave up: finish_reason {self.finish_reason}"
         if stream and not self.done and self.finish_reason is None and not self._closed:
             return "truncated", f"the stream ended after {len(self.token_ends)} chunks without finish_reason or usage"
-        said = any(self._content) or any(self._reasoning)
+        said = any(self._content) or any(self._reasoning) or self._calls
         if not said and not (self.token_ends if self.completion_tokens is None else self.completion_tokens):
             return "no_tokens", "the answer holds no token"
         return None
@@ -231,28 +204,24 @@ class Answer:
         part = choice.get("delta") or choice.get("message")
         if not isinstance(part, dict):
             return False
-        content = part.get("content")
-        if isinstance(content, str) and content:
-            self._content.append(content)
-            return True
-        reasoning = part.get("reasoning_content") or part.get("reasoning")
-        if isinstance(reasoning, str) and reasoning:
-            self._reasoning.append(reasoning)
-            return True
-        return bool(part.get("tool_calls") or part.get("function_call") or part.get("refusal"))
+        said = False
+        for kept, value in (
+            (self._content, part.get("content")),
+            (self._reasoning, part.get("reasoning_content") or part.get("reasoning")),
+        ):
+            if isinstance(value, str) and value:
+                kept.append(value)
+                said = True
+        tool_calls.collect(self._calls, part.get("tool_calls"))
+        return said or bool(part.get("tool_calls") or part.get("function_call") or part.get("refusal"))
 
-    def _usage(self, usage: object) -> None:
+    def _usage(self, counts: object) -> None:
         """Take what the latest usage object reports; an absent or senseless figure stays unknown."""
-        if not isinstance(usage, dict):
+        if not isinstance(counts, dict):
             return
-        self.prompt_tokens = _count(usage, "prompt_tokens", "input_tokens", default=self.prompt_tokens)
-        self.completion_tokens = _count(usage, "completion_tokens", "output_tokens", default=self.completion_tokens)
-        details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-        if isinstance(details, dict):
-            self.cached_tokens = _count(details, "cached_tokens", default=self.cached_tokens)
-        self.cached_tokens = _count(
-            usage, "cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", default=self.cached_tokens
-        )
+        self.prompt_tokens = usage.count(counts, usage.PROMPT, self.prompt_tokens)
+        self.completion_tokens = usage.count(counts, usage.COMPLETION, self.completion_tokens)
+        self.cached_tokens = usage.cached(counts, self._cached_at, self.cached_tokens)
 
 
 def _plain_token(value: Any) -> str | None:
@@ -261,10 +230,21 @@ def _plain_token(value: Any) -> str | None:
         (choice,) = value["choices"]
         if choice["finish_reason"] is not None or value.get("usage") or "error" in value:
             return None
-        text = choice["text"] if "text" in choice else choice["delta"]["content"] or None
+        if "text" in choice:
+            text = choice["text"]
+        elif len(delta := choice["delta"]) == 1:
+            text = delta["content"] or None
+        else:
+            text = _alone(delta)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return text if text.__class__ is str else None
+
+
+def _alone(delta: Any) -> Any:
+    """The content of a delta that says nothing else, whatever fields it has; None for any other."""
+    others = delta.get("tool_calls") or delta.get("reasoning_content") or delta.get("reasoning")
+    return None if others else delta["content"] or None
 
 
 def message(error: object) -> str:
@@ -286,11 +266,3 @@ def _first(choices: object) -> Mapping[str, Any] | None:
     if isinstance(choices, Sequence) and choices and isinstance(choices[0], dict):
         return choices[0]
     return None
-
-
-def _count(source: Mapping[str, Any], *names: str, default: int | None) -> int | None:
-    for name in names:
-        value = source.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT:
-            return value
-    return default

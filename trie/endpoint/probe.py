@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
 
+from trie.endpoint.asking import Reply, ask
 from trie.endpoint.connection import Connections
-from trie.endpoint.exchange import Exchange
-from trie.endpoint.openai import loads
 from trie.errors import EndpointError
 from trie.text import one_line
 
+log = logging.getLogger("trie")
 TIMEOUT_S = 60.0
+RETRY_EVERY_S, SAY_EVERY_S = 1.0, 15.0
+NOT_YET_KINDS = frozenset({"connect", "connect_timeout", "disconnected", "reset", "timeout"})
+NOT_YET_STATUS = frozenset({429, 502, 503, 504})
 
 HINTS = {
     "connect": "is the server running, and is this its address?",
@@ -23,6 +29,7 @@ HINTS = {
     "disconnected": "is this an HTTP server?",
     "reset": "is this an HTTP server?",
     "bad_response": "is this an HTTP server?",
+    "timeout": "has the server loaded its model?",
 }
 
 
@@ -31,42 +38,75 @@ class ServerFacts:
     """What /v1/models told; empty when the server has no such route."""
 
     models: tuple[str, ...] = ()
-    max_model_lens: tuple[int | None, ...] = ()  # tokens of prompt and completion together, in the order of `models`
+    contexts: tuple[int | None, ...] = ()  # tokens of prompt and completion together, in the order of `models`
     owned_by: str | None = None
 
     def context_of(self, model: str) -> int | None:
         """The context of a model in tokens; None when the server does not state it or does not list the model."""
-        return dict(zip(self.models, self.max_model_lens, strict=True)).get(model)
+        return dict(zip(self.models, self.contexts, strict=True)).get(model)
 
 
-async def probe(connections: Connections, base_url: str) -> ServerFacts:
-    """Ask for the served models.
+async def reach(connections: Connections, *, wait_s: float = 0.0) -> tuple[ServerFacts, Reply]:
+    """Ask for the served models, again and again for `wait_s` seconds while the server does not answer yet.
+
+    A gateway answers before its workers have registered: with time to wait, one that lists nothing is waited for.
 
     Raises:
         EndpointError: when nothing answers there, or it refuses the key.
     """
-    exchange = Exchange()
+    where = f"{connections.base_url}/models"
+    until = said = perf_counter()
+    until += wait_s
+    while True:
+        reply = await ask(connections, "/models", within_s=min(TIMEOUT_S, wait_s) or TIMEOUT_S)
+        found = facts_of(reply.json)
+        why = _not_yet(reply, found)
+        now = perf_counter()
+        if why is None or now >= until:
+            break
+        if now >= said:
+            log.info("%s: %s; waiting for %.0f s more at most (wait_for_ready)", where, why, until - now)
+            said = now + SAY_EVERY_S
+        await asyncio.sleep(min(RETRY_EVERY_S, until - now))
+    if why is not None and wait_s > 0:
+        raise EndpointError(f"{where}: {why}, still after wait_for_ready={wait_s:g} seconds; {_hint(reply)}")
+    _refuse(reply, connections.base_url)
+    return found, reply
+
+
+def _not_yet(reply: Reply, found: ServerFacts) -> str | None:
+    """Why a server is not ready that may become so; None for one that is, or that won't be."""
+    if reply.kind is not None:
+        return reply.error if reply.kind in NOT_YET_KINDS else None
+    if reply.status in NOT_YET_STATUS:
+        return reply.said
+    listed = reply.json
+    nothing = isinstance(listed, dict) and listed.get("data") == [] and not found.models
+    return "it lists no model" if nothing else None
+
+
+def _hint(reply: Reply) -> str:
+    return HINTS.get(reply.kind, "see its log") if reply.kind is not None else "see its log: has it loaded its model?"
+
+
+def _refuse(reply: Reply, base_url: str) -> None:
+    """Raise for an answer with which there is nothing to begin.
+
+    Raises:
+        EndpointError: saying where and what to do.
+    """
     where = f"{base_url}/models"
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            await connections.get("/models", exchange)
-    except TimeoutError:
-        raise EndpointError(f"{where}: no answer within {TIMEOUT_S:g} s; has the server loaded its model?") from None
-    if exchange.error_kind is not None:
-        hint = HINTS.get(exchange.error_kind, "")
-        raise EndpointError(f"{where}: {exchange.error}; {hint}")
-    if exchange.status in (401, 403):
+    if reply.kind is not None:
+        raise EndpointError(f"{where}: {reply.error}; {HINTS.get(reply.kind, '')}")
+    if reply.status in (401, 403):
+        raise EndpointError(f"{where}: HTTP {reply.status}: set OPENAI_API_KEY, or the variable endpoint.api_key_env")
+    location = reply.head.get("location", "").partition("?")[0]
+    moved = reply.status is not None and 300 <= reply.status < 400
+    if moved and location.startswith(("http://", "https://")) and not location.startswith(f"{base_url}/"):
         raise EndpointError(
-            f"{where}: HTTP {exchange.status}: set OPENAI_API_KEY, or the variable endpoint.api_key_env"
-        )
-    if exchange.location.startswith(("http://", "https://")) and not exchange.location.startswith(f"{base_url}/"):
-        raise EndpointError(
-            f"{where}: redirects to {one_line(exchange.location)}; give the address that answers itself: "
+            f"{where}: redirects to {one_line(location)}; give the address that answers itself: "
             "redirects are not followed, so that the key goes nowhere else"
         )
-    if exchange.status is None or exchange.status >= 300:
-        return ServerFacts()
-    return _facts(exchange.body, connections.hide)
 
 
 def choose_model(asked: str | None, facts: ServerFacts, base_url: str) -> str:
@@ -76,6 +116,8 @@ def choose_model(asked: str | None, facts: ServerFacts, base_url: str) -> str:
         EndpointError: when none was named and the server does not serve exactly one.
     """
     if asked is not None:
+        if facts.models and asked not in facts.models:
+            log.warning("model %s is not among those that %s lists: %s", asked, base_url, ", ".join(facts.models[:8]))
         return asked
     if len(facts.models) == 1:
         return facts.models[0]
@@ -83,20 +125,23 @@ def choose_model(asked: str | None, facts: ServerFacts, base_url: str) -> str:
     raise EndpointError(f"model is missing: {base_url} serves {served}; say model=NAME")
 
 
-def _facts(body: bytes, hide: Callable[[str], str]) -> ServerFacts:
-    try:
-        answer = loads(body)
-    except ValueError:
-        return ServerFacts()
+def facts_of(answer: Any) -> ServerFacts:
+    """What the value of /v1/models says."""
     listed = answer.get("data") if isinstance(answer, dict) else None
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     named = [entry for entry in entries if isinstance(entry.get("id"), str)]
     owner = entries[0].get("owned_by") if entries else None
     return ServerFacts(
-        models=tuple(one_line(hide(entry["id"]), 200) for entry in named),
-        max_model_lens=tuple(_tokens(entry.get("max_model_len")) for entry in named),
-        owned_by=one_line(hide(owner), 80) if isinstance(owner, str) else None,
+        models=tuple(one_line(entry["id"], 200) for entry in named),
+        contexts=tuple(_context(entry) for entry in named),
+        owned_by=one_line(owner, 80) if isinstance(owner, str) else None,
     )
+
+
+def _context(entry: Mapping[str, Any]) -> int | None:
+    """As vLLM and SGLang state it, max_model_len, or as llama.cpp does, the n_ctx of a slot."""
+    meta = entry.get("meta")
+    return _tokens(entry.get("max_model_len")) or _tokens(meta.get("n_ctx") if isinstance(meta, dict) else None)
 
 
 def _tokens(length: object) -> int | None:

@@ -33,8 +33,11 @@ def batches(body: bytes) -> Iterator[tuple[list[bytes], list[int]]]:
     """
     at = 0
     while at < len(body):
-        stop = body.rfind(b"\n\n", at, at + BATCH_BYTES) + 2
-        block = body[at:stop] if stop > at else b""
+        last = body.rfind(b"\n\n", at, at + BATCH_BYTES)
+        if last < 0:  # an event that is longer
+            last = body.find(b"\n\n", at)
+        stop = last + 2
+        block = body[at:stop] if last >= 0 else b""
         if not _is_regular(block):
             break
         events = block[:-2].split(b"\n\n")

@@ -82,7 +82,8 @@ PER_REQUEST = (
         "TPOT (s)",
         "s",
         "lower",
-        "(end - first token) / (completion tokens - 1); requests of two tokens or more that came in several chunks",
+        "(end - first token) / (completion tokens - tokens of the first chunk, 1 where the server does not tell); "
+        "requests of two tokens or more that came in several chunks",
         reference=False,
     ),
     Metric("latency_s", "Request latency (s)", "s", "lower", "from a request's send to its end", reference=False),
@@ -155,6 +156,23 @@ RUN = (
         "ratio",
         None,
         "usage prompt tokens / accounted prompt tokens - 1, over all requests that report usage",
+        reference=False,
+    ),
+    Metric(
+        "drift.template_ratio",
+        "template",
+        "ratio",
+        None,
+        "the part of the prompt drift that a chat's template makes, by calibration: tokens added to the first prompt, "
+        "and by each further turn",
+        reference=False,
+    ),
+    Metric(
+        "drift.unexplained_ratio",
+        "unexplained drift",
+        "ratio",
+        None,
+        "the rest of the prompt drift, which the verdict judges",
         reference=False,
     ),
     Metric(

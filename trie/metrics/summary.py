@@ -121,7 +121,8 @@ def per_request(columns: Columns, *, stream: bool) -> dict[str, Floats]:
     """The metrics of requests by key, for those that ended well; all NaN where it takes streaming to measure them."""
     ok = columns.outcome("ok")
     sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
-    tokens = columns.completion_tokens - 1
+    seen_first = columns["first_chunk_tokens"]  # what came with the first token took none of the time after it
+    tokens = columns.completion_tokens - np.where(np.isnan(seen_first), 1.0, seen_first)
     several = (tokens > 0) & (columns["chunks"] > 1)  # in one chunk, nothing was seen of the time between tokens
     tpot = np.divide(end - first, tokens, out=np.full(len(columns), np.nan), where=several)
     values: dict[str, Floats] = {
@@ -138,8 +139,8 @@ def per_request(columns: Columns, *, stream: bool) -> dict[str, Floats]:
 def _drift(columns: Columns, manifest: Mapping[str, Any], parts: Mapping[str, Parts]) -> dict[str, Any]:
     """The server's counts against the accounting, over requests that ended well and report usage.
 
-    What calibration found the server to add is stated beside the drift and never taken off it: for completions the
-    first prompt was made shorter by it already, for chat the template's tokens are part of the drift.
+    What calibration found a chat's template to add is a part of the drift, stated beside it: what is left then is
+    unexplained. Of completions the first prompt was made shorter already by what the server adds.
     """
     ok = columns.outcome("ok")
     prompt, completion = columns["usage_prompt_tokens"], columns["usage_completion_tokens"]
@@ -147,12 +148,20 @@ def _drift(columns: Columns, manifest: Mapping[str, Any], parts: Mapping[str, Pa
     off, short = parts["drift.prompt_ratio"][0][counted], parts["drift.completion_short_ratio"][0][completed]
     requested = columns["requested_completion_tokens"]
     more = np.maximum(completion - requested, 0.0)[completed]
+    template = (manifest.get("prompts") or {}).get("template") or {}
+    added = _template_tokens(columns["turn"], template, manifest["config"])[counted]
+    accounted = float(parts["drift.prompt_ratio"][1].sum())
     return {
         "requests_with_usage": int(counted.sum()),
         "offset_tokens": (manifest.get("prompts") or {}).get("offset_tokens"),
         "prompt_tokens": float(off.sum()) if len(off) else None,
         "prompt_ratio": ratio(parts["drift.prompt_ratio"]),
         "prompt_max_abs_tokens": float(np.abs(off).max()) if len(off) else None,
+        "template_first_tokens": template.get("first_tokens"),
+        "template_per_turn_tokens": template.get("per_turn_tokens"),
+        "template_ratio": _ratio(float(added.sum()), accounted) if template and len(off) else None,
+        "unexplained_ratio": _ratio(float((off - added).sum()), accounted) if len(off) else None,
+        "unexplained_max_abs_tokens": float(np.abs(off - added).max()) if len(off) else None,
         "completion_short_requests": int((short > 0).sum()) if len(short) else None,
         "completion_short_reasons": _reasons(columns, completed, short > 0),
         "completion_short_ratio": ratio(parts["drift.completion_short_ratio"]),
@@ -165,6 +174,14 @@ def _reasons(columns: Columns, completed: Bools, short: Bools) -> dict[str, int]
     index, names = columns.names("finish_reason")
     found = Counter(names[number] if number >= 0 else "no reason" for number in index[completed][short])
     return dict(found.most_common())
+
+
+def _template_tokens(turns: Floats, template: Mapping[str, int], config: Mapping[str, Any]) -> Floats:
+    """What a chat's template adds to each request's prompt beyond what was taken off the first one."""
+    if not template:
+        return np.zeros(len(turns))
+    first = template["first_tokens"] - (config["endpoint"].get("bos_tokens") or 0)
+    return first + template["per_turn_tokens"] * turns
 
 
 def _censoring(sessions: Traces, wall_time_s: float) -> dict[str, Any]:

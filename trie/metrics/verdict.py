@@ -116,8 +116,8 @@ def _lengths(run: _Evidence) -> Iterator[Check]:
     yield Check(
         "prompt lengths",
         "error",
-        abs(drift["prompt_ratio"]) <= limits.prompt_drift,
-        f"the server counts {drift['prompt_ratio']:+.2%} prompt tokens against the accounting",
+        abs(drift["unexplained_ratio"]) <= limits.prompt_drift,
+        f"the server counts {drift['unexplained_ratio']:+.2%} prompt tokens against the accounting{_template(drift)}",
         "give the model's tokenizer with tokenizer_model=..., or see whether the server truncates",
     )
     short = drift["completion_short_ratio"]
@@ -152,6 +152,11 @@ def _lengthen(run: _Evidence) -> str:
         "endpoint.ignore_eos=true where the server knows it; where it does not, the model ends answers when it likes: "
         "limits.completion_drift=1 lets that pass, and the run compares with runs of the same kind alone"
     )
+
+
+def _template(drift: Mapping[str, Any]) -> str:
+    known = drift["template_ratio"]
+    return "" if known is None else f", beyond the {known:+.2%} of its template"
 
 
 def _client(run: _Evidence) -> Iterator[Check]:
@@ -298,6 +303,14 @@ def _cache(run: _Evidence) -> Iterator[Check]:
             False,
             f"{impossible} requests report more cached tokens than their prompts have",
             "the hit rates are not to be believed: see what the server counts",
+        )
+    if run.manifest["config"].get("history") == "recorded":
+        yield Check(
+            "answers in the history",
+            "warning",
+            False,
+            "history=recorded: texts of the recorded lengths went back instead of the server's answers",
+            "prompts are exact, and no cache can hit on an answer: compare cache figures with such runs alone",
         )
     warm = cache["turn0_hit_share"]
     if warm is not None:

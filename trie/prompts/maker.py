@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from trie.config import RunConfig
+from trie.config import PromptForm, RunConfig
 from trie.errors import PromptError
 from trie.prompts import tokenizers
 from trie.prompts.fitted import FittedText
@@ -37,16 +37,22 @@ class Prompts:
     maker: ExactText
     adds_bos: int | None = None  # tokens that the tokenizer puts before a text; None: unknown
     note: str | None = None  # for people: why the word list stands in for a tokenizer
+    form: PromptForm = PromptForm.text
+    in_text: Prompts | None = None  # of prompts in token ids: the same tokens as text, for servers that take no ids
 
     def text(self, tokens: int, key: Hashable) -> bytes:
         """One text of exactly `tokens` tokens."""
         return b"".join(self.maker.texts([tokens], key)[0])
 
-    def script(self, trace: Trace, session_id: int, *, bos_tokens: int = 0) -> Script:
-        """All texts of one session; `bos_tokens` that the server adds are taken off the first prompt."""
+    def script(self, trace: Trace, session_id: int, *, bos_tokens: int = 0, answers: bool = False) -> Script:
+        """All texts of one session, those that stand for the server's `answers` among them where they are wanted.
+
+        `bos_tokens` that the server adds are taken off the first prompt.
+        """
         first, *later = [plan.new_prompt_tokens for plan in trace.requests()]
-        lengths = [max(first - bos_tokens, 1), *later]
-        return Script(trace, session_id, self.maker.texts(lengths, session_id))
+        parts = self.maker.texts([max(first - bos_tokens, 1), *later], session_id)
+        said = [plan.completion_tokens for plan in trace.requests()] if answers else []
+        return Script(trace, session_id, parts, self.maker.texts(said, ("answers", session_id)))
 
 
 def load(config: RunConfig, model: str, seed: int) -> Prompts:
@@ -56,8 +62,17 @@ def load(config: RunConfig, model: str, seed: int) -> Prompts:
     and can be loaded; otherwise the word list, which calibration then has to prove.
 
     Raises:
-        PromptError: when a named tokenizer can't be loaded or can't make exact lengths.
+        PromptError: when a named tokenizer can't be loaded or can't make exact lengths, or token ids are wanted
+            without a tokenizer that tells them.
     """
+    prompts = _load_prompts(config, model, seed)
+    if config.endpoint.prompt_form is PromptForm.token_ids and prompts.form is not PromptForm.token_ids:
+        why = f": {prompts.note}" if prompts.note else ", such as tokenizer_model=FOLDER_OR_HUB_ID"
+        raise PromptError(f"endpoint.prompt_form=token_ids: needs the model's own tokenizer{why}")
+    return prompts
+
+
+def _load_prompts(config: RunConfig, model: str, seed: int) -> Prompts:
     named = config.tokenizer_model
     if named == WORDS:
         return _from_vocabulary("words", bundled(), config, seed)
@@ -90,7 +105,12 @@ def _from_tokenizer(tokenizer: tokenizers.Tokenizer, name: str, config: RunConfi
     added = {tokenizer.count_request(prompts.text(n, ("check", n)).decode()) - n for n in CHECKED}
     if len(added) > 1:
         raise PromptError(f"tokenizer_model={name}: its own count of its prompts is not theirs; use another, or words")
-    return replace(prompts, adds_bos=max(added.pop(), 0))
+    prompts = replace(prompts, adds_bos=max(added.pop(), 0))
+    if config.endpoint.prompt_form is PromptForm.text:
+        return prompts
+    tokens = vocabulary if len(vocabulary.pieces) >= ENOUGH else tokenizer.every_token()
+    ids = _from_vocabulary("tokenizer", tokens.as_ids(), config, seed)
+    return replace(ids, adds_bos=0, form=PromptForm.token_ids, in_text=prompts)
 
 
 def _from_vocabulary(

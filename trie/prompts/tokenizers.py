@@ -42,6 +42,12 @@ class Tokenizer:
         """The pieces that never merge."""
         return from_vocabulary(self._loaded.get_vocab(), self.encode_all, self.name)
 
+    def every_token(self) -> Vocabulary:
+        """Every token but the special ones, whatever it spells: of use to prompts in token ids alone."""
+        special = set(self._loaded.all_special_ids)
+        found = sorted((index, text) for text, index in self._loaded.get_vocab().items() if index not in special)
+        return Vocabulary.of([text for _, text in found], (), self.name, [index for index, _ in found])
+
     def words(self) -> list[str]:
         """Words of ASCII letters that the vocabulary holds, merging or not."""
         texts = (entry.replace("Ġ", "").replace("▁", "") for entry in sorted(self._loaded.get_vocab()))

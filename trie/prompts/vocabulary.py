@@ -34,16 +34,21 @@ class Vocabulary:
     first: tuple[int, ...]  # indices of pieces that stay one token when the space before them is trimmed
     fingerprint: str
     name: str
+    ids: tuple[int, ...] = ()  # of the pieces; none in the word list, which belongs to no tokenizer
 
     @classmethod
-    def of(cls, pieces: Sequence[str], first: Sequence[int], name: str) -> Vocabulary:
+    def of(cls, pieces: Sequence[str], first: Sequence[int], name: str, ids: Sequence[int] = ()) -> Vocabulary:
         """A vocabulary with the fingerprint of its pieces; without `first`, every piece may stand first."""
         digest = blake2b("\n".join(pieces).encode(), digest_size=8).hexdigest()
-        return cls(tuple(pieces), tuple(first) or tuple(range(len(pieces))), digest, name)
+        return cls(tuple(pieces), tuple(first) or tuple(range(len(pieces))), digest, name, tuple(ids))
+
+    def as_ids(self) -> Vocabulary:
+        """The same tokens written as members of a JSON list, a comma before each: `,17` in the place of ` the`."""
+        return Vocabulary.of([f",{index}" for index in self.ids], self.first, self.name, self.ids)
 
 
 def bundled() -> Vocabulary:
-    """The word list: each word one token in every current vocabulary (see docs/traces.md for which)."""
+    """The word list: each word one token in every current vocabulary (see docs/prompts.md for which)."""
     lines = resources.files("trie.prompts").joinpath("words.txt").read_text("ascii").split()
     first = [i for i, line in enumerate(lines) if line.endswith("*")]
     pieces = [" " + line.rstrip("*") for line in lines]
@@ -60,7 +65,7 @@ def from_vocabulary(vocab: dict[str, int], encode: EncodeAll, name: str) -> Voca
     apart = never_spanned([text for _, text in candidates], (text for _, text in texts))
     found = verified([item for item in candidates if item[1] in apart], encode)
     pieces = [text for _, text in found]
-    return Vocabulary.of(pieces, _first(pieces, encode), name)
+    return Vocabulary.of(pieces, _first(pieces, encode), name, [index for index, _ in found])
 
 
 def _as_text(vocab: dict[str, int]) -> list[tuple[int, str]]:

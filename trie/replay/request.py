@@ -11,6 +11,7 @@ from time import perf_counter
 
 from trie.endpoint import openai, sse
 from trie.endpoint.connection import Connections
+from trie.endpoint.conversation import RequestFormat
 from trie.endpoint.exchange import Exchange
 from trie.endpoint.failures import RETRYABLE_KINDS, RETRYABLE_STATUS
 from trie.records import Outcome, RequestRecord
@@ -55,7 +56,7 @@ class Requester:
     def __init__(
         self,
         connections: Connections,
-        fmt: openai.RequestFormat,
+        fmt: RequestFormat,
         *,
         max_retries: int,
         timeout_s: float,
@@ -86,9 +87,9 @@ class Requester:
                 raise
             before = f"; before that {request.failure[1]}" if request.failure is not None else ""
             request.failure = ("timeout", f"no whole answer within {self._timeout_s:g} s{before}")
-            _decode_rest(request)
+            self._decode_rest(request)
         except asyncio.CancelledError:
-            _decode_rest(request)
+            self._decode_rest(request)
             raise
         finally:
             self._hide_keys(request)
@@ -114,7 +115,7 @@ class Requester:
     async def _attempt(self, request: Request) -> None:
         for _ in range(MAX_STALE):
             request.exchange = Exchange()
-            request.answer = openai.Answer()
+            request.answer = self._format.answer()
             try:
                 await self._post(request)
             finally:
@@ -167,6 +168,14 @@ class Requester:
             if count:
                 await self._turns.turn()
             answer.events(*batch)
+
+    def _decode_rest(self, request: Request) -> None:
+        """Decode what an interrupted attempt had brought, for its row; no waiting any more."""
+        exchange = request.exchange
+        if exchange.status == 200 and exchange.content_type == "text/event-stream":
+            request.answer = self._format.answer()
+            for batch in sse.batches(exchange.body):
+                request.answer.events(*batch)
 
 
 @asynccontextmanager
@@ -221,15 +230,6 @@ def _said(exchange: Exchange) -> str:
     return one_line(openai.message(found)) or "empty body"
 
 
-def _decode_rest(request: Request) -> None:
-    """Decode what an interrupted attempt had brought, for its row; no waiting any more."""
-    exchange = request.exchange
-    if exchange.status == 200 and exchange.content_type == "text/event-stream":
-        request.answer = openai.Answer()
-        for batch in sse.batches(exchange.body):
-            request.answer.events(*batch)
-
-
 def fill(row: RequestRecord, request: Request, began: float) -> None:
     """Write a request's instants, counts and failure into its row; instants become seconds since `began`."""
     exchange, answer = request.exchange, request.answer
@@ -251,6 +251,7 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
     row.finish_reason = None if answer.finish_reason is None else one_line(answer.finish_reason, 40)
     row.worker = None if exchange.worker is None else one_line(exchange.worker, 200)
     row.chunks = len(answer.token_ends)
+    row.first_chunk_tokens = answer.first_chunk_tokens
     if answer.token_ends and exchange.read_at:
         arrivals = exchange.arrivals(answer.token_ends)
         row.first_token_s, row.last_token_s = since(arrivals[0]), since(arrivals[-1])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
+from trie.endpoint.conversation import Conversation
 from trie.endpoint.headers import header
-from trie.endpoint.openai import Conversation
 from trie.prompts.script import Script
 from trie.records import Outcome, RequestRecord
 from trie.replay.request import Request, fill
@@ -20,10 +20,10 @@ async def replay(setting: Setting, script: Script, slot: int) -> Outcome:
     Each request is due when its tool latency is over, counted from the instant the last response ended, so that time
     the client itself took is not added to the wait.
     """
-    conversation = Conversation(setting.fmt.api)
+    conversation = setting.fmt.conversation()
     previous_end = perf_counter()
     for plan, part in zip(script.trace.requests(), script.parts, strict=True):
-        conversation.user(part)
+        conversation.ask(part)
         due = previous_end + plan.wait_s
         if plan.wait_s:
             await asyncio.sleep(due - perf_counter())
@@ -43,9 +43,17 @@ async def replay(setting: Setting, script: Script, slot: int) -> Outcome:
             _record(setting, request, row)
         if request.failure is not None:
             return Outcome.failed
-        conversation.assistant(request.answer.text)
+        _remember(conversation, request, script, plan)
         previous_end = request.exchange.end or perf_counter()
     return Outcome.ok
+
+
+def _remember(conversation: Conversation, request: Request, script: Script, plan: PlannedRequest) -> None:
+    """What the next request will hold as the answer to this one."""
+    if script.answers:
+        conversation.recite(script.answers[plan.turn])
+    else:
+        conversation.answered(request.answer)
 
 
 async def _measured(setting: Setting, request: Request, row: RequestRecord) -> None:

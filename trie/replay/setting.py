@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from trie.endpoint.openai import RequestFormat
+from trie.endpoint.conversation import RequestFormat
 from trie.replay.backoff import Backoff
 from trie.replay.health import LoopHealth
 from trie.replay.live import Live

@@ -93,7 +93,9 @@ def head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     mode = "streaming" if config["stream"] else "not streaming"
     yield "server", f"{where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
     finding = prompts.get("finding") or f"offset {prompts.get('offset_tokens')} tokens"
-    yield "prompts", f"{prompts['name']}, seed {manifest['seed']}: {finding}"
+    form = "" if prompts.get("form", "text") == "text" else ", as token ids"
+    note = f"; {prompts['form_note']}" if prompts.get("form_note") else ""
+    yield "prompts", f"{prompts['name']}{form}, seed {manifest['seed']}: {finding}{note}"
     yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s{_early(manifest)}"
 
 
@@ -155,7 +157,7 @@ def facts(summary: Summary) -> Iterable[tuple[str, str]]:
         "drift",
         (
             f"prompt {percent(drift['prompt_ratio'], 2, sign=True)} "
-            f"(at most {short(drift['prompt_max_abs_tokens'], 0)} tokens a request), "
+            f"(at most {short(drift['prompt_max_abs_tokens'], 0)} tokens a request), {_template(drift)}"
             f"completions short {percent(drift['completion_short_ratio'], 2)}"
         ),
     )
@@ -215,6 +217,18 @@ def _workers(found: Mapping[str, Any]) -> str:
     return (
         f"{said}; {found['moved_turns']} of {found['turns']} turns moved: "
         f"{short(found['moved_hit_rate_pct'])} % cached there, {short(found['stayed_hit_rate_pct'])} % in the others"
+    )
+
+
+def _template(drift: Mapping[str, Any]) -> str:
+    """The part of the drift that a chat's template makes."""
+    if drift.get("template_ratio") is None:
+        return ""
+    first, turn = drift["template_first_tokens"], drift["template_per_turn_tokens"]
+    return (
+        f"of it the template {percent(drift['template_ratio'], 2, sign=True)} ({first} tokens, {turn} more with each "
+        f"turn) and unexplained {percent(drift['unexplained_ratio'], 2, sign=True)} "
+        f"(at most {short(drift['unexplained_max_abs_tokens'], 0)}), "
     )
 
 

@@ -34,6 +34,8 @@ class Ask:
     usage: bool  # report it at the end
     usage_each: bool  # report it in every chunk
     report_cached: bool
+    ids: list[int] | None = None  # of the answer, where they are asked for
+    prompt_ids: list[int] | None = None  # which come back with them
 
     def usage_now(self, tokens: int) -> dict[str, Any]:
         """The usage object after that many tokens."""
@@ -80,6 +82,7 @@ class Stream:
             self._break()
             return
         said = " " + " ".join(answer_words(ask.number, self._sent, self._sent + tokens))
+        ids = None if ask.ids is None else ask.ids[self._sent : self._sent + tokens]
         self._sent += tokens
         if ask.fault != "empty":
             usage = ask.usage_now(self._sent) if ask.usage_each else None
@@ -87,7 +90,7 @@ class Stream:
             self.last_s = perf_counter()
             self.first_s = self.first_s or self.last_s
             self.chunks += 1
-            self._write(ask.out.chunk(said, finish, usage))
+            self._write(ask.out.chunk(said, finish, usage, ids, ask.prompt_ids))
         if ask.fault == "stall" and first:
             self._held = []
             asyncio.get_running_loop().call_later(STALL_S, self._resume)
@@ -141,7 +144,7 @@ async def plain(ask: Ask, driver: Driver) -> web.StreamResponse:
     tokens = 0 if ask.fault == "empty" else ask.job.generated
     words = answer_words(ask.number, 0, tokens)
     answer = " " + " ".join(words) if words else ""
-    body = ask.out.plain(answer, ask.finish, ask.usage_now(tokens) if ask.usage else None)
+    body = ask.out.plain(answer, ask.finish, ask.usage_now(tokens) if ask.usage else None, ask.ids)
     if ask.fault == "reset":
         return await _half(ask, body)
     if ask.fault == "truncated":

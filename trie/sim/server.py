@@ -16,6 +16,7 @@ from zlib import crc32
 import orjson
 from aiohttp import web
 
+import trie
 from trie.config import SimConfig
 from trie.errors import ConfigError, EndpointError, TrieError
 from trie.sim import text, wire
@@ -58,6 +59,7 @@ class Server:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._health)
+        app.router.add_get("/version", self._version)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/reset_prefix_cache", self._reset)
         return app
@@ -84,7 +86,10 @@ class Server:
             abort(request)
             return web.Response()
         number = next(self._numbers)
-        job = Job(prompt.blocks, prompt.tokens, length, tail=prompt.tail, answer=self._answer(number, length))
+        ids = text.list_of_ids(body.get("prompt"))
+        # As it will come back in the next turn's prompt, for the prefix cache.
+        answer = self._reader.answer(number, length, ids=ids is not None) if self.config.cache_blocks else ()
+        job = Job(prompt.blocks, prompt.tokens, length, tail=prompt.tail, answer=answer)
         ask = Ask(
             request=request,
             arrived=arrived,
@@ -94,6 +99,8 @@ class Server:
             finish=finish,
             fault=fault,
             report_cached=self.config.report_cached_tokens,
+            ids=self._reader.answer_ids(number, length) if body.get("return_token_ids") else None,
+            prompt_ids=ids,
             **self._usage_wanted(body, fault),
         )
         try:
@@ -115,13 +122,6 @@ class Server:
         reports = self.config.report_usage and fault != "no_usage"
         last = not body.get("stream") or bool(options.get("include_usage"))
         return {"usage": reports and last, "usage_each": reports and bool(options.get("continuous_usage_stats"))}
-
-    def _answer(self, number: int, length: int) -> text.Tokens:
-        """The answer's tokens as they will come back in the next turn's prompt, for the prefix cache."""
-        if not self.config.cache_blocks:
-            return ()
-        words = text.answer_words(number, 0, length)
-        return self._reader.cut(" " + " ".join(words)) if self._reader.slow else words
 
     def _body(self, content: bytes) -> dict[str, Any]:
         try:
@@ -174,6 +174,9 @@ class Server:
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.Response()
+
+    async def _version(self, _: web.Request) -> web.Response:
+        return json_response({"version": trie.__version__, "server": "trie-sim"})
 
     async def _reset(self, _: web.Request) -> web.Response:
         self.driver.model.cache.clear()

@@ -18,6 +18,7 @@ WORDS = (
     "only first over these most after also made many before through where much your well down should because each "
     "people state good very world still between life being under never day same another know while last might great"
 ).split()
+WORD_IDS = {word: index for index, word in enumerate(WORDS)}
 POOL = random.Random(0).choices(WORDS, k=4093)  # a prime, so that answers start all over it
 ANSWER_STEP = 1597
 
@@ -77,6 +78,20 @@ class Reader:
         ids: list[int] = self._loaded.encode(text, add_special_tokens=False).ids
         return ids or [0]
 
+    def answer_ids(self, number: int, length: int) -> list[int]:
+        """Ids of answer `number`, one for each of its words."""
+        words = answer_words(number, 0, length)
+        if self._loaded is None:
+            return [WORD_IDS[word] for word in words]
+        return [self._loaded.encode(f" {word}", add_special_tokens=False).ids[0] for word in words]
+
+    def answer(self, number: int, length: int, *, ids: bool) -> Tokens:
+        """The tokens of answer `number` as they come back in a prompt, in ids or in words."""
+        words = answer_words(number, 0, length)
+        if ids:
+            return self.answer_ids(number, length)
+        return self.cut(" " + " ".join(words)) if self.slow else words
+
     def _cut_whole(self, tokens: Tokens, before: Prompt | None = None) -> Prompt:
         """A prompt out of its tokens, or out of those that come after another prompt."""
         if before is not None:
@@ -111,15 +126,43 @@ def _load(folder: str) -> Any:
     return Tokenizer.from_file(str(file))
 
 
+def list_of_ids(prompt: Any) -> list[int] | None:
+    """The ids of a prompt that is a list of them, as it was read before."""
+    return prompt if isinstance(prompt, list) and type(prompt[0]) is int else None
+
+
 def chat_text(messages: Any) -> str:
-    """Messages under a minimal template: one word for the role before each, and one for the answer to come.
+    """Messages under a minimal template: one word for the role before each, one for each call, one for the answer.
 
     Raises:
-        ValueError: for anything but a list of messages with text contents.
+        ValueError: for anything but a list of messages with text contents, and for tool outputs that answer no call or
+            calls that are left unanswered, as strict templates have it.
     """
     if not isinstance(messages, list) or not messages:
         raise ValueError("messages: must be a list of at least one message")
-    return "".join(f" <{_role(message)}> {_content(message)}" for message in messages) + " <assistant>"
+    text, open_calls = "", list[str]()
+    for message in messages:
+        role, content = _role(message), _content(message)
+        if role == "tool":
+            if message.get("tool_call_id") not in open_calls:
+                raise ValueError("messages: a tool's output must answer a call of the message before")
+            open_calls.remove(message["tool_call_id"])
+        elif open_calls:
+            raise ValueError("messages: each call must be answered by a tool's output")
+        else:
+            open_calls = _calls(message)
+        text += f" <{role}> {content}" + " <call>" * (len(open_calls) if role != "tool" else 0)
+    return text + " <assistant>"
+
+
+def _calls(message: dict[str, Any]) -> list[str]:
+    """Ids of the calls that a message makes."""
+    calls = message.get("tool_calls") or []
+    ids = [call.get("id") if isinstance(call, dict) else None for call in calls] if isinstance(calls, list) else [None]
+    names = [name for name in ids if isinstance(name, str)]
+    if len(names) < len(ids):
+        raise ValueError("messages: tool_calls must be a list of objects with an id each")
+    return names
 
 
 def _role(message: Any) -> str:

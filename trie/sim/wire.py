@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -23,13 +24,23 @@ class Wire:
         self._head = b"data: " + opening + b',"choices":[{"index":0,'
         self._first = True
 
-    def chunk(self, text: str, finish: str | None, usage: dict[str, Any] | None = None) -> bytes:
-        """One event with text; the first of a chat names the role as well."""
+    def chunk(
+        self,
+        text: str,
+        finish: str | None,
+        usage: dict[str, Any] | None = None,
+        ids: Sequence[int] | None = None,
+        prompt_ids: Sequence[int] | None = None,
+    ) -> bytes:
+        """One event with text; the first of a chat names the role as well, and of ids it has the prompt's too."""
         if self._chat:
             role = b'"role":"assistant",' if self._first else b""
             body = b'"delta":{%s"content":%s}' % (role, orjson.dumps(text))
         else:
             body = b'"text":%s,"logprobs":null' % orjson.dumps(text)
+            if ids is not None:
+                prompt = orjson.dumps(prompt_ids if self._first else None)
+                body += b',"prompt_token_ids":%s,"token_ids":%s' % (prompt, orjson.dumps(ids))
         self._first = False
         counted = b"" if usage is None else b',"usage":' + orjson.dumps(usage)
         return b'%s%s,"finish_reason":%s}]%s}\n\n' % (self._head, body, orjson.dumps(finish), counted)
@@ -39,9 +50,11 @@ class Wire:
         kind = self._kind + (".chunk" if self._chat else "")
         return event({**self._base, "object": kind, "choices": [], "usage": usage})
 
-    def plain(self, text: str, finish: str, usage: dict[str, Any] | None) -> bytes:
+    def plain(self, text: str, finish: str, usage: dict[str, Any] | None, ids: Sequence[int] | None = None) -> bytes:
         """The body of a response that is no stream."""
-        said = {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
+        said: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
+        if ids is not None and not self._chat:
+            said["token_ids"] = ids
         choice = {"index": 0, **said, "finish_reason": finish}
         body = {**self._base, "object": self._kind, "choices": [choice]}
         return orjson.dumps(body if usage is None else {**body, "usage": usage})

@@ -1,0 +1,56 @@
+"""The dialects that come with the package, conf/endpoint/*.yaml, and what an endpoint takes from one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import Enum
+from typing import Any
+
+from trie.config import EndpointConfig
+from trie.shipped import CONF
+
+CUSTOM = "custom"  # name of an endpoint whose dialect is found by asking
+_OF_THE_USER = frozenset({"name", "base_url"})  # of a file, what is no part of its dialect
+
+
+def names() -> list[str]:
+    """All there are."""
+    return sorted(file.stem for file in (CONF / "endpoint").glob("*.yaml"))
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """The settings of one, as its file has them."""
+    import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - not for `import trie`
+
+    found = yaml.safe_load((CONF / "endpoint" / f"{name}.yaml").read_text("utf-8"))
+    return {key: value for key, value in found.items() if key not in _OF_THE_USER}
+
+
+def settled(endpoint: EndpointConfig, name: str) -> tuple[EndpointConfig, dict[str, Any]]:
+    """The endpoint with what a dialect sets and it leaves at its default, and what that is, by dotted keys.
+
+    Raises:
+        ConfigError: where what the endpoint sets and the dialect exclude each other.
+    """
+    blank = EndpointConfig()
+    changed: dict[str, Any] = {}
+    taken: dict[str, Any] = {}
+    for key, value in settings_of(name).items():
+        own, default = getattr(endpoint, key), getattr(blank, key)
+        if isinstance(own, dict):
+            new = {inner: found for inner, found in value.items() if inner not in own}
+            changed[key] = {**own, **new}
+            taken.update({f"{key}.{inner}": found for inner, found in new.items()})
+        elif own == default and (wanted := _typed(value, default)) != default:
+            changed[key], taken[key] = wanted, value
+    return replace(endpoint, name=name, **changed), taken
+
+
+def _typed(value: Any, default: Any) -> Any:
+    return type(default)[value] if isinstance(default, Enum) else value
+
+
+def listed(taken: Mapping[str, Any]) -> str:
+    """Settings as they would be written on a command line."""
+    return ", ".join(f"{key}={'null' if value is None else value}" for key, value in taken.items())

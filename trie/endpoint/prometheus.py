@@ -1,0 +1,32 @@
+"""Prometheus' text format, as far as engines write it: samples with their labels, and of which kind a name is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+_SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*$", re.MULTILINE)
+_LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
+_KIND = re.compile(r"^# TYPE ([A-Za-z_:][\w:]*) (\w+)", re.MULTILINE)
+
+
+class Sample(NamedTuple):
+    """One line: a name, its labels, its value; NaN and infinities as they are."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+def samples(body: bytes) -> Iterator[Sample]:
+    """Every sample of a text; what is none is passed over."""
+    for name, labels, value in _SAMPLE.findall(body.decode("utf-8", "replace")):
+        with suppress(ValueError):
+            yield Sample(name, dict(_LABEL.findall(labels)), float(value))
+
+
+def kinds(body: bytes) -> dict[str, str]:
+    """The kind of each family that states one: counter, gauge, histogram, summary."""
+    return dict(_KIND.findall(body.decode("utf-8", "replace")))

@@ -1,0 +1,75 @@
+"""How far away the server is, without its clock: connections opened, and small questions on one that is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+from yarl import URL
+
+from trie.endpoint.connection import Connections
+from trie.endpoint.exchange import Exchange
+
+TIMES = 5
+WITHIN_S = 5.0  # for all of each kind: a server far away is no reason to wait
+
+
+@dataclass(frozen=True, slots=True)
+class Rtt:
+    """Seconds; None where there was no answer. A GET's time holds what the server needs to answer it."""
+
+    connect_min_s: float | None
+    connect_median_s: float | None
+    get_min_s: float | None
+    get_median_s: float | None
+
+    def __str__(self) -> str:
+        parts = [
+            f"{what} {least * 1e3:.2f} ms (median {middle * 1e3:.2f})"
+            for what, least, middle in (
+                ("TCP connect", self.connect_min_s, self.connect_median_s),
+                ("small GET", self.get_min_s, self.get_median_s),
+            )
+            if least is not None and middle is not None
+        ]
+        return ", ".join(parts) or "not measured"
+
+
+async def measure(connections: Connections) -> Rtt:
+    """Open five TCP connections, and GET /models five times on a kept-alive one."""
+    connects: list[float] = []
+    gets: list[float] = []
+    with suppress(TimeoutError, OSError):
+        async with asyncio.timeout(WITHIN_S):
+            await _connect(URL(connections.base_url), connects)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(WITHIN_S):
+            await _get(connections, gets)
+    return Rtt(
+        connect_min_s=min(connects, default=None),
+        connect_median_s=median(connects) if connects else None,
+        get_min_s=min(gets, default=None),
+        get_median_s=median(gets) if gets else None,
+    )
+
+
+async def _connect(url: URL, into: list[float]) -> None:
+    for _ in range(TIMES):
+        began = perf_counter()
+        _, writer = await asyncio.open_connection(url.host, url.port)
+        into.append(perf_counter() - began)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _get(connections: Connections, into: list[float]) -> None:
+    for _ in range(TIMES + 1):
+        exchange = Exchange()
+        await connections.get("/models", exchange)
+        fresh = exchange.idle_s == 0.0  # its connection was opened for it: not on a kept-alive one
+        if exchange.sent is not None and exchange.headers is not None and not fresh:
+            into.append(exchange.headers - exchange.sent)

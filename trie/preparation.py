@@ -1,0 +1,305 @@
+"""Before the clock starts: the server is met, understood and proven. One way for runs, `trie probe`, `trie calibrate`.
+
+Each step says in one line what it found. What is found goes into `Prepared`, and from there into the manifest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import trie
+from trie.config import EndpointConfig, RunConfig
+from trie.config.run import NO_ROUTE
+from trie.endpoint import dialects, rtt
+from trie.endpoint.asking import Reply, ask
+from trie.endpoint.beside import WORKERS, context_beside, facts_beside
+from trie.endpoint.connection import Connections
+from trie.endpoint.identity import GATEWAY, MODELS, ROUTES, Finding, identify
+from trie.endpoint.idle import Readiness, reset_cache, wait_until_idle
+from trie.endpoint.probe import ServerFacts, choose_model, reach
+from trie.endpoint.rtt import Rtt
+from trie.errors import ConfigError
+from trie.preflight import fitting
+from trie.prompts.calibration import Calibration
+from trie.prompts.maker import Prompts
+from trie.prompts.maker import load as load_prompts
+from trie.replay.asker import Asker
+from trie.replay.proof import prove
+from trie.replay.warming import WarmUp, warm_up
+from trie.sim.process import embedded
+from trie.trace import Workload
+
+log = logging.getLogger("trie")
+EMBEDDED = Finding("sim", trie.__version__, ("embedded endpoint", "started by this run"))
+REHEARSED = (16, 2)  # tokens of prompt and answer of the request that shows what a stream holds
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A server, as far as it tells without a request to its model."""
+
+    listed: ServerFacts
+    finding: Finding
+    facts: Mapping[str, Any]  # beside the API
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that a run needs to start its clock."""
+
+    config: RunConfig  # with the dialect's settings in force
+    workload: Workload
+    servers: tuple[Connections, ...]  # open, to the API of each server
+    beside: tuple[Connections, ...]  # open, to the routes beside it
+    met: tuple[Met, ...]
+    taken: Mapping[str, Any]  # settings that came from the dialect
+    model: str
+    context: int | None  # tokens, of the shortest
+    rtt: Rtt
+    seed: int
+    prompts: Prompts
+    calibration: Calibration
+    warm_up: WarmUp | None
+    readiness: Readiness
+
+    def server(self) -> dict[str, Any]:
+        """The manifest's `server`."""
+        first = self.met[0]
+        return {
+            "base_url": self.servers[0].base_url,
+            "replicas": [connections.base_url for connections in self.servers[1:]],
+            "embedded": self.config.endpoint.base_url is None,
+            "dialect": {
+                "name": self.config.endpoint.name,
+                "version": first.finding.version,
+                "found": first.finding.dialect,
+                "evidence": list(first.finding.evidence),
+                "against": list(first.finding.against),
+                "taken": dict(self.taken),
+            },
+            "model": self.model,
+            "models": list(first.listed.models),
+            "owned_by": first.listed.owned_by,
+            "max_model_len": self.context,
+            "facts": dict(first.facts),
+            "rtt": asdict(self.rtt),
+            "warm_up": None if self.warm_up is None else asdict(self.warm_up),
+            "in_flight_before": self.readiness.in_flight,
+            "cache_reset": self.readiness.cache_reset,
+        }
+
+
+@asynccontextmanager
+async def prepared(
+    config: RunConfig,
+    workload: Workload,
+    *,
+    api_key: str | None = None,
+    on_death: Callable[[str], object] = lambda _: None,
+) -> AsyncIterator[Prepared]:
+    """Meet the server, or start the embedded one, and find out all that could not be mended once the clock runs.
+
+    Args:
+        config: as the user gave it.
+        workload: what is to be replayed.
+        api_key: sent with every request.
+        on_death: told when and how the embedded endpoint ends meanwhile.
+
+    Raises:
+        TrieError: for what the user can mend.
+    """
+    async with AsyncExitStack() as stack:
+        urls = config.endpoint.base_urls
+        if not urls:
+            urls = [await stack.enter_async_context(embedded(config.sim, on_death=on_death))]
+        met = [await _meet(config, url, api_key) for url in urls]
+        config, taken = _settled(config, met)
+
+        async def opened(url: str) -> Connections:
+            return await stack.enter_async_context(Connections(config.endpoint, url, api_key=api_key))
+
+        servers = tuple([await opened(url) for url in urls])
+        beside = tuple([await opened(_beside(url)) for url in urls])
+        yield await _prove(config, workload, servers=servers, beside=beside, met=tuple(met), taken=taken)
+
+
+async def _prove(
+    config: RunConfig,
+    workload: Workload,
+    *,
+    servers: tuple[Connections, ...],
+    beside: tuple[Connections, ...],
+    met: tuple[Met, ...],
+    taken: Mapping[str, Any],
+) -> Prepared:
+    """What takes requests to the model, and the state in which its engine is left for the run."""
+    model = _model(config, met, servers)
+    context = _context(met, model)
+    workload = fitting(workload, context, skip=config.workload.skip_too_long)
+    distance = await rtt.measure(servers[0])
+    log.info("rtt %s", distance)
+    seed = secrets.randbits(48) if config.seed is None else config.seed
+    prompts = await asyncio.to_thread(load_prompts, config, model, seed)
+    askers = [
+        Asker(config, connections, model, one.listed.models) for connections, one in zip(servers, met, strict=True)
+    ]
+    prompts, calibration = await prove(prompts, askers[0], context=context)
+    log.info("prompts %s: %s", prompts.name, calibration.finding)
+    if config.prompts.calibrate and config.stream:
+        await _rehearse(config, prompts, askers[0])
+    warmed = await _warmed(config, prompts, askers, context)
+    return Prepared(
+        config=config,
+        workload=workload,
+        servers=servers,
+        beside=beside,
+        met=met,
+        taken=taken,
+        model=model,
+        context=context,
+        rtt=distance,
+        seed=seed,
+        prompts=prompts,
+        calibration=calibration,
+        warm_up=warmed,
+        readiness=await _ready(config, beside),
+    )
+
+
+def _beside(base_url: str) -> str:
+    """Where the routes are that engines have beside the API."""
+    return base_url.removesuffix("/v1")
+
+
+async def _meet(config: RunConfig, url: str, api_key: str | None) -> Met:
+    """Wait for a server where that is wanted, and ask it who it is; no setting of a dialect is in force yet."""
+    endpoint = config.endpoint
+    async with (
+        Connections(endpoint, url, api_key=api_key) as connections,
+        Connections(endpoint, _beside(url), api_key=api_key) as beside,
+    ):
+        listed, reply = await reach(connections, wait_s=config.wait_for_ready)
+        if endpoint.base_url is None:
+            return Met(listed, EMBEDDED, {})
+        found = await asyncio.gather(*(ask(beside, route) for route in ROUTES))
+        replies: dict[str, Reply] = {MODELS: reply, **dict(zip(ROUTES, found, strict=True))}
+        finding = identify(replies)
+        if finding.dialect == GATEWAY:
+            replies[WORKERS] = await ask(beside, WORKERS)
+        return Met(listed, finding, facts_beside(replies))
+
+
+def _settled(config: RunConfig, met: Sequence[Met]) -> tuple[RunConfig, dict[str, Any]]:
+    """The config with the dialect's settings where these are to be found out, and what they are.
+
+    Raises:
+        ConfigError: where they do not go with what the user set.
+    """
+    endpoint, finding = config.endpoint, met[0].finding
+    taken: dict[str, Any] = {}
+    if endpoint.name != dialects.CUSTOM:
+        _check(endpoint, finding)
+    elif finding.dialect is None:
+        log.warning("dialect %s: taken as custom: %s", finding, _spoken(endpoint))
+    else:
+        endpoint, taken = dialects.settled(endpoint, finding.dialect)
+        source = f"conf/endpoint/{finding.dialect}.yaml"
+        log.info("dialect %s; from %s: %s", finding, source, dialects.listed(taken) or "nothing that was not set")
+    others = {str(one.finding.dialect) for one in met} - {str(finding.dialect)}
+    if others:
+        log.warning("not all servers speak one dialect: %s beside %s", ", ".join(sorted(others)), finding.dialect)
+    if config.reset_cache and endpoint.reset_route is None:
+        raise ConfigError(f"reset_cache=true: must be false: {NO_ROUTE}")
+    return replace(config, endpoint=endpoint), taken
+
+
+def _check(endpoint: EndpointConfig, finding: Finding) -> None:
+    """Say where a named dialect is not what the server seems to speak; nothing is changed by it."""
+    named = endpoint.name
+    fits = finding.dialect in (None, named) or finding.behind == named or named not in dialects.names()
+    if fits:
+        log.info("dialect %s as named; the server: %s", named, finding)
+    else:
+        log.warning(
+            "dialect %s as named, but the server looks like %s; nothing was changed: endpoint=%s is that one's",
+            named,
+            finding,
+            finding.dialect,
+        )
+
+
+def _spoken(endpoint: EndpointConfig) -> str:
+    """What is said to a server that nobody knows."""
+    eos = "not sent" if endpoint.ignore_eos is None else f"{str(endpoint.ignore_eos).lower()} sent"
+    return f"{endpoint.api.name}, ignore_eos {eos}, {endpoint.max_tokens_field}; endpoint=NAME takes another"
+
+
+def _model(config: RunConfig, met: Sequence[Met], servers: Sequence[Connections]) -> str:
+    asked = config.model if config.endpoint.base_url else config.sim.model
+    names = {
+        choose_model(asked, one.listed, connections.base_url) for one, connections in zip(met, servers, strict=True)
+    }
+    if len(names) > 1:
+        raise ConfigError(f"endpoint.replicas: serve different models ({', '.join(sorted(names))}); say model=NAME")
+    return names.pop()
+
+
+def _context(met: Sequence[Met], model: str) -> int | None:
+    """The shortest context that any of the servers states."""
+    known = [length for one in met for length in (one.listed.context_of(model), context_beside(one.facts)) if length]
+    context = min(known, default=None)
+    said = "not stated: whether it holds the workload is not known" if context is None else f"{context} tokens"
+    log.info("model %s, context %s", model, said)
+    return context
+
+
+async def _rehearse(config: RunConfig, prompts: Prompts, asker: Asker) -> None:
+    """One stream, as the run will have them: what it lacks is said while it can still be mended.
+
+    Raises:
+        EndpointError: when it is refused.
+    """
+    prompt_tokens, answer_tokens = REHEARSED
+    text = prompts.text(prompt_tokens, ("rehearsal",))
+    request = await asker.ask(text, tokens=answer_tokens, stream=True, form=prompts.form)
+    asker.refuse(request, "rehearsal of a stream")
+    if request.answer.prompt_tokens is None:
+        log.warning("no usage in streams: cache hits and lengths will not be known")
+    elif request.answer.cached_tokens is None and config.endpoint.cache_flag is not None:
+        log.warning("no cached tokens in usage: start the server with %s", config.endpoint.cache_flag)
+
+
+async def _warmed(config: RunConfig, prompts: Prompts, askers: Sequence[Asker], context: int | None) -> WarmUp | None:
+    if not config.warm_up:
+        return None
+    found = await warm_up(
+        askers,
+        prompts,
+        count=config.warm_up,
+        concurrency=config.concurrency.value,
+        context=context,
+        stream=config.stream,
+    )
+    (log.warning if found.failed else log.info)("warm-up: %s", found)
+    return found
+
+
+async def _ready(config: RunConfig, beside: Sequence[Connections]) -> Readiness:
+    """Let the engine come to rest, and empty its cache where that is wanted."""
+    endpoint, in_flight = config.endpoint, None
+    if endpoint.load_keys:
+        in_flight = await wait_until_idle(
+            beside, endpoint.load_route, endpoint.load_keys, timeout_s=config.idle_timeout
+        )
+    if config.reset_cache:
+        assert endpoint.reset_route is not None
+        for one in beside:
+            await reset_cache(one, endpoint.reset_route)
+        log.info("the engine's prefix cache was emptied")
+    return Readiness(in_flight, cache_reset=config.reset_cache)
