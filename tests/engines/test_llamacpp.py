@@ -271,34 +271,23 @@ def test_the_slots_are_free_two_seconds_after_the_client_was_killed(
         time.sleep(0.05)
 
 
-def test_the_context_of_a_slot_is_stated_and_what_does_not_fit_fails_with_its_reason(
+def test_traces_that_a_slot_can_not_hold_are_refused_before_the_run(
     start_llama_cpp: Any, replay: Replay, tokenizer: str
 ) -> None:
-    server = start_llama_cpp(slots=2, context=1024)
+    """What a slot holds, n_ctx, is the context; what the model was trained with, n_ctx_train, says nothing here."""
+    server = start_llama_cpp("--no-kv-unified", slots=2, context=2048)
     (entry,) = server.get_json("/v1/models")["data"]
-    assert entry["meta"]["n_ctx"] == server.get_json("/props")["default_generation_settings"]["n_ctx"] == 1024
-    assert entry["meta"]["n_ctx_train"] == TinyModel.max_position
-    file = write(replay.folder / "deep.jsonl", [trace(200, [8, 8], [1000, 20], 8)])
-    done = replay.run(server, DIALECT, file, "concurrency=1", "max_traces=1", tokenizer, "prompts.calibrate=false")
-    (first, second) = done.rows.sort_values("turn").itertuples()
-    assert first.outcome == "ok"
-    assert (second.outcome, second.error_kind, second.http_status) == ("failed", "http_status", 400)
-    assert "request (1208 tokens) exceeds the available context size (1024 tokens)" in second.error
-
-
-def test_an_answer_that_meets_the_end_of_the_context_is_short_and_said(
-    start_llama_cpp: Any, replay: Replay, tokenizer: str
-) -> None:
-    """900 tokens and 200 more in a context of 1,024: 124 come, and `length` is given as the reason, as if asked for."""
-    server = start_llama_cpp(slots=1, context=1024)
-    file = write(replay.folder / "deep.jsonl", [trace(900, [], [], 200)])
-    done = replay.run(server, DIALECT, file, "concurrency=1", "max_traces=1", tokenizer, "prompts.calibrate=false")
-    (row,) = done.rows.itertuples()
-    assert (row.outcome, row.usage_completion_tokens, row.finish_reason) == ("ok", 124, "length")
-    short = done.check("completion lengths")
-    assert not short["ok"]
-    assert "1 ended by length" in short["found"]
-    assert "cut them to what fits its context" in short["advice"]
+    assert (entry["meta"]["n_ctx"], entry["meta"]["n_ctx_train"]) == (1024, TinyModel.max_position)
+    assert server.get_json("/props")["default_generation_settings"]["n_ctx"] == 1024
+    common = ("concurrency=1", "max_traces=1", tokenizer)
+    done = replay.run(server, DIALECT, write(replay.folder / "deep.jsonl", [trace(900, [], [], 200)]), *common)
+    assert done.code == 1
+    (line,) = done.said.splitlines()
+    assert "1 of 1 traces need more than the 1024 tokens of the model's context (up to 1100" in line
+    assert not (done.directory / "requests").exists()
+    done = replay.completed(server, DIALECT, write(replay.folder / "fits.jsonl", [trace(900, [], [], 124)]), *common)
+    assert done.manifest["server"]["max_model_len"] == 1024
+    assert list(done.rows.usage_completion_tokens) == [124]
 
 
 def test_slots_that_share_a_context_break_off_when_it_is_full(

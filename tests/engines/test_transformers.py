@@ -32,18 +32,29 @@ def refusal(done: Finished) -> str:
     return line
 
 
+def test_it_is_found_by_a_route_and_spoken_to_in_its_dialect(transformers_serve: Serving, replay: Replay) -> None:
+    """By its address alone: what it does not know is left out, and that is said."""
+    done = run(replay, transformers_serve)
+    assert done.code == 0, done.said
+    assert done.summary["traces"] == {"completed": 2, "failed": 0, "cancelled": 0}
+    assert done.manifest["server"]["dialect"]["found"] == "transformers"
+    assert done.manifest["server"]["dialect"]["taken"]["ignore_eos"] is None
+    assert "it has the route /load_model" in done.printed
+
+
 def test_a_field_that_it_does_not_know_ends_the_run_before_it_begins(
     transformers_serve: Serving, replay: Replay
 ) -> None:
-    line = refusal(run(replay, transformers_serve))
+    line = refusal(run(replay, transformers_serve, "endpoint=vllm"))
     assert "HTTP 422" in line
     assert "Unexpected fields in the request: {'ignore_eos'}" in line
+    assert "leave it out with endpoint.ignore_eos=null" in line
 
 
 def test_without_calibration_every_request_is_refused_and_said_once(
     transformers_serve: Serving, replay: Replay
 ) -> None:
-    done = run(replay, transformers_serve, "prompts.calibrate=false")
+    done = run(replay, transformers_serve, "endpoint=vllm", "prompts.calibrate=false")
     assert done.code == 1
     assert set(done.rows.error_kind) == {"http_status"}
     assert set(done.rows.http_status) == {422}
@@ -53,7 +64,7 @@ def test_without_calibration_every_request_is_refused_and_said_once(
 
 
 def test_leaving_the_field_out_is_enough(transformers_serve: Serving, replay: Replay) -> None:
-    done = run(replay, transformers_serve, "endpoint.ignore_eos=null")
+    done = run(replay, transformers_serve, "endpoint=vllm", "endpoint.ignore_eos=null")
     assert done.code == 0, done.said
     assert done.summary["traces"] == {"completed": 2, "failed": 0, "cancelled": 0}
 
@@ -88,14 +99,16 @@ def test_a_stream_without_done_is_whole_and_the_cache_is_not_measured(
     assert re.search(r"^verdict +VALID", done.printed, re.MULTILINE)
 
 
-def test_chat_works_and_its_template_is_stated_as_drift(transformers_serve: Serving, replay: Replay) -> None:
-    done = run(replay, transformers_serve, DIALECT, "endpoint.api=chat", "limits.prompt_drift=1")
+def test_chat_messages_of_tools_are_dropped_and_that_is_found(transformers_serve: Serving, replay: Replay) -> None:
+    """Its template sees no message of role tool: the proof of prompt lengths finds that, and users' messages work."""
+    line = refusal(run(replay, transformers_serve, DIALECT, "endpoint.api=chat"))
+    assert "leaves a message out; try endpoint.tool_role=user" in line
+    settings = ("endpoint.api=chat", "endpoint.tool_role=user", "limits.prompt_drift=1")
+    done = run(replay, transformers_serve, DIALECT, *settings)
     assert done.code == 0, done.said
     assert done.summary["traces"]["completed"] == 2
     assert (done.rows.usage_completion_tokens == 6).all()
     assert (done.rows.chunks == 6).all()
     more = done.rows.usage_prompt_tokens - done.rows.new_prompt_tokens - done.rows.cached_prompt_tokens
-    first = more[done.rows.turn == 0]
-    assert first.nunique() == 1
-    assert first.iloc[0] > 0
-    assert done.summary["drift"]["prompt_ratio"] > 0
+    assert more[done.rows.turn == 0].nunique() == 1
+    assert (more > 0).all()

@@ -25,15 +25,18 @@ def install() -> Path:
 
 
 @contextmanager
-def smg(workers: Sequence[str], *flags: str, policy: str = "cache_aware", port: int | None = None) -> Iterator[Server]:
+def smg(
+    workers: Sequence[str], *flags: str, policy: str = "cache_aware", port: int | None = None, wait: bool = True
+) -> Iterator[Server]:
     """`smg launch`, ready once it lists its workers' model.
 
     Args:
         workers: URLs, http:// or grpc://; gRPC ones need --model-path and --tokenizer-path, since smg tokenises then,
-            HTTP ones of vLLM need --backend vllm.
+            HTTP ones of vLLM and of llama.cpp need --backend vllm.
         flags: further flags.
         policy: round_robin, cache_aware, random, power_of_two, consistent_hashing.
         port: to listen on; None: any free one.
+        wait: for its workers; it listens before they are there.
 
     Raises:
         SetupError: when it can't be installed or started.
@@ -42,8 +45,9 @@ def smg(workers: Sequence[str], *flags: str, policy: str = "cache_aware", port: 
     words: list[str | Path] = [install() / "bin" / "smg", "launch", "--host", HOST, "--port", str(at)]
     words += ["--worker-urls", *workers, "--policy", policy]
     words += ["--prometheus-host", HOST, "--prometheus-port", str(free_port()), *flags]
-    with serving("smg", Command(words=words, env={}, port=at, ready="/v1/models", says='"id"')) as server:
-        if any(worker.startswith("grpc:") for worker in workers):
+    ready, says = ("/v1/models", '"id"') if wait else (None, "")
+    with serving("smg", Command(words=words, env={}, port=at, ready=ready, says=says)) as server:
+        if wait and any(worker.startswith("grpc:") for worker in workers):
             _wait_for_tokenizer(server)
         yield server
 
