@@ -41,7 +41,17 @@ LLAMACPP: dict[str, Any] = {
 }
 SMG: dict[str, Any] = {
     "/v1/models": models("self_hosted", "tiny"),
-    "/workers": {"workers": [{"url": f"http://w{n}", "models": [{"context_length": 4096 * n}]} for n in (2, 1)]},
+    "/workers": {
+        "workers": [
+            {
+                "url": f"http://w{n}",
+                "models": [{"context_length": 4096 * n}],
+                "runtime_type": "vllm",
+                "labels": {"version": "0.32.0"},
+            }
+            for n in (2, 1)
+        ]
+    },
 }
 TRANSFORMERS: dict[str, Any] = {"/v1/models": models("", "M"), "/load_model": 405}
 SIM: dict[str, Any] = {

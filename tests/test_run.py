@@ -167,6 +167,41 @@ async def test_plain_responses_and_chat(sim: Serve, tmp_path: Path) -> None:
     assert chat.manifest["prompts"]["offset_tokens"] == 2  # the template's two role words
 
 
+async def test_the_engines_own_counters_are_the_rows(sim: Serve, tmp_path: Path) -> None:
+    """To the last token where nothing was cut off; what was prepared and warmed up before the clock is not in it."""
+    async with sim(SimConfig(**{**QUICK, "request_overhead_s": 0.002})) as url:
+        result = await replayed(url, tmp_path, max_traces=6, duration=60.0, warm_up=3)
+    found = result.summary.facts["engine"]
+    assert found["comparable"]
+    assert found["counted"]["requests"] == len(result.rows)
+    assert [
+        found["difference"][key] for key in ("prompt_tokens", "cached_tokens", "completion_tokens", "requests")
+    ] == [0.0] * 4
+    assert found["rows"]["prompt_tokens"] == result.rows.usage_prompt_tokens.sum()
+    assert 0 < found["counted"]["queue_s"] <= found["counted"]["ttft_s"] < found["counted"]["e2e_s"]
+    assert found["difference"]["ttft_s"] > 0  # the client sees a token no earlier than the server makes it
+    assert result.manifest["end"]["engine"]["settled"]
+    assert result.manifest["config"]["endpoint"]["name"] == "sim"
+
+
+async def test_what_was_cut_off_is_in_the_engines_counters_alone(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**{**QUICK, "decode_base_s": 0.5})) as url:
+        found = (await replayed(url, tmp_path, duration=0.6)).summary.facts["engine"]
+    assert not found["comparable"]
+    assert found["beside_rows"]["cancelled"] == 2
+    assert (found["counted"]["requests"], found["rows"]["requests"]) == (0.0, 0)
+    assert found["counted"]["prompt_tokens"] == 50 + 33
+
+
+async def test_several_servers_of_one_model_share_the_sessions(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK)) as first, sim(SimConfig(**QUICK)) as second:
+        result = await replayed(first, tmp_path, endpoint={"replicas": [second]}, max_traces=6, duration=60.0)
+    served = result.rows.groupby("session_id").worker.unique()
+    assert [list(workers) for workers in served] == [[first], [second]] * 3
+    assert result.manifest["server"]["replicas"] == [second]
+    assert result.summary.facts["engine"]["difference"]["prompt_tokens"] == 0.0  # of both together
+
+
 async def test_a_bos_is_taken_off_the_first_prompt(sim: Serve, tmp_path: Path) -> None:
     async with sim(SimConfig(**QUICK, add_bos=True)) as url:
         result = await replayed(url, tmp_path, duration=0.5)

@@ -142,7 +142,7 @@ async def _prove(
     model = _model(config, met, servers)
     context = _context(met, model)
     workload = fitting(workload, context, skip=config.workload.skip_too_long)
-    distance = await rtt.measure(servers[0])
+    distance = await rtt.measure(beside[0])
     log.info("rtt %s", distance)
     seed = secrets.randbits(48) if config.seed is None else config.seed
     prompts = await asyncio.to_thread(load_prompts, config, model, seed)

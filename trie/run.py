@@ -16,6 +16,7 @@ from trie import manifest as facts
 from trie.config import RunConfig
 from trie.endpoint.connection import Connections
 from trie.endpoint.conversation import RECORDED, RequestFormat
+from trie.endpoint.counters import Meter
 from trie.errors import ReportError
 from trie.evaluated import Evaluated
 from trie.metrics.summary import SUSPECT_LAG_S, Summary
@@ -155,7 +156,11 @@ async def execute_async(
         log.info(starting_line(manifest))
         await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
         setting, scripts = _setting(ready, Recorder(writer)), _scripts(ready)
+        meter = Meter(config.endpoint, ready.beside)
+        await meter.start()
         manifest["end"] = await _replay(config, setting, scripts, signals=signals, death=death)
+        run.write_manifest(manifest)
+        manifest["end"]["engine"] = await meter.end()
         run.write_manifest(manifest)
     return Result(directory, await asyncio.to_thread(_report, run, html=config.html), manifest)
 

@@ -76,7 +76,7 @@ def test_facts_beside_the_api() -> None:
     llama = facts_beside(replies(LLAMACPP, ROUTES))
     assert (llama, context_beside(llama)) == ({"total_slots": 8, "slot_context": 16384}, 16384)
     gateway = facts_beside(replies(SMG, (*ROUTES, WORKERS)))
-    assert [worker["url"] for worker in gateway["workers"]] == ["http://w2", "http://w1"]
+    assert gateway["workers"][0] == {"url": "http://w2", "engine": "vllm 0.32.0", "context": 8192}
     assert context_beside(gateway) == 4096  # of the smaller worker: a request may reach it
     assert facts_beside(replies(SGLANG, ROUTES)) == {"page_size": 64, "tp_size": 2}
     assert facts_beside({}) == {}

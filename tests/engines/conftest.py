@@ -1,40 +1,20 @@
-"""One fixture for each engine: skipped with the reason where it can't be had, failed where TRIE_ENGINES_REQUIRED=1."""
+"""One fixture for each engine."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
+from availability import Start, had
 from engine_setup.llama_cpp import llama_cpp as serving_llama_cpp
-from engine_setup.places import SetupError
 from engine_setup.server import Server
 from engine_setup.smg import smg as serving_smg
 from engine_setup.vllm import reset
 from engine_setup.vllm import transformers_serve as serving_transformers
 from engine_setup.vllm import vllm as serving_vllm
 from replaying import Replay
-
-T = TypeVar("T")
-Start = Callable[..., Server]
-
-
-def had(stack: ExitStack, engine: AbstractContextManager[T]) -> T:
-    """An engine for as long as the stack stands."""
-    return or_skip(lambda: stack.enter_context(engine))
-
-
-def or_skip(get: Callable[[], T]) -> T:
-    """What an installation or a start gives."""
-    try:
-        return get()
-    except SetupError as error:
-        if os.environ.get("TRIE_ENGINES_REQUIRED") == "1":
-            raise
-        pytest.skip(f"engine not to be had here: {error}")
 
 
 @pytest.fixture

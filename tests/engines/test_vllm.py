@@ -76,6 +76,16 @@ def test_tokens_and_cache_hits_are_those_that_vllm_counted(agentic_run: Observed
     assert agentic_run.grew("prefix_cache_hits_total") == rows.usage_cached_tokens.sum()
 
 
+def test_a_run_says_itself_that_it_agrees_with_the_engine(agentic_run: Observed) -> None:
+    engine = agentic_run.run.summary["engine"]
+    assert engine["name"] == "vllm"
+    assert engine["comparable"]
+    counts = ("prompt_tokens", "cached_tokens", "completion_tokens", "requests")
+    assert [engine["difference"][key] for key in counts] == [0, 0, 0, 0]
+    for key, name in (("ttft_s", "time_to_first_token_seconds"), ("e2e_s", "e2e_request_latency_seconds")):
+        assert engine["counted"][key] == pytest.approx(agentic_run.histogram(name).mean)
+
+
 def test_both_hit_rates_follow_from_what_vllm_counted(agentic_run: Observed) -> None:
     rows, summary = agentic_run.run.rows, agentic_run.run.summary
     hits, queries = agentic_run.grew("prefix_cache_hits_total"), agentic_run.grew("prefix_cache_queries_total")
@@ -143,6 +153,7 @@ def test_prompts_of_the_model_s_own_tokenizer_are_proven_on_the_server(vllm: Ser
     assert done.manifest["prompts"]["offset_tokens"] == 0
     assert "lengths proven: the server counts n + 0 for n tokens" in done.printed
     assert (done.rows.usage_prompt_tokens == done.rows.new_prompt_tokens + done.rows.cached_prompt_tokens).all()
+    assert done.summary["engine"]["difference"]["prompt_tokens"] == 0  # the proof came before the clock
 
 
 def test_words_that_the_tokenizer_lacks_are_refused_in_one_line(vllm: Server, replay: Replay) -> None:

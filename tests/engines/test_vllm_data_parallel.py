@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from conftest import Start
+from availability import Start
 from counters import Counters
 from engine_setup import model
 from engine_setup.model import TinyModel

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Start
+from availability import Start
 from counters import Counters
 from engine_setup import model
 from engine_setup.model import TinyModel
@@ -66,13 +66,18 @@ def test_an_evicted_prefix_is_a_miss(cramped: Server, replay: Replay) -> None:
     assert len(later) == 4
     assert (later.usage_cached_tokens == 0).any()
     assert later.usage_cached_tokens.sum() < 4 * 992
+    assert not done.check("prefix cache kept")["ok"]
+    assert alone.check("prefix cache kept")["ok"]
     assert alone.rows.usage_cached_tokens.to_list() == [0, 992]  # 31 whole blocks of 1,007 tokens
 
 
 def test_preempted_requests_end_well_and_whole(cramped: Server, replay: Replay) -> None:
     """Four requests of up to 816 tokens need 102 blocks of 80."""
     done, before = run(cramped, replay, [trace(16, [], [], 800)], "concurrency=4", "max_traces=8")
-    assert Counters.read(cramped).since(before, "num_preemptions_total") > 0
+    preemptions = Counters.read(cramped).since(before, "num_preemptions_total")
+    assert preemptions > 0
+    assert not done.check("engine not preempting")["ok"]
+    assert f"from running requests {preemptions:,.0f} times" in done.check("engine not preempting")["found"]
     assert done.summary["requests"] == {"ok": 8, "failed": 0, "cancelled": 0}
     assert (done.rows.usage_completion_tokens == 800).all()
 
@@ -86,3 +91,5 @@ def test_queueing_shows_in_the_first_token(cramped: Server, replay: Replay) -> N
     assert ttft[3] < 0.5 * latency < ttft[4]
     assert ttft[7] < 1.5 * latency < ttft[8]
     assert sum(ttft) / 12 > theirs.mean > 0.5 * latency
+    assert not done.check("short queue")["ok"]
+    assert done.summary["engine"]["counted"]["queue_s"] == pytest.approx(theirs.mean)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
-from conftest import or_skip
+from availability import or_skip
 from counters import Counters
 from engine_setup import model
 from engine_setup.model import TinyModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from conftest import Start
+from availability import Start
 from counters import Counters
 from engine_setup import model
 from engine_setup.model import TinyModel

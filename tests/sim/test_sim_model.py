@@ -61,6 +61,21 @@ def test_prompts_that_arrive_together_are_prefilled_one_after_another_in_order()
     assert [e.at for e in model.advance(inf)] == [OVERHEAD + n * 64 * TOKEN for n in (1, 2, 3)]
 
 
+def test_times_are_summed_as_engines_histograms_do():
+    """Two prompts of 64 tokens at 0: the second waits for the first's prefill. One answer of 3 tokens, one of 1."""
+    model = Model(config())
+    for name, length in (("a", 3), ("b", 1)):
+        model.submit(0.0, Job.of(tokens(name, 64), length, model.config))
+    model.advance(inf)
+    first, second = OVERHEAD + 64 * TOKEN, OVERHEAD + 128 * TOKEN
+    assert {name: (span.seconds, span.count) for name, span in model.spans.items()} == {
+        "queue_time": (OVERHEAD + first, 2),
+        "time_to_first_token": (first + second, 2),
+        "inter_token_latency": (2 * BASE, 2),
+        "e2e_request_latency": (first + 2 * BASE + second, 2),
+    }
+
+
 @pytest.mark.parametrize("batch", [1, 2, 7])
 def test_a_batch_of_n_has_steps_of_base_plus_n_minus_1_times_extra(batch):
     model = Model(config(prefill_tok_s=2.0**40))

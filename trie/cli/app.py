@@ -34,7 +34,9 @@ LINE = 1000  # characters of an error's line: what it quotes may be long, and ma
 EXIT_ERROR, EXIT_INVALID, EXIT_INTERRUPTED = 1, 3, 130
 
 
-COMMANDS = ("report", "compare", "export", "init", "calibrate", "sim")  # each a module of this package with a `main`
+# Each is a module of this package with a `main`.
+COMMANDS = ("report", "compare", "export", "init", "calibrate", "probe", "sim")
+PROBE = "probe"  # the one of them that speaks to a server, and needs the key
 
 
 def command(name: str) -> ModuleType:
@@ -78,6 +80,8 @@ def _dispatch(arguments: list[str], keys: secrets.Keys) -> int:
         from trie.cli import completion  # noqa: PLC0415
 
         return completion.answer(lambda: _hydra(arguments, keys), COMMANDS)
+    if arguments[:1] == [PROBE]:
+        return int(command(PROBE).main(arguments[1:], keys))
     if arguments and arguments[0] in COMMANDS:
         return int(command(arguments[0]).main(arguments[1:]))
     if "--version" in arguments:

@@ -13,6 +13,7 @@ from trie.cli.secrets import take_api_key
 from trie.errors import TrieError
 
 OF_SIM = ("profile", "sim.")
+OF_SETTINGS = ("sim", "probe")  # commands that take settings as a run does
 
 
 def answer(complete: Callable[[], int], commands: Collection[str]) -> int:
@@ -21,13 +22,14 @@ def answer(complete: Callable[[], int], commands: Collection[str]) -> int:
     program, *words = line.split() or [""]
     words, _ = take_api_key(words)
     command = words[0] if len(words) > (not line.endswith(" ")) else None
-    if command is not None and command in commands and command != "sim":
+    on_flag = command == "probe" and words[-1].startswith("-") and not line.endswith(" ")
+    if command is not None and command in commands and (on_flag or command not in OF_SETTINGS):
         _offer(_flags(command, words, line))
         return 0  # where that is nothing, the shell offers its files
-    if command == "sim":
+    if command in OF_SETTINGS:
         words = words[1:]
     last = words[-1] if words and not line.endswith(" ") else ""
-    if last == (words or [""])[0] and command != "sim" and len(words) < 2:
+    if last == (words or [""])[0] and command not in OF_SETTINGS and len(words) < 2:
         _offer([name for name in commands if name.startswith(last)])
     ending = " " if line.endswith(" ") else ""
     os.environ["COMP_LINE"] = " ".join((program, *words)) + ending

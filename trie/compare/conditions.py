@@ -8,6 +8,7 @@ from typing import Any
 
 FACTS = ("trie_version", "versions", "workload", "prompts", "server", "host", "repository")  # of a manifest
 BESIDE = ("progress", "strict", "html")  # settings that change nothing in what is measured
+NEVER_THE_SAME = ("server.rtt.", "server.warm_up.seconds")  # measured anew by each run
 OF_THE_WORKLOAD = ("sha256", "traces")
 WALL_TIME = 1.2  # ratio of the wall times above which censoring differs by itself
 CENSORED = 0.1  # difference of the censored shares that is worth a word
@@ -41,7 +42,8 @@ def facts(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[Set
     """What the manifests state beside the config and that differs: versions, server, host, prompts, repository."""
     a, b = (flat({key: found.get(key) for key in FACTS}) for found in (baseline, candidate))
     embedded = a.get("server.embedded") and b.get("server.embedded")  # on a port of the system's choice
-    return [fact for fact in _differing(a, b) if not (embedded and fact.key == "server.base_url")]
+    found = [fact for fact in _differing(a, b) if not fact.key.startswith(NEVER_THE_SAME)]
+    return [fact for fact in found if not (embedded and fact.key == "server.base_url")]
 
 
 def flat(found: Any, prefix: str = "") -> dict[str, Any]:

@@ -70,7 +70,18 @@ def _workers(listed: Any) -> dict[str, Any]:
     if not isinstance(workers, list):
         return {}
     found = [worker for worker in workers if isinstance(worker, dict) and isinstance(worker.get("url"), str)]
-    return {"workers": [{"url": one_line(worker["url"], 200), "context": _context(worker)} for worker in found]}
+    return {"workers": [_worker(worker) for worker in found]}
+
+
+def _worker(worker: Mapping[str, Any]) -> dict[str, Any]:
+    labels = worker.get("labels")
+    version = labels.get("version") if isinstance(labels, dict) else None
+    engine = [part for part in (worker.get("runtime_type"), version) if isinstance(part, str)]
+    return {
+        "url": one_line(worker["url"], 200),
+        "engine": one_line(" ".join(engine), 80) or None,
+        "context": _context(worker),
+    }
 
 
 def _context(worker: Mapping[str, Any]) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from trie.config import Api, EndpointConfig
+from trie.config import Api, EndpointConfig, PromptForm
 
 NEWER_LENGTH = "max_completion_tokens"
 
@@ -47,6 +47,10 @@ def _ways_out(endpoint: EndpointConfig, said: str) -> Iterator[tuple[str, str]]:
         yield "continuous_usage_stats", "endpoint.continuous_usage=false"
     if endpoint.min_tokens_field is not None:
         yield endpoint.min_tokens_field, "endpoint.min_tokens_field=null"
+    if endpoint.prompt_form is PromptForm.token_ids:
+        yield "return_token_ids", "endpoint.prompt_form=text"
+    if endpoint.declare_tools:
+        yield "tools", "endpoint.declare_tools=false"
     for field in endpoint.extra_body:
         yield field, f"~endpoint.extra_body.{field}"
     if endpoint.max_tokens_field != NEWER_LENGTH and NEWER_LENGTH in said:

@@ -38,16 +38,16 @@ class Rtt:
         return ", ".join(parts) or "not measured"
 
 
-async def measure(connections: Connections) -> Rtt:
-    """Open five TCP connections, and GET /models five times on a kept-alive one."""
+async def measure(beside: Connections) -> Rtt:
+    """Open five TCP connections, and GET /health five times on a kept-alive one."""
     connects: list[float] = []
     gets: list[float] = []
     with suppress(TimeoutError, OSError):
         async with asyncio.timeout(WITHIN_S):
-            await _connect(URL(connections.base_url), connects)
+            await _connect(URL(beside.base_url), connects)
     with suppress(TimeoutError):
         async with asyncio.timeout(WITHIN_S):
-            await _get(connections, gets)
+            await _get(beside, gets)
     return Rtt(
         connect_min_s=min(connects, default=None),
         connect_median_s=median(connects) if connects else None,
@@ -66,10 +66,10 @@ async def _connect(url: URL, into: list[float]) -> None:
             await writer.wait_closed()
 
 
-async def _get(connections: Connections, into: list[float]) -> None:
+async def _get(beside: Connections, into: list[float]) -> None:
     for _ in range(TIMES + 1):
         exchange = Exchange()
-        await connections.get("/models", exchange)
+        await beside.get("/health", exchange)  # where there is none, a 404 is as far away
         fresh = exchange.idle_s == 0.0  # its connection was opened for it: not on a kept-alive one
         if exchange.sent is not None and exchange.headers is not None and not fresh:
             into.append(exchange.headers - exchange.sent)

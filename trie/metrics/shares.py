@@ -7,6 +7,8 @@ import numpy as np
 from trie.metrics.columns import Bools, Columns, Floats
 from trie.metrics.traces import ceiling_tokens, eligible_tokens
 
+BLOCK_TOKENS = 128  # the largest block that engines cache by: what a cache may miss at the end of a prefix
+
 Parts = tuple[Floats, Floats]
 
 
@@ -18,12 +20,16 @@ def shares(columns: Columns) -> dict[str, Parts]:
     accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
     known = ok & ~np.isnan(cached) & ~np.isnan(prompt)
     eligible = eligible_tokens(columns)
+    ceiling = ceiling_tokens(columns)
+    answers = np.r_[0.0, columns.completion_tokens[:-1]] if len(columns) else columns.completion_tokens
+    lost = np.maximum(ceiling - cached - answers - BLOCK_TOKENS, 0.0)  # answers may come back as other tokens
     short, hit = np.maximum(requested - completion, 0.0), (cached > 0).astype(np.float64)
     return {
         "drift.prompt_ratio": _parts(prompt - accounted, accounted, ok & ~np.isnan(prompt)),
         "drift.completion_short_ratio": _parts(short, requested, ok & ~np.isnan(completion)),
         "cache.hit_rate_pct": _parts(100.0 * cached, prompt, known),
-        "cache.eligible_ceiling_pct": _parts(100.0 * ceiling_tokens(columns), eligible, known & ~np.isnan(eligible)),
+        "cache.lost_pct": _parts(100.0 * lost, eligible, known & ~np.isnan(eligible)),
+        "cache.eligible_ceiling_pct": _parts(100.0 * ceiling, eligible, known & ~np.isnan(eligible)),
         "cache.turn0_hit_share": _parts(hit, np.ones(len(columns)), known & (columns["turn"] == 0)),
     }
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trie.metrics import declarations, verdict
+from trie.metrics.check import Check
 from trie.metrics.columns import Bools, Columns, Floats, Stats
+from trie.metrics.engine import engine
 from trie.metrics.shares import Parts, ratio, shares
 from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import Traces, kaplan_meier, traces
-from trie.metrics.verdict import Check
 from trie.metrics.workers import workers
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
         "concurrency": _concurrency(columns, sessions, wall_time_s, int(config["concurrency"]["value"])),
         "budget": _budget(columns, sessions),
         "client": _client(columns, manifest, wall_time_s),
+        "engine": engine(columns, manifest),
     }
     counts = {
         "traces": {key: int(getattr(sessions, key).sum()) for key in ("completed", "failed", "cancelled")},
@@ -203,7 +205,10 @@ def _cache(columns: Columns, parts: Mapping[str, Parts]) -> dict[str, Any]:
         "requests_with_cached_tokens": int(known.sum()),
         "impossible_requests": int((known & (columns.cached_tokens > columns["usage_prompt_tokens"])).sum()),
         "omitted_zero_requests": int((ok & columns.omitted_zeros).sum()),
-        **{name: ratio(parts[f"cache.{name}"]) for name in ("hit_rate_pct", "eligible_ceiling_pct", "turn0_hit_share")},
+        **{
+            name: ratio(parts[f"cache.{name}"])
+            for name in ("hit_rate_pct", "eligible_ceiling_pct", "lost_pct", "turn0_hit_share")
+        },
     }
 
 

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 from trie.config import LimitsConfig
+from trie.metrics.check import Check
+from trie.metrics.engine_checks import engine_checks
 
 CENSORED_SHARE = 0.25  # of the traces that completed or were cancelled, above which short ones are over-represented
 LIMITS = frozenset({"max_failures", "max_failure_rate"})  # settings that end a run early
 ORDERLY = frozenset({"deadline", "max_traces"})  # ends of a run that went as it was meant to
 STALE_S = 60.0  # a run shorter than this is a trial
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One condition; an error that is not ok makes a run invalid, a warning is for the reader to weigh."""
-
-    check: str
-    level: Literal["error", "warning"]
-    ok: bool
-    found: str
-    advice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +44,7 @@ def judge(
         *_end(evidence),
         *_conditions(evidence),
         *_cache(evidence),
+        *engine_checks(facts),
     ]
     return tuple(sorted(checks, key=lambda check: check.level != "error"))
 
@@ -275,6 +267,14 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
         )
 
 
+def _flag(run: _Evidence) -> str:
+    """What makes the server report cached tokens, as its dialect has it."""
+    flag = run.manifest["config"]["endpoint"].get("cache_flag")
+    if flag is not None:
+        return f"start it with {flag}"
+    return "TokenSpeed and SGLang: --enable-cache-report; vLLM: --enable-prompt-tokens-details"
+
+
 def _cache(run: _Evidence) -> Iterator[Check]:
     cache = run.facts["cache"]
     if run.facts["drift"]["prompt_ratio"] is not None and not cache["requests_with_cached_tokens"]:
@@ -283,7 +283,7 @@ def _cache(run: _Evidence) -> Iterator[Check]:
             "warning",
             False,
             "the server reports no cached tokens",
-            "TokenSpeed and SGLang: --enable-cache-report; vLLM: --enable-prompt-tokens-details",
+            _flag(run),
         )
     workers = run.facts["workers"]
     if workers is not None and workers["count"] > 1:

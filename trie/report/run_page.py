@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from trie.metrics import verdict
+from trie.metrics.check import Check as Condition
 from trie.metrics.columns import Columns, Stats
 from trie.metrics.declarations import (
     PER_REQUEST,
@@ -22,6 +22,7 @@ from trie.metrics.summary import Summary, per_request
 from trie.metrics.throughput import Points
 from trie.metrics.timeline import timeline
 from trie.metrics.traces import traces
+from trie.report.engine import engine_table
 from trie.report.figures import percent, short
 from trie.report.latency_plots import distributions, ttft_against_context
 from trie.report.page import Block, Card, Cards, Cell, Check, Column, Facts, Page, Section, Table, Tone, Verdict
@@ -73,7 +74,7 @@ def _verdict(summary: Summary) -> Verdict:
     )
 
 
-def _check(check: verdict.Check) -> Check:
+def _check(check: Condition) -> Check:
     return Check("ok" if check.ok else check.level, check.check, check.found, check.advice)
 
 
@@ -168,8 +169,14 @@ def _plots(columns: Columns, summary: Summary, manifest: Mapping[str, Any]) -> I
     yield Section("Outcomes", [_outcomes(summary), outcomes_over_time(columns, wall_time_s=wall), *_errors(columns)])
     yield Section(
         "Lengths, censoring and the client",
-        [Facts(_by_word(facts(summary))), client_over_time(columns, wall_time_s=wall)],
+        [Facts(_by_word(facts(summary))), *_engine(summary), client_over_time(columns, wall_time_s=wall)],
     )
+
+
+def _engine(summary: Summary) -> Iterator[Table]:
+    found = summary.facts.get("engine")
+    if found is not None:
+        yield engine_table(found)
 
 
 def _by_word(lines: Iterable[tuple[str, str]]) -> dict[str, str]:

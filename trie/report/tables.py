@@ -13,6 +13,7 @@ from rich.text import Text
 from trie.metrics.columns import Stats
 from trie.metrics.declarations import PER_REQUEST, PER_TRACE, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
 from trie.metrics.summary import Summary
+from trie.report.engine import engine_lines
 from trie.report.figures import MISSING, fine, percent, short
 from trie.text import printable
 
@@ -54,7 +55,7 @@ def _fields(facts: Mapping[str, Any]) -> str:
 
 def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> None:
     """Print a run's report; fits 80 columns, and holds no control sequences of anybody else's."""
-    _lines(console, head(manifest))
+    print_lines(console, head(manifest))
     console.print()
     _statistics(console, "Per-trace metrics", PER_TRACE, summary.per_trace)
     console.print()
@@ -62,12 +63,12 @@ def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> N
     console.print()
     _statistics(console, "Per-request metrics (ms)", PER_REQUEST, summary.per_request, scale=1e3)
     console.print()
-    _lines(console, facts(summary))
+    print_lines(console, facts(summary))
     console.print()
     _verdict(console, summary)
 
 
-def _lines(console: Console, lines: Iterable[tuple[str, str]], style: str = "") -> None:
+def print_lines(console: Console, lines: Iterable[tuple[str, str]], style: str = "") -> None:
     """A word and what there is to say about it, wrapped beside the word."""
     for word, said in lines:
         grid = Table.grid(padding=(0, 1))
@@ -89,7 +90,7 @@ def head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     skipped = workload.get("skipped_too_long")
     without = f" ({skipped} more skipped: too long for the model's context)" if skipped else ""
     yield "workload", f"{workload['name']}{label}: {workload['traces']} traces{without}, {workload['source']}"
-    where = "embedded endpoint (simulated)" if server["embedded"] else server["base_url"]
+    where = "embedded endpoint (simulated)" if server["embedded"] else _server(server)
     mode = "streaming" if config["stream"] else "not streaming"
     yield "server", f"{where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
     finding = prompts.get("finding") or f"offset {prompts.get('offset_tokens')} tokens"
@@ -97,6 +98,16 @@ def head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     note = f"; {prompts['form_note']}" if prompts.get("form_note") else ""
     yield "prompts", f"{prompts['name']}{form}, seed {manifest['seed']}: {finding}{note}"
     yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s{_early(manifest)}"
+
+
+def _server(server: Mapping[str, Any]) -> str:
+    """Where it is, who it is found to be, how far away."""
+    dialect, rtt = server.get("dialect") or {}, server.get("rtt") or {}
+    who = " ".join(part for part in (dialect.get("name"), dialect.get("version")) if part)
+    more = f" and {count} more" if (count := len(server.get("replicas") or ())) else ""
+    away = rtt.get("connect_min_s")
+    near = "" if away is None else f", RTT {short(away * 1e3)} ms"
+    return f"{server['base_url']}{more}{f' ({who})' if who else ''}{near}"
 
 
 def _early(manifest: Mapping[str, Any]) -> str:
@@ -178,6 +189,9 @@ def facts(summary: Summary) -> Iterable[tuple[str, str]]:
     )
     if (workers := found.get("workers")) is not None:
         yield "workers", _workers(workers)
+    if (engine := found.get("engine")) is not None:
+        for word, line in zip(("engine", ""), engine_lines(engine), strict=False):
+            yield word, line
     concurrency, client, budget = found["concurrency"], found["client"], found["budget"] or {}
     yield (
         "active",
@@ -255,7 +269,7 @@ def _verdict(console: Console, summary: Summary) -> None:
     for check in summary.verdict:
         if not check.ok:
             said = f"{check.check}: {check.found}; {check.advice}"
-            _lines(console, [(f"  {check.level}", said)], style="red" if check.level == "error" else "yellow")
+            print_lines(console, [(f"  {check.level}", said)], style="red" if check.level == "error" else "yellow")
 
 
 def _number(stats: Stats | None, name: str, scale: float) -> str:

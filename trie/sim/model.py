@@ -32,6 +32,8 @@ class Job:
     answer: Sequence[Hashable] = ()  # what it will generate, for the prefix cache; empty: not kept
     generated: int = 0
     cached_tokens: int = 0  # known once its prefill has begun
+    arrived: float = 0.0
+    first_at: float = 0.0  # when its first token left
     done: bool = False
 
     @classmethod
@@ -95,6 +97,18 @@ def chain(tokens: Sequence[Hashable], block_tokens: int, start: Sequence[int] = 
     return hashes
 
 
+@dataclass(slots=True)
+class Span:
+    """A sum of times, and of how many."""
+
+    seconds: float = 0.0
+    count: int = 0
+
+    def add(self, seconds: float, count: int = 1) -> None:
+        self.seconds += seconds
+        self.count += count
+
+
 class Model:
     """The server's scheduler. Submit jobs, ask when something happens next, advance to now and get what left."""
 
@@ -114,6 +128,11 @@ class Model:
         self.queries_tokens = 0  # prompt tokens looked up in the cache
         self.hit_tokens = 0
         self.finished = 0
+        # Seconds and how many they are of, as engines' histograms sum them: arrival to prefill, to the first token, to
+        # the last one, and between tokens.
+        self.spans = {
+            name: Span() for name in ("queue_time", "time_to_first_token", "e2e_request_latency", "inter_token_latency")
+        }
 
     @property
     def active(self) -> int:
@@ -122,6 +141,7 @@ class Model:
 
     def submit(self, arrived: float, job: Job) -> None:
         """A request arrives; it may be scheduled after `request_overhead_s`, in the order of these calls."""
+        job.arrived = arrived
         self.waiting.append((max(arrived, self._now) + self.config.request_overhead_s, job))
 
     def cancel(self, now: float, job: Job) -> None:
@@ -169,6 +189,7 @@ class Model:
     def _begin_prefill(self, at: float) -> None:
         _, job = self.waiting.popleft()
         self.prompt_tokens += job.prompt_tokens
+        self.spans["queue_time"].add(at - job.arrived)
         if self.config.cache_blocks:
             job.cached_tokens = self.cache.cached_tokens(job.blocks, job.prompt_tokens)
             self.queries_tokens += job.prompt_tokens
@@ -205,12 +226,17 @@ class Model:
     def _emit(self, at: float, job: Job, tokens: int, out: list[Emission]) -> bool:
         """Let tokens of a job leave, as many as it still has; true when it has no more."""
         tokens = min(tokens, job.max_tokens - job.generated)
+        if not job.generated:
+            job.first_at = at
+            self.spans["time_to_first_token"].add(at - job.arrived)
         job.generated += tokens
         self.generated_tokens += tokens
         finished = job.generated >= job.max_tokens
         out.append(Emission(at, job, tokens, finished))
         if finished:
             self.finished += 1
+            self.spans["e2e_request_latency"].add(at - job.arrived)
+            self.spans["inter_token_latency"].add(at - job.first_at, job.generated - 1)
             self._leave(job)
         return finished
 

@@ -195,6 +195,9 @@ class Server:
             "request_success_total": ("counter", model.finished),
         }
         lines = [f"# TYPE trie_sim:{name} {kind}\ntrie_sim:{name} {value}\n" for name, (kind, value) in values.items()]
+        lines += [
+            wire.histogram(f"trie_sim:{name}_seconds", span.seconds, span.count) for name, span in model.spans.items()
+        ]
         return web.Response(text="".join(lines), content_type="text/plain")
 
 
