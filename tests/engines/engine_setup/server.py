@@ -31,7 +31,7 @@ class Command:
     port: int
     ready: str | None = "/health"  # a route that answers 200, None: it is enough to be connected, and
     says: str = ""  # with this in its body, once the server can serve
-    timeout_s: float = 240.0
+    timeout_s: float = 400.0  # two vLLM engines take 70 s on two cores of their own
 
 
 @dataclass(frozen=True)
