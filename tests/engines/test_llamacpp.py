@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import re
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +15,8 @@ from counters import Counters
 from engine_setup import model
 from engine_setup.llama_cpp import llama_cpp as serving
 from engine_setup.model import TinyModel
-from engine_setup.server import HOST, Server
-from replaying import Finished, Replay
+from engine_setup.server import Server
+from replaying import Finished, Replay, somebody_else
 from workloads import agentic, trace, write
 
 pytestmark = pytest.mark.engine
@@ -195,21 +192,6 @@ def test_any_model_name_is_served_and_said(llama_cpp: Server, replay: Replay, to
     done = replay.completed(llama_cpp, DIALECT, file, "concurrency=1", "max_traces=1", "model=no-such", tokenizer)
     assert done.summary["traces"]["completed"] == 1
     assert f"model no-such is not among those that {llama_cpp.url} lists: tiny" in done.printed
-
-
-@contextmanager
-def somebody_else(server: Server, tokens: int) -> Iterator[None]:
-    """A request of others that is being answered."""
-    body = {"prompt": "hello", "max_tokens": tokens, "ignore_eos": True, "stream": True}
-    connection = http.client.HTTPConnection(HOST, server.port, timeout=60)
-    connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
-    response = connection.getresponse()
-    response.readline()
-    try:
-        yield
-    finally:
-        response.close()
-        connection.close()
 
 
 def test_requests_of_others_are_waited_for_and_said(llama_cpp: Server, replay: Replay, tokenizer: str) -> None:

@@ -13,7 +13,7 @@ from engine_setup.llama_cpp import llama_cpp
 from engine_setup.model import TinyModel
 from engine_setup.server import Server, free_port
 from engine_setup.vllm import reset
-from replaying import Finished, Replay
+from replaying import Finished, Replay, somebody_else
 from workloads import trace, write
 
 pytestmark = pytest.mark.engine
@@ -21,7 +21,7 @@ TOKENSPEED = "endpoint=tokenspeed"
 VLLM = ("--backend", "vllm")  # llama.cpp is taken as one too
 OVERRIDE = "--routing-key-override"
 TURNS = 6
-SESSIONS = 4
+SESSIONS = 3
 LISTED = re.compile(r"^workers +(.*)$", re.MULTILINE)
 
 
@@ -126,6 +126,17 @@ def test_the_gateway_is_found_behind_its_address(workers: list[Server], start_sm
     assert set(done.rows.worker) <= {worker.root for worker in workers}
     assert "text is sent: the server takes no token ids (HTTP 400" in done.printed
     assert (done.rows.usage_prompt_tokens == done.rows.new_prompt_tokens + done.rows.cached_prompt_tokens).all()
+
+
+def test_requests_of_others_are_seen_through_the_gateway(workers: list[Server], start_smg: Any, replay: Replay) -> None:
+    """It tells how many it has at each worker."""
+    gateway = start_smg([worker.root for worker in workers], *VLLM)
+    with somebody_else(gateway, 100_000), somebody_else(gateway, 100_000):
+        busy = sessions(replay, gateway, TOKENSPEED, "idle_timeout=1")
+    assert busy.manifest["server"]["in_flight_before"] == 2
+    assert not busy.check("engine to itself")["ok"]
+    idle = sessions(replay, gateway, TOKENSPEED)
+    assert idle.manifest["server"]["in_flight_before"] == 0
 
 
 def test_workers_that_have_not_registered_yet_are_waited_for(

@@ -50,4 +50,5 @@ def test_agentic_traces_through_a_gateway_that_tokenises(gateway: Server, replay
     assert (prefix - rows.usage_cached_tokens.reindex(prefix.index)).between(1, 32).all()
     assert (rows[rows.turn == 0].usage_cached_tokens == 0).all()
     assert "text is sent: the server takes no token ids (HTTP 400" in done.printed
-    print(rows.worker.unique(), (rows.chunks == rows.usage_completion_tokens).mean())
+    assert rows.worker.str.startswith("grpc://127.0.0.1:").all()
+    assert done.manifest["server"]["in_flight_before"] == 0

@@ -13,6 +13,7 @@ from engine_setup.server import HOST, Command, Server, free_port, serving
 
 PACKAGE = "smg==1.13.0"
 TOKENIZER_S = 60.0
+WORKERS_S = 60.0
 
 
 def install() -> Path:
@@ -47,9 +48,20 @@ def smg(
     words += ["--prometheus-host", HOST, "--prometheus-port", str(free_port()), *flags]
     ready, says = ("/v1/models", '"id"') if wait else (None, "")
     with serving("smg", Command(words=words, env={}, port=at, ready=ready, says=says)) as server:
+        if wait:
+            _wait_for_workers(server, len(workers))
         if wait and any(worker.startswith("grpc:") for worker in workers):
             _wait_for_tokenizer(server)
         yield server
+
+
+def _wait_for_workers(server: Server, count: int) -> None:
+    """Wait for the last: it lists a model as soon as its first worker has registered."""
+    until = time.monotonic() + WORKERS_S
+    while (found := server.get_json("/workers")["total"]) < count:
+        if time.monotonic() > until:
+            raise SetupError(f"smg has {found} of {count} workers after {WORKERS_S:g} s")
+        time.sleep(0.05)
 
 
 def _wait_for_tokenizer(server: Server) -> None:
