@@ -13,16 +13,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import trie
-from trie.config import EndpointConfig, RunConfig
+from trie.config import RunConfig
 from trie.config.run import NO_ROUTE
-from trie.endpoint import dialects, rtt
-from trie.endpoint.asking import Reply, ask
-from trie.endpoint.beside import WORKERS, context_beside, facts_beside
+from trie.endpoint import rtt
+from trie.endpoint.beside import context_beside
 from trie.endpoint.connection import Connections
-from trie.endpoint.identity import GATEWAY, MODELS, ROUTES, Finding, identify
 from trie.endpoint.idle import Readiness, reset_cache, wait_until_idle
-from trie.endpoint.probe import ServerFacts, choose_model, reach
+from trie.endpoint.meeting import Met, meet, root_of, settled
+from trie.endpoint.probe import choose_model
 from trie.endpoint.rtt import Rtt
 from trie.errors import ConfigError
 from trie.preflight import fitting
@@ -36,17 +34,7 @@ from trie.sim.process import embedded
 from trie.trace import Workload
 
 log = logging.getLogger("trie")
-EMBEDDED = Finding("sim", trie.__version__, ("embedded endpoint", "started by this run"))
 REHEARSED = (16, 2)  # tokens of prompt and answer of the request that shows what a stream holds
-
-
-@dataclass(frozen=True, slots=True)
-class Met:
-    """A server, as far as it tells without a request to its model."""
-
-    listed: ServerFacts
-    finding: Finding
-    facts: Mapping[str, Any]  # beside the API
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,14 +106,17 @@ async def prepared(
         urls = config.endpoint.base_urls
         if not urls:
             urls = [await stack.enter_async_context(embedded(config.sim, on_death=on_death))]
-        met = [await _meet(config, url, api_key) for url in urls]
-        config, taken = _settled(config, met)
+        met = [await meet(config.endpoint, url, api_key=api_key, wait_s=config.wait_for_ready) for url in urls]
+        endpoint, taken = settled(config.endpoint, met)
+        if config.reset_cache and endpoint.reset_route is None:
+            raise ConfigError(f"reset_cache=true: must be false: {NO_ROUTE}")
+        config = replace(config, endpoint=endpoint)
 
         async def opened(url: str) -> Connections:
             return await stack.enter_async_context(Connections(config.endpoint, url, api_key=api_key))
 
         servers = tuple([await opened(url) for url in urls])
-        beside = tuple([await opened(_beside(url)) for url in urls])
+        beside = tuple([await opened(root_of(url)) for url in urls])
         yield await _prove(config, workload, servers=servers, beside=beside, met=tuple(met), taken=taken)
 
 
@@ -170,74 +161,6 @@ async def _prove(
         warm_up=warmed,
         readiness=await _ready(config, beside),
     )
-
-
-def _beside(base_url: str) -> str:
-    """Where the routes are that engines have beside the API."""
-    return base_url.removesuffix("/v1")
-
-
-async def _meet(config: RunConfig, url: str, api_key: str | None) -> Met:
-    """Wait for a server where that is wanted, and ask it who it is; no setting of a dialect is in force yet."""
-    endpoint = config.endpoint
-    async with (
-        Connections(endpoint, url, api_key=api_key) as connections,
-        Connections(endpoint, _beside(url), api_key=api_key) as beside,
-    ):
-        listed, reply = await reach(connections, wait_s=config.wait_for_ready)
-        if endpoint.base_url is None:
-            return Met(listed, EMBEDDED, {})
-        found = await asyncio.gather(*(ask(beside, route) for route in ROUTES))
-        replies: dict[str, Reply] = {MODELS: reply, **dict(zip(ROUTES, found, strict=True))}
-        finding = identify(replies)
-        if finding.dialect == GATEWAY:
-            replies[WORKERS] = await ask(beside, WORKERS)
-        return Met(listed, finding, facts_beside(replies))
-
-
-def _settled(config: RunConfig, met: Sequence[Met]) -> tuple[RunConfig, dict[str, Any]]:
-    """The config with the dialect's settings where these are to be found out, and what they are.
-
-    Raises:
-        ConfigError: where they do not go with what the user set.
-    """
-    endpoint, finding = config.endpoint, met[0].finding
-    taken: dict[str, Any] = {}
-    if endpoint.name != dialects.CUSTOM:
-        _check(endpoint, finding)
-    elif finding.dialect is None:
-        log.warning("dialect %s: taken as custom: %s", finding, _spoken(endpoint))
-    else:
-        endpoint, taken = dialects.settled(endpoint, finding.dialect)
-        source = f"conf/endpoint/{finding.dialect}.yaml"
-        log.info("dialect %s; from %s: %s", finding, source, dialects.listed(taken) or "nothing that was not set")
-    others = {str(one.finding.dialect) for one in met} - {str(finding.dialect)}
-    if others:
-        log.warning("not all servers speak one dialect: %s beside %s", ", ".join(sorted(others)), finding.dialect)
-    if config.reset_cache and endpoint.reset_route is None:
-        raise ConfigError(f"reset_cache=true: must be false: {NO_ROUTE}")
-    return replace(config, endpoint=endpoint), taken
-
-
-def _check(endpoint: EndpointConfig, finding: Finding) -> None:
-    """Say where a named dialect is not what the server seems to speak; nothing is changed by it."""
-    named = endpoint.name
-    fits = finding.dialect in (None, named) or finding.behind == named or named not in dialects.names()
-    if fits:
-        log.info("dialect %s as named; the server: %s", named, finding)
-    else:
-        log.warning(
-            "dialect %s as named, but the server looks like %s; nothing was changed: endpoint=%s is that one's",
-            named,
-            finding,
-            finding.dialect,
-        )
-
-
-def _spoken(endpoint: EndpointConfig) -> str:
-    """What is said to a server that nobody knows."""
-    eos = "not sent" if endpoint.ignore_eos is None else f"{str(endpoint.ignore_eos).lower()} sent"
-    return f"{endpoint.api.name}, ignore_eos {eos}, {endpoint.max_tokens_field}; endpoint=NAME takes another"
 
 
 def _model(config: RunConfig, met: Sequence[Met], servers: Sequence[Connections]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import QUICK, Script, Serve, plain_response, playing
+from support import DONE, END, HEAD, QUICK, Script, Serve, chunked, plain_response, playing
 
 from trie.config import (
     Api,
@@ -217,3 +217,38 @@ async def test_reasoning_and_calls_go_back_in_their_place(tmp_path: Path) -> Non
         "role": "assistant", "content": "", "reasoning_content": " so", "tool_calls": [cut],
     }  # fmt: skip
     assert bodies[2]["messages"][2]["tool_call_id"] == "mine"
+
+
+async def test_a_stream_of_reasoning_and_calls_is_timed_from_its_first_and_goes_back(tmp_path: Path) -> None:
+    """Five chunks bear tokens, two of reasoning and three of a call; the first comes 50 ms before the second."""
+    pieces: list[dict[str, Any]] = [
+        {"role": "assistant", "content": ""},
+        {"reasoning": " so"},
+        {"reasoning": " then"},
+        {"tool_calls": [{"index": 0, "id": "mine", "function": {"name": "look", "arguments": ""}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '{"at":'}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": " 1}"}}]},
+    ]
+    events = [
+        b"data: %b\n\n" % json.dumps({"choices": [{"delta": piece, "finish_reason": None}]}).encode()
+        for piece in pieces
+    ]
+    ending = b'data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}\n\n'
+    bodies: list[dict[str, Any]] = []
+
+    def answer(request: bytes) -> Script:
+        if request.startswith(b"GET"):
+            return (plain_response("200 OK", b'{"data": [{"id": "m"}]}'),)
+        bodies.append(json.loads(request.partition(b"\r\n\r\n")[2]))
+        first, rest = b"".join(events[:2]), b"".join(events[2:]) + ending + DONE
+        return HEAD, chunked(first), 0.05, chunked(rest) + END
+
+    async with playing(answer) as (url, _):
+        endpoint = {"api": Api.chat, "metrics_route": None, "load_keys": []}
+        result = await replayed(url, tmp_path, endpoint=endpoint, max_traces=1, prompts=PromptConfig(calibrate=False))
+    rows = result.rows
+    assert ((rows.outcome == "ok") & (rows.chunks == 5) & (rows.last_token_s - rows.first_token_s > 0.04)).all()
+    (_, said, output) = bodies[-1]["messages"][-3:]
+    assert (said["content"], "reasoning_content" in said) == ("", False)
+    assert said["tool_calls"][0]["function"] == {"name": "look", "arguments": '{"at": 1}'}
+    assert (output["role"], output["tool_call_id"]) == ("tool", "mine")

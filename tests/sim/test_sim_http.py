@@ -184,7 +184,8 @@ async def test_metrics_count_what_was_done(sim):
     endpoint = await sim(block_tokens=4)
     for _ in range(2):
         await endpoint.ask(" a" * 9, max_tokens=5)
-    assert await endpoint.metrics() == {
+    found = await endpoint.metrics()
+    assert {name: value for name, value in found.items() if "seconds" not in name} == {
         "num_requests_running": 0,
         "num_requests_waiting": 0,
         "cache_blocks_used": 4,  # 2 of the prompt, 1 for each answer: 9 + 4 tokens
@@ -193,6 +194,13 @@ async def test_metrics_count_what_was_done(sim):
         "prompt_tokens_total": 18,
         "generation_tokens_total": 10,
         "request_success_total": 2,
+    }
+    counts = {name: value for name, value in found.items() if name.endswith("_seconds_count")}
+    assert counts == {
+        "queue_time_seconds_count": 2,
+        "time_to_first_token_seconds_count": 2,
+        "e2e_request_latency_seconds_count": 2,
+        "inter_token_latency_seconds_count": 8,
     }
 
 

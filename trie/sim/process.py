@@ -25,8 +25,8 @@ END_S = 3.0
 async def embedded(config: SimConfig, *, on_death: Callable[[str], object] = lambda _: None) -> AsyncIterator[str]:
     """Start the endpoint; yields its base URL, up to and including /v1.
 
-    However the block is left, the process has ended when this returns; when we are killed, it ends by itself. When it
-    ends while the block still runs, `on_death` is told at once how.
+    However the block is left, the process has ended when this returns, and at once where a cancellation left it; when
+    we are killed, it ends by itself. When it ends while the block still runs, `on_death` is told at once how.
 
     Raises:
         EndpointError: when it does not come up, with what it said.
@@ -51,6 +51,9 @@ async def embedded(config: SimConfig, *, on_death: Callable[[str], object] = lam
                 raise EndpointError(f"the embedded endpoint did not start: {_last_words(stderr, nothing)}")
             with _watched(process, lambda: on_death(_how(process, stderr))):
                 yield f"http://127.0.0.1:{port}/v1"
+        except asyncio.CancelledError:  # whoever asks again has waited for something else already
+            await _kill(process)
+            raise
         finally:
             ending = asyncio.ensure_future(_end(process))
             try:
