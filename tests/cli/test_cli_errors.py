@@ -18,7 +18,6 @@ from trie.cli import app, errors
         ("endpoint.apii=chat", "endpoint.apii: no such key; did you mean endpoint.api?"),
         ("endpont.api=chat", "endpont.api: no such key; did you mean endpoint.api?"),
         ("qqq=1", "qqq: no such key; trie --help lists the keys"),
-        ("endpoint.headers.X-A=1", "endpoint.headers.X-A: not there yet; +endpoint.headers.X-A=... adds it"),
         ("duration=abc", "duration=abc: Value 'abc' of type 'str' could not be converted to Float"),
         ("progress=fancy", "progress=fancy: Invalid value 'fancy', expected one of [auto, rich, plain, none]"),
         ("workload=agentc", "workload=agentc: no such workload; did you mean agentic?"),

@@ -105,6 +105,14 @@ def test_headers_take_names_of_their_own(composed: Compose) -> None:
     assert valid(composed, "+endpoint.headers.X-Team=a").endpoint.headers == {"X-Team": "a"}
 
 
+def test_headers_and_fields_are_set_without_a_word_that_they_are_new(composed: Compose) -> None:
+    endpoint = valid(
+        composed, "endpoint=llamacpp", "endpoint.headers.X-Team=a", "endpoint.extra_body.temperature=0"
+    ).endpoint
+    assert endpoint.headers == {"X-Team": "a"}
+    assert endpoint.extra_body["temperature"] == 0
+
+
 @pytest.mark.parametrize("key", ["foo", "workload.foo", "sim.foo"])
 def test_added_keys_that_nothing_reads_are_refused(composed: Compose, key: str) -> None:
     with pytest.raises(ConfigError, match=f"{key}: no such key"):

@@ -12,7 +12,6 @@ from typing import Any, get_type_hints
 from trie.config import CommandConfig
 
 GROUPS = ("workload", "endpoint", "concurrency", "profile", "experiment", "sweep")
-FREE = ("endpoint.headers", "endpoint.extra_body")  # keys that hold keys of the user's own
 ALSO = {
     "workload": "or the path of a JSONL file (with a / in it)",
     "endpoint": "or a URL (http://HOST:PORT/v1)",
@@ -54,9 +53,6 @@ def unknown(key: str) -> str:
     """What to say of a key that does not exist."""
     if key.rpartition(".")[2] == "api_key":
         return KEY_IN_FILE
-    for free in FREE:
-        if key.startswith(free + "."):
-            return f"{key}: not there yet; +{key}=... adds it"
     return f"{key}: no such key{_near_key(key) or '; trie --help lists the keys'}"
 
 

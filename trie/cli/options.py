@@ -17,7 +17,7 @@ from typing import Any
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -37,6 +37,7 @@ OPEN_GROUPS: dict[str, tuple[re.Pattern[str], Load]] = {
     "endpoint": (re.compile(r"https?://.+"), lambda url: {"base_url": url}),
     "experiment": (re.compile(r".+\.ya?ml"), replay.load),
 }
+FREE = ("endpoint.headers.", "endpoint.extra_body.")  # what holds keys of the user's own
 PLAIN_PATHS = "paths"
 _PLAIN_PATH = re.compile(r"(\.{1,2}|~\w*)?/")
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -96,10 +97,15 @@ _parse_overrides = OverridesParser.parse_overrides
 
 
 def _with_names(self: OverridesParser, overrides: list[str]) -> list[Override]:
-    """Hydra's own parsing; then aliases are resolved, and a number, null or truth that names an option is its name."""
+    """Hydra's own parsing; then aliases are resolved, and a number, null or truth that names an option is its name.
+
+    Fields and headers of a request have any name: to set one is to add it.
+    """
     parsed: list[Override] = _parse_overrides(self, overrides)
     for override in parsed:
         override.key_or_group = ALIASES.get(override.key_or_group, override.key_or_group)
+        if override.type is OverrideType.CHANGE and override.key_or_group.startswith(FREE):
+            override.type = OverrideType.FORCE_ADD
         value = override._value  # noqa: SLF001 - has no setter but the parser
         if override.key_or_group in GROUPS and (value is None or isinstance(value, int | float)):
             override._value = "null" if value is None else str(value)  # noqa: SLF001
