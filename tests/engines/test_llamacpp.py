@@ -84,6 +84,13 @@ def test_tokens_and_cache_hits_are_those_that_llama_cpp_counted(agentic_run: Obs
     assert agentic_run.grew("prompt_tokens_total") == (rows.usage_prompt_tokens - rows.usage_cached_tokens).sum()
     assert agentic_run.grew("prompt_tokens_cached_total") == rows.usage_cached_tokens.sum()
     assert agentic_run.grew("tokens_predicted_total") == rows.usage_completion_tokens.sum()
+    told = agentic_run.run.summary["engine"]
+    assert told["name"] == "llamacpp"
+    assert told["comparable"]
+    for name in ("prompt_tokens", "cached_tokens", "completion_tokens"):
+        assert told["counted"][name] == told["rows"][name] == rows[f"usage_{name}"].sum()
+    rtt = agentic_run.run.manifest["server"]["rtt"]
+    assert min(rtt["connect_min_s"], rtt["get_min_s"]) > 0  # also with a connection for each request
 
 
 def test_a_session_on_its_own_slot_hits_all_but_the_last_token(agentic_run: Observed) -> None:
@@ -141,6 +148,8 @@ def test_more_sessions_than_slots_lose_their_caches_and_wait(
     assert waited.sum() >= len(served) // 2  # sent while the one before was being answered: that is in its TTFT
     cache = shared.summary["cache"]
     assert cache["hit_rate_pct"] < cache["eligible_ceiling_pct"] - 40
+    assert alone.check("prefix cache kept")["ok"]
+    assert not shared.check("prefix cache kept")["ok"]
 
 
 def test_copies_in_memory_bring_a_replaced_cache_back(start_llama_cpp: Any, replay: Replay, tokenizer: str) -> None:
