@@ -96,7 +96,11 @@ def test_what_the_user_set_stays() -> None:
     own = EndpointConfig(base_url="http://h/v1", reset_route="/mine", extra_body={"temperature": 1})
     endpoint, taken = dialects.settled(own, "llamacpp")
     assert endpoint.extra_body == {"temperature": 1, "cache_prompt": True}
-    assert taken == {"cached_tokens_field": "prompt_tokens_details.cached_tokens", "extra_body.cache_prompt": True}
+    assert taken == {
+        "keep_alive": False,
+        "cached_tokens_field": "prompt_tokens_details.cached_tokens",
+        "extra_body.cache_prompt": True,
+    }
     assert dialects.settled(own, "vllm")[0].reset_route == "/mine"
     assert own.name == "custom"
 
