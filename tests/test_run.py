@@ -257,7 +257,9 @@ async def test_a_run_directory_holds_what_it_should(sim: Serve, tmp_path: Path) 
 async def test_a_cancelled_caller_leaves_every_row(sim: Serve, tmp_path: Path) -> None:
     async with sim(SimConfig(**QUICK)) as url:
         task = asyncio.create_task(replayed(url, tmp_path, duration=30.0))
-        await asyncio.sleep(1.0)
+        while not list((tmp_path / "run").glob("requests/part-*.parquet")):  # noqa: ASYNC110 - what a run writes
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -66,7 +66,7 @@ def test_the_full_sweep_as_typed_is_workload_major(script: Command) -> None:
         (("-m", "concurrency=1,2", "hydra.sweep.dir=/proc/x"), "/proc/x: can't make the directory of the sweep"),
         (("plan=true",), "plan=true: shows the plan of a sweep (-m or sweep=...); --cfg job shows a run"),
         (
-            ("reset_cache=true", "endpoint=http://127.0.0.1:9/v1"),
+            ("reset_cache=true", "endpoint=llamacpp"),  # whose dialect has no route; that of a URL is found by asking
             "reset_cache=true: must be false: endpoint.reset_route",
         ),
     ],

@@ -46,7 +46,11 @@ def main() -> int:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [options] ENGINE [-- FLAGS]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("engine", choices=["vllm", "llama.cpp", "transformers", "smg"])
     parser.add_argument("--port", type=int, help="to listen on; any free one otherwise")
     parser.add_argument("--output", choices=["words", "any"], default="words", help="which tokens the model can say")
@@ -59,8 +63,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--grpc", action="store_true", help="vllm: serve gRPC, for smg")
     parser.add_argument("--worker", action="append", default=[], help="smg: URL of a server, http:// or grpc://")
     parser.add_argument("--policy", default="cache_aware", help="smg: how it routes")
-    parser.add_argument("flags", nargs="*", help="for the engine, after --")
-    return parser.parse_args()
+    own, engines = sys.argv[1:], []
+    if "--" in own:  # argparse would take what follows for its own
+        at = own.index("--")
+        own, engines = own[:at], own[at + 1 :]
+    return parser.parse_args(own, argparse.Namespace(flags=engines))
 
 
 def model_of(arguments: argparse.Namespace) -> TinyModel:
