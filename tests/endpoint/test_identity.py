@@ -105,6 +105,11 @@ def test_what_the_user_set_stays() -> None:
     assert own.name == "custom"
 
 
+def test_settings_are_listed_as_one_would_write_them() -> None:
+    taken = {"ignore_eos": None, "keep_alive": False, "load_keys": ["a", "b"], "extra_body.temperature": 0}
+    assert dialects.listed(taken) == "ignore_eos=null, keep_alive=false, load_keys=[a,b], extra_body.temperature=0"
+
+
 def test_settings_that_exclude_each_other_are_refused() -> None:
     ids = EndpointConfig(base_url="http://h/v1", prompt_form=PromptForm.token_ids)
     with pytest.raises(ConfigError, match=r"endpoint\.prompt_form=token_ids"):
