@@ -96,9 +96,18 @@ def test_what_the_user_set_stays() -> None:
     own = EndpointConfig(base_url="http://h/v1", reset_route="/mine", extra_body={"temperature": 1})
     endpoint, taken = dialects.settled(own, "llamacpp")
     assert endpoint.extra_body == {"temperature": 1, "cache_prompt": True}
-    assert taken == {"cached_tokens_field": "prompt_tokens_details.cached_tokens", "extra_body.cache_prompt": True}
+    assert taken == {
+        "keep_alive": False,
+        "cached_tokens_field": "prompt_tokens_details.cached_tokens",
+        "extra_body.cache_prompt": True,
+    }
     assert dialects.settled(own, "vllm")[0].reset_route == "/mine"
     assert own.name == "custom"
+
+
+def test_settings_are_listed_as_one_would_write_them() -> None:
+    taken = {"ignore_eos": None, "keep_alive": False, "load_keys": ["a", "b"], "extra_body.temperature": 0}
+    assert dialects.listed(taken) == "ignore_eos=null, keep_alive=false, load_keys=[a,b], extra_body.temperature=0"
 
 
 def test_settings_that_exclude_each_other_are_refused() -> None:

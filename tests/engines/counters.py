@@ -1,4 +1,4 @@
-"""What vLLM counted, read from its /metrics before and after a run."""
+"""What an engine counted, vLLM first of all, read from its /metrics before and after a run."""
 
 from __future__ import annotations
 
@@ -75,7 +75,11 @@ class Counters:
 
     def __getitem__(self, name: str) -> float:
         """A counter or a gauge by its name without `vllm:`."""
-        return self.values[f"vllm:{name}"]
+        return self.get(f"vllm:{name}")
+
+    def get(self, name: str) -> float:
+        """A counter or a gauge of any engine by its whole name."""
+        return self.values[name]
 
     def since(self, earlier: Self, name: str) -> float:
         """By how much a counter has grown."""

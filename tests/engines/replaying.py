@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from engine_setup.server import Server
+from engine_setup.server import HOST, Server
 
 from trie.rundir import RunDir
 
@@ -58,10 +61,12 @@ class Replay:
         self._runs = 0
 
     def command(self, server: Server, *settings: str) -> tuple[list[str], Path]:
-        """The command line and where its run goes."""
+        """The command line and where its run goes; with `endpoint=NAME` among the settings in that dialect."""
         self._runs += 1
         directory = self.folder / f"run-{self._runs}"
-        words = [f"endpoint={server.url}", "progress=none", f"hydra.run.dir={directory}", *settings]
+        dialect = any(setting.startswith("endpoint=") for setting in settings)
+        at = f"endpoint.base_url={server.url}" if dialect else f"endpoint={server.url}"
+        words = [at, "progress=none", f"hydra.run.dir={directory}", *settings]
         return [sys.executable, "-m", "trie", *words], directory
 
     def start(self, server: Server, *settings: str) -> tuple[subprocess.Popen[str], Path]:
@@ -86,6 +91,21 @@ class Replay:
         done = self.run(server, *settings)
         assert done.code == 0, done.said + done.printed
         return done
+
+
+@contextmanager
+def somebody_else(server: Server, tokens: int) -> Iterator[None]:
+    """A request of others that is being answered, of so many tokens unless the block ends before."""
+    body = {"model": "tiny", "prompt": "hello", "max_tokens": tokens, "ignore_eos": True, "stream": True}
+    connection = http.client.HTTPConnection(HOST, server.port, timeout=60)
+    connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    response.readline()
+    try:
+        yield
+    finally:
+        response.close()
+        connection.close()
 
 
 def environment() -> dict[str, str]:

@@ -13,6 +13,12 @@ from trie.workload import jsonl, sources
 
 AGENTIC = "agentic_coding_8k.jsonl"
 MOST_TOKENS = 20_000  # of a trace: a tiny model on a CPU reads 10,000 a second
+LENGTHS = (
+    "input_prompt_length",
+    "assistant_response_length",
+    "tool_call_output_length",
+    "final_assistant_response_length",
+)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> str:
@@ -21,8 +27,8 @@ def write(path: Path, rows: list[dict[str, Any]]) -> str:
     return f"workload={path}"
 
 
-def agentic(path: Path, traces: int, *, latency: float = 0.02) -> str:
-    """The first agentic traces that a CPU can serve, with tool latencies scaled.
+def agentic(path: Path, traces: int, *, latency: float = 0.02, tokens: float = 1.0) -> str:
+    """The first agentic traces that a CPU can serve, with tool latencies scaled, and lengths where `tokens` is not 1.
 
     The recorded ones where they are on this machine, else drawn from the stand-in's distributions.
     """
@@ -30,7 +36,14 @@ def agentic(path: Path, traces: int, *, latency: float = 0.02) -> str:
     rows = [row for row, _ in zip(short, range(traces), strict=False)]
     for row in rows:
         row["tool_call_latency"] = [seconds * latency for seconds in row["tool_call_latency"]]
+        for key in LENGTHS:
+            row[key] = _scaled(row[key], tokens)
     return write(path, rows)
+
+
+def _scaled(lengths: Any, times: float) -> Any:
+    """A length, or lengths, none of them below one token."""
+    return [_scaled(length, times) for length in lengths] if isinstance(lengths, list) else max(1, int(lengths * times))
 
 
 def _agentic() -> Iterator[dict[str, Any]]:

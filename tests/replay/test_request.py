@@ -6,7 +6,7 @@ import asyncio
 from time import perf_counter
 
 import pytest
-from support import DONE, END, HEAD, USAGE, Script, chunked, event, plain_response, row, scripted
+from support import CLOSE, DONE, END, HEAD, USAGE, Script, chunked, event, plain_response, row, scripted
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections
@@ -19,11 +19,11 @@ ERROR = plain_response("500 Oops", b'{"error": {"message": "broken"}}')
 
 
 async def ask(*scripts: Script, max_retries: int = 0, timeout_s: float = 5.0, requests: int = 1, stream: bool = True,
-              pause: float = 0.0) -> list[RequestRecord]:  # fmt: skip
+              pause: float = 0.0, keep_alive: bool = True) -> list[RequestRecord]:  # fmt: skip
     """Send requests, one after the other, and give back their rows."""
     rows = []
     async with scripted(*scripts) as (url, _):
-        endpoint = EndpointConfig(base_url=url)
+        endpoint = EndpointConfig(base_url=url, keep_alive=keep_alive)
         fmt = RequestFormat(endpoint, "m", stream=stream)
         async with Connections(endpoint, url) as connections:
             requester = Requester(connections, fmt, max_retries=max_retries, timeout_s=timeout_s)
@@ -103,6 +103,15 @@ async def test_a_connection_closed_in_use_is_a_failure() -> None:
     """The same without a pause: nothing was idle, so the server broke its word."""
     _, second = await ask(WHOLE, (None,), WHOLE, requests=2)
     assert (second.outcome, second.error_kind, second.attempts) == (Outcome.failed, "disconnected", 1)
+
+
+async def test_a_server_that_closes_after_each_answer_needs_a_connection_for_each_request() -> None:
+    """llama.cpp does so after each stream: its close, here 50 ms late, meets the next request on a kept connection."""
+    script = (*WHOLE, 0.05, CLOSE)
+    _, second = await ask(script, script, requests=2)
+    assert (second.outcome, second.error_kind) == (Outcome.failed, "disconnected")
+    rows = await ask(script, script, requests=2, keep_alive=False)
+    assert [(found.outcome, found.attempts) for found in rows] == [(Outcome.ok, 1)] * 2
 
 
 async def test_the_time_limit_covers_all_attempts() -> None:

@@ -95,6 +95,7 @@ class EndpointConfig:
     extra_body: dict[str, Any] = field(default_factory=dict)  # merged into every request body
     bos_tokens: int | None = None  # tokens the server adds before the first prompt; null: found by calibration
     connect_timeout: float = 30.0  # seconds to open a connection
+    keep_alive: bool = True  # use connections again; false: one for each request, for servers that close them anyway
     tls: TlsConfig = field(default_factory=TlsConfig)
     metrics_route: str | None = "/metrics"  # beside /v1, or a URL: the engine's own counters; null: not read
     load_route: str = "/metrics"  # beside /v1: tells, in Prometheus' format or JSON, how many requests are in flight

@@ -165,6 +165,7 @@ class Connections:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=endpoint.connect_timeout)
         self._tls = tls.context(endpoint.tls) if self._url.scheme == "https" else True
         self._worker_header = endpoint.worker_header
+        self._keep_alive = endpoint.keep_alive
         self._idle: list[Connection] = []
         self._headers = of_every_request(endpoint, self._url.authority, api_key)
         self.hide = Veil([api_key or "", *endpoint.headers.values()]).hide
@@ -227,7 +228,7 @@ class Connections:
             self._note(protocol, exchange)
             if exchange.end is None:
                 exchange.end = perf_counter()
-            if whole:
+            if whole and self._keep_alive:
                 self._idle.append(connection)
             else:
                 connection.close()

@@ -53,4 +53,12 @@ def _typed(value: Any, default: Any) -> Any:
 
 def listed(taken: Mapping[str, Any]) -> str:
     """Settings as they would be written on a command line."""
-    return ", ".join(f"{key}={'null' if value is None else value}" for key, value in taken.items())
+    return ", ".join(f"{key}={_written(value)}" for key, value in taken.items())
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

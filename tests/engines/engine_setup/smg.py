@@ -13,6 +13,7 @@ from engine_setup.server import HOST, Command, Server, free_port, serving
 
 PACKAGE = "smg==1.13.0"
 TOKENIZER_S = 60.0
+WORKERS_S = 60.0
 
 
 def install() -> Path:
@@ -25,15 +26,18 @@ def install() -> Path:
 
 
 @contextmanager
-def smg(workers: Sequence[str], *flags: str, policy: str = "cache_aware", port: int | None = None) -> Iterator[Server]:
+def smg(
+    workers: Sequence[str], *flags: str, policy: str = "cache_aware", port: int | None = None, wait: bool = True
+) -> Iterator[Server]:
     """`smg launch`, ready once it lists its workers' model.
 
     Args:
         workers: URLs, http:// or grpc://; gRPC ones need --model-path and --tokenizer-path, since smg tokenises then,
-            HTTP ones of vLLM need --backend vllm.
+            HTTP ones of vLLM and of llama.cpp need --backend vllm.
         flags: further flags.
         policy: round_robin, cache_aware, random, power_of_two, consistent_hashing.
         port: to listen on; None: any free one.
+        wait: for its workers; it listens before they are there.
 
     Raises:
         SetupError: when it can't be installed or started.
@@ -42,10 +46,22 @@ def smg(workers: Sequence[str], *flags: str, policy: str = "cache_aware", port: 
     words: list[str | Path] = [install() / "bin" / "smg", "launch", "--host", HOST, "--port", str(at)]
     words += ["--worker-urls", *workers, "--policy", policy]
     words += ["--prometheus-host", HOST, "--prometheus-port", str(free_port()), *flags]
-    with serving("smg", Command(words=words, env={}, port=at, ready="/v1/models", says='"id"')) as server:
-        if any(worker.startswith("grpc:") for worker in workers):
+    ready, says = ("/v1/models", '"id"') if wait else (None, "")
+    with serving("smg", Command(words=words, env={}, port=at, ready=ready, says=says)) as server:
+        if wait:
+            _wait_for_workers(server, len(workers))
+        if wait and any(worker.startswith("grpc:") for worker in workers):
             _wait_for_tokenizer(server)
         yield server
+
+
+def _wait_for_workers(server: Server, count: int) -> None:
+    """Wait for the last: it lists a model as soon as its first worker has registered."""
+    until = time.monotonic() + WORKERS_S
+    while (found := server.get_json("/workers")["total"]) < count:
+        if time.monotonic() > until:
+            raise SetupError(f"smg has {found} of {count} workers after {WORKERS_S:g} s")
+        time.sleep(0.05)
 
 
 def _wait_for_tokenizer(server: Server) -> None:
