@@ -132,7 +132,6 @@ async def _prove(
     """What takes requests to the model, and the state in which its engine is left for the run."""
     model = _model(config, met, servers)
     context = _context(met, model)
-    workload = fitting(workload, context, skip=config.workload.skip_too_long)
     distance = await rtt.measure(beside[0])
     log.info("rtt %s", distance)
     seed = secrets.randbits(48) if config.seed is None else config.seed
@@ -142,6 +141,7 @@ async def _prove(
     ]
     prompts, calibration = await prove(prompts, askers[0], context=context)
     log.info("prompts %s: %s", prompts.name, calibration.finding)
+    workload = _fitting(config, workload, context, calibration)
     if config.prompts.calibrate and config.stream:
         await _rehearse(config, prompts, askers[0])
     warmed = await _warmed(config, prompts, askers, context)
@@ -160,6 +160,18 @@ async def _prove(
         calibration=calibration,
         warm_up=warmed,
         readiness=await _ready(config, beside),
+    )
+
+
+def _fitting(config: RunConfig, workload: Workload, context: int | None, calibration: Calibration) -> Workload:
+    """The traces that the context holds, with what a chat template adds to them where that is known."""
+    added = calibration.template
+    return fitting(
+        workload,
+        context,
+        skip=config.workload.skip_too_long,
+        first_tokens=added.first_tokens if added is not None else 0,
+        per_turn_tokens=added.per_turn_tokens if added is not None else 0,
     )
 
 

@@ -72,6 +72,13 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
     "late loop": (many(), {"end": end(LAGGED)}, "client on time", "error", "50.0 ms"),
     "busy client": (many(), {"end": end(SPENT)}, "client not saturated", "error", "95%"),
     "suspects": (many(loop_lag_s=0.01), {}, "few suspect requests", "warning", "100.0%"),
+    "answers in one read": (
+        [*many(18), *many(2, last_token_s=0.5)],
+        {},
+        "tokens seen as they came",
+        "warning",
+        "10.0% of the answers",
+    ),
     "censoring": ([*many(2), *(row(i, turns=3) for i in (7, 8))], {}, "little censoring", "warning", "2 of 4"),
     "a stand-in": (many(), {"synthetic": True}, "recorded workload", "warning", "synthetic stand-in"),
     "no cache report": (many(usage_cached_tokens=None), {}, "cache reported", "warning", "no cached tokens"),

@@ -100,6 +100,8 @@ def _refuse(reply: Reply, base_url: str) -> None:
         raise EndpointError(f"{where}: {reply.error}; {HINTS.get(reply.kind, '')}")
     if reply.status in (401, 403):
         raise EndpointError(f"{where}: HTTP {reply.status}: set OPENAI_API_KEY, or the variable endpoint.api_key_env")
+    if reply.status in NOT_YET_STATUS:
+        raise EndpointError(f"{where}: {reply.said}; wait_for_ready=300 waits for a server that is not ready yet")
     location = reply.head.get("location", "").partition("?")[0]
     moved = reply.status is not None and 300 <= reply.status < 400
     if moved and location.startswith(("http://", "https://")) and not location.startswith(f"{base_url}/"):

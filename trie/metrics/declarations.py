@@ -278,6 +278,15 @@ RUN = (
         reference=False,
     ),
     Metric(
+        "one_read_share",
+        "answers in one read",
+        "ratio",
+        "lower",
+        "share of the answers of several chunks whose chunks all came in one read of the socket: nothing was seen of "
+        "the time between their tokens",
+        reference=False,
+    ),
+    Metric(
         "client.cpu_share", "client CPU", "ratio", "lower", "CPU seconds of the client / wall time", reference=False
     ),
     Metric(

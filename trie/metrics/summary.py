@@ -94,6 +94,7 @@ def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
         "concurrency": _concurrency(columns, sessions, wall_time_s, int(config["concurrency"]["value"])),
         "budget": _budget(columns, sessions),
         "client": _client(columns, manifest, wall_time_s),
+        "one_read_share": _one_read_share(columns) if stream else None,
         "engine": engine(columns, manifest),
     }
     counts = {
@@ -239,6 +240,13 @@ def _budget(columns: Columns, sessions: Traces) -> dict[str, float | None] | Non
     totals = {key: float(columns.per_session(span)[sessions.completed].sum()) for key, span in spans.items()}
     whole = float((sessions.last_s - sessions.began_s)[sessions.completed].sum())
     return {key: _ratio(total, whole) if isfinite(total) else None for key, total in totals.items()}
+
+
+def _one_read_share(columns: Columns) -> float | None:
+    """Of the answers of several chunks, those whose chunks all came in one read of the socket."""
+    several = columns.outcome("ok") & (columns["chunks"] > 1)
+    at_once = several & (columns["last_token_s"] == columns["first_token_s"])
+    return _ratio(float(at_once.sum()), int(several.sum()))
 
 
 def _client(columns: Columns, manifest: Mapping[str, Any], wall_time_s: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from trie.metrics.engine_checks import engine_checks
 CENSORED_SHARE = 0.25  # of the traces that completed or were cancelled, above which short ones are over-represented
 LIMITS = frozenset({"max_failures", "max_failure_rate"})  # settings that end a run early
 ORDERLY = frozenset({"deadline", "max_traces"})  # ends of a run that went as it was meant to
+AT_ONCE_SHARE = 0.05  # of the answers, above which decode speeds say little
 STALE_S = 60.0  # a run shorter than this is a trial
 
 
@@ -178,6 +179,16 @@ def _client(run: _Evidence) -> Iterator[Check]:
             longest <= limits.stall_s,
             f"the client stood still for {longest:.1f} s (suspended, swapped out, or starved of its core)",
             "run it again; the rows that were open then have it in loop_lag_s",
+        )
+    at_once = run.facts["one_read_share"]
+    if at_once is not None:
+        yield Check(
+            "tokens seen as they came",
+            "warning",
+            at_once <= AT_ONCE_SHARE,
+            f"{at_once:.1%} of the answers of several chunks came in one read, whole",
+            "their TTFT and decode speed are those of a buffer: a proxy that collects, a server that flushes late, or "
+            "a client that is kept from its core",
         )
     suspect = client["suspect_share"] or 0.0
     yield Check(
