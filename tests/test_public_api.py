@@ -11,6 +11,7 @@ import pytest
 
 import trie
 from trie import Client, TrieError
+from trie.config import Api, EndpointConfig
 from trie.errors import ConfigError
 
 HEAVY = {"transformers", "pandas", "pyarrow", "aiohttp", "hydra", "omegaconf", "rich", "numpy", "huggingface_hub"}
@@ -54,6 +55,14 @@ async def test_run_inside_a_loop(tmp_path: Path) -> None:
     assert result.manifest["workload"]["name"] == "custom"
     with pytest.raises(RuntimeError):
         client.sync_run(ROWS, concurrency=1)
+
+
+def test_all_settings_of_an_endpoint(tmp_path: Path) -> None:
+    client = Client(EndpointConfig(api=Api.chat, extra_body={"temperature": 0}))
+    result = client.sync_run(ROWS, concurrency=1, duration=0.5, directory=tmp_path / "r", progress="none", show=False)
+    endpoint = result.manifest["config"]["endpoint"]
+    assert (endpoint["api"], endpoint["extra_body"]) == ("chat", {"temperature": 0})
+    assert result.manifest["prompts"]["template"] is not None
 
 
 def test_mistakes_are_errors_of_one_tree(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ class Client:
     """Replays workloads against one endpoint.
 
     Args:
-        endpoint: base URL up to and including /v1; None for the embedded endpoint.
+        endpoint: base URL up to and including /v1, or all settings of an endpoint (`trie.config.EndpointConfig`); None
+            for the embedded endpoint.
         model: name sent to the server; None takes the only one it lists.
         tokenizer_model: hub id or folder whose tokenizer makes the prompts; None: the model's own, or the word list.
         api_key: sent to the endpoint alone and never written; None reads OPENAI_API_KEY.
@@ -39,7 +40,7 @@ class Client:
 
     def __init__(
         self,
-        endpoint: str | None = None,
+        endpoint: str | EndpointConfig | None = None,
         model: str | None = None,
         *,
         tokenizer_model: str | None = None,
@@ -50,7 +51,7 @@ class Client:
         max_failures: int | None = None,
         max_failure_rate: float | None = 1.0,
     ) -> None:
-        self._endpoint = EndpointConfig(base_url=endpoint)
+        self._endpoint = endpoint if isinstance(endpoint, EndpointConfig) else EndpointConfig(base_url=endpoint)
         self._api_key = api_key or os.environ.get(self._endpoint.api_key_env) or None
         self._settings: dict[str, Any] = {
             "model": model,

@@ -31,7 +31,8 @@ from engine_setup.vllm import transformers_serve, vllm
 def main() -> int:
     """Start what the command line asks for and wait for Ctrl-C or SIGTERM."""
     arguments = parsed()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs begin with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         with started(arguments) as (server, model):
             print(f"{arguments.engine}: {server.url} model {model}, ready after {server.start_s:.1f} s", flush=True)
