@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,11 +13,14 @@ from availability import Start
 from counters import Counters
 from engine_setup import model
 from engine_setup.model import TinyModel
+from numpy import percentile
 from replaying import Replay
 from workloads import trace, write
 
+from trie.config import LimitsConfig
+from trie.metrics.summary import SUSPECT_LAG_S
+
 pytestmark = pytest.mark.engine
-FEW_CORES = 2
 STREAMS = 8
 STALL_S = 0.05
 SLEEPER = """
@@ -49,13 +51,14 @@ def test_a_run_whose_client_was_starved_says_that_it_is_not_to_be_believed(start
     found = done.check("client on time")["found"]
     print(f"TTFT: mean {ours * 1e3:.1f} ms, vLLM's {theirs.mean * 1e3:.1f} ms; {found}; witness {max(lateness):.3f} s")
     if max(lateness) < STALL_S:
-        assert len(os.sched_getaffinity(0)) > FEW_CORES
         pytest.skip("the spinning left a core to others: there is nothing to notice")
+    assert not done.check("few suspect requests")["ok"]
+    assert done.summary["client"]["loop_lag_max_s"] > SUSPECT_LAG_S
+    if percentile(lateness, 99) < 2 * LimitsConfig.loop_lag_s:
+        pytest.skip("the witness was late too seldom for a verdict; the rows are suspect, as they should be")
     assert not done.summary["valid"]
     assert not done.check("client on time")["ok"]
     assert done.check("client on time")["level"] == "error"
-    assert done.summary["client"]["loop_lag_max_s"] > STALL_S
-    assert done.summary["client"]["suspect_share"] > 0.5
     assert "INVALID" in done.printed
 
 
