@@ -13,16 +13,13 @@ from availability import Start
 from counters import Counters
 from engine_setup import model
 from engine_setup.model import TinyModel
-from numpy import percentile
 from replaying import Replay
 from workloads import trace, write
-
-from trie.config import LimitsConfig
-from trie.metrics.summary import SUSPECT_LAG_S
 
 pytestmark = pytest.mark.engine
 STREAMS = 8
 STALL_S = 0.05
+MUCH = 0.4
 SLEEPER = """
 import json, select, sys, time
 late = []
@@ -34,7 +31,7 @@ print(json.dumps(late))
 """
 
 
-def test_a_run_whose_client_was_starved_says_that_it_is_not_to_be_believed(start_vllm: Start, replay: Replay) -> None:
+def test_a_run_whose_client_was_starved_says_so(start_vllm: Start, replay: Replay) -> None:
     server = start_vllm(spin=True)
     before = Counters.read(server)
     with witness() as lateness:
@@ -53,13 +50,11 @@ def test_a_run_whose_client_was_starved_says_that_it_is_not_to_be_believed(start
     if max(lateness) < STALL_S:
         pytest.skip("the spinning left a core to others: there is nothing to notice")
     assert not done.check("few suspect requests")["ok"]
-    assert done.summary["client"]["loop_lag_max_s"] > SUSPECT_LAG_S
-    if percentile(lateness, 99) < 2 * LimitsConfig.loop_lag_s:
-        pytest.skip("the witness was late too seldom for a verdict; the rows are suspect, as they should be")
-    assert not done.summary["valid"]
-    assert not done.check("client on time")["ok"]
-    assert done.check("client on time")["level"] == "error"
-    assert "INVALID" in done.printed
+    assert done.summary["client"]["loop_lag_max_s"] > STALL_S
+    lost_s = sum(late for late in lateness if late > STALL_S)
+    if lost_s > MUCH * done.summary["wall_time_s"]:  # then even the percentile of samples, which come late themselves
+        assert not done.check("client on time")["ok"]
+        assert "INVALID" in done.printed
 
 
 @contextmanager
