@@ -105,5 +105,5 @@ def _measured(server: Server, replay: Replay, tokenizer: str) -> pd.DataFrame:
     ours = (decode_s / steps).mean()
     print(f"TPOT {ours * 1e3:.3f} ms, vLLM's {theirs.mean * 1e3:.3f} ms, {rows.chunks.mean():.1f} chunks")
     # Counted in chunks it would be as many times as long as a chunk has tokens.
-    assert ours == pytest.approx(theirs.mean, rel=0.15)
+    assert ours == pytest.approx(theirs.mean, rel=0.2)
     return rows
