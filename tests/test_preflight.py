@@ -14,6 +14,7 @@ from support import QUICK, Serve
 from trie.config import ConcurrencyConfig, EndpointConfig, ProgressStyle, RunConfig, SimConfig, WorkloadConfig
 from trie.errors import WorkloadError
 from trie.preflight import OTHER_FILES, fitting
+from trie.prompts.calibration import Template
 from trie.run import execute_async
 from trie.trace import Trace, Workload
 
@@ -49,11 +50,11 @@ def test_skipped_traces_are_counted_and_the_rest_keep_their_rows() -> None:
 
 def test_what_a_chat_template_adds_must_fit_too() -> None:
     """With 5 tokens at first and 3 a turn they need 17, 48, 35 and 108."""
-    assert fitting(WORKLOAD, 108, skip=False, first_tokens=5, per_turn_tokens=3) is WORKLOAD
-    left = fitting(WORKLOAD, 47, skip=True, first_tokens=5, per_turn_tokens=3)
+    assert fitting(WORKLOAD, 108, skip=False, template=Template(5, 3)) is WORKLOAD
+    left = fitting(WORKLOAD, 47, skip=True, template=Template(5, 3))
     assert [trace.row for trace in left.traces] == [0, 2]
     with pytest.raises(WorkloadError, match=r"1 of 4 traces need more than the 107 tokens .* \(up to 108; "):
-        fitting(WORKLOAD, 107, skip=False, first_tokens=5, per_turn_tokens=3)
+        fitting(WORKLOAD, 107, skip=False, template=Template(5, 3))
 
 
 def test_a_workload_of_which_nothing_fits_is_refused_even_so() -> None:

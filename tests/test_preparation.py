@@ -161,7 +161,7 @@ async def test_a_server_that_is_not_ready_is_waited_for(
     before: Script, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "trie")
-    monkeypatch.setattr("trie.endpoint.probe.RETRY_EVERY_S", 0.01)
+    monkeypatch.setattr("trie.endpoint.models.RETRY_EVERY_S", 0.01)
     server = playing(late(3, before, serving(VLLM, answered)))
     async with server as (url, _), ready(url, wait_for_ready=60.0) as found:
         assert found.model == "tiny"

@@ -9,6 +9,8 @@ from engine_answers import LLAMACPP, TRANSFORMERS, VLLM, serving
 from support import DONE, END, HEAD, QUICK, Script, Serve, chunked, event, plain_response, playing
 
 from trie.config import Api, EndpointConfig, PromptConfig, RunConfig, SimConfig, WorkloadConfig
+from trie.endpoint import sse
+from trie.endpoint.openai import Answer
 from trie.errors import EndpointError
 from trie.report.probe import probe_lines
 from trie.trials import Anatomy, anatomy, examine
@@ -24,15 +26,22 @@ FINISH = b'data: {"choices":[{"text":"","finish_reason":"length"}],"usage":' + U
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (event(" a") + event(" b", '"length"') + OWN + DONE, Anatomy(2, True, "own chunk", None)),
-        (event(" a") + event(" b") + FINISH, Anatomy(2, False, "finish chunk", None)),
-        (EACH + OWN + DONE, Anatomy(2, True, "every chunk", 4)),
-        (event(" a") + event(" b", '"length"') + DONE, Anatomy(2, True, None, None)),
-        (b"data: 3\n\ndata: no json\n\n", Anatomy(2, False, None, None)),
+        (event(" a") + event(" b", '"length"') + OWN + DONE, Anatomy(2, True, "own chunk")),
+        (event(" a") + event(" b") + FINISH, Anatomy(2, False, "finish chunk")),
+        (EACH + OWN + DONE, Anatomy(2, True, "every chunk")),
+        (event(" a") + event(" b", '"length"') + DONE, Anatomy(2, True, None)),
+        (b"data: 3\n\ndata: no json\n\n", Anatomy(2, False, None)),
     ],
 )
 def test_a_stream_is_taken_apart(body: bytes, expected: Anatomy) -> None:
     assert anatomy(body, 2) == expected
+
+
+def test_usage_in_every_chunk_tells_the_tokens_of_the_first() -> None:
+    answer = Answer()
+    for data, end in sse.decode(EACH + OWN + DONE):
+        answer.event(data, end)
+    assert answer.first_chunk_tokens == 4
 
 
 async def probed(url: str, endpoint: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:

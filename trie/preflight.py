@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 from trie.errors import ConfigError, WorkloadError
+from trie.prompts.calibration import Template
 from trie.trace import Trace, Workload
 
 OTHER_FILES = 128  # open beside the connections: libraries, logs, parts, the embedded endpoint's pipes
@@ -33,32 +34,30 @@ def allow_open_files(concurrency: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def fitting(
-    workload: Workload, max_model_len: int | None, *, skip: bool, first_tokens: int = 0, per_turn_tokens: int = 0
-) -> Workload:
+def needed_tokens(trace: Trace, template: Template | None) -> int:
+    """What a context must hold for a trace: its last request with the answer, and a chat template."""
+    return trace.context_tokens + (template.tokens(trace.num_turns) if template is not None else 0)
+
+
+def fitting(workload: Workload, max_model_len: int | None, *, skip: bool, template: Template | None = None) -> Workload:
     """The workload without the traces that the model's context can't hold; unchanged where its length is not known.
 
     Args:
         workload: whose traces keep their `row`.
         max_model_len: tokens of prompt and completion together, as the server states it.
         skip: leave such traces out, counted in `skipped`, instead of refusing the workload.
-        first_tokens: that a chat template adds to the first prompt.
-        per_turn_tokens: that it adds with each further turn.
+        template: of chat, where it is known.
 
     Raises:
         WorkloadError: for such traces without `skip`, or when none is left.
     """
-
-    def needed(trace: Trace) -> int:
-        return trace.context_tokens + first_tokens + per_turn_tokens * trace.num_turns
-
     if max_model_len is None:
         return workload
-    long = [trace for trace in workload.traces if needed(trace) > max_model_len]
+    long = [trace for trace in workload.traces if needed_tokens(trace, template) > max_model_len]
     if not long:
         return workload
     rows = ", ".join(str(trace.row) for trace in long[:SHOWN]) + (", ..." if len(long) > SHOWN else "")
-    most = max(map(needed, long))
+    most = max(needed_tokens(trace, template) for trace in long)
     found = (
         f"{workload.name}: {len(long)} of {len(workload.traces)} traces need more than the {max_model_len} tokens "
         f"of the model's context (up to {most}; rows from 0: {rows})"
@@ -67,5 +66,5 @@ def fitting(
         raise WorkloadError(f"{found}: serve the model with a longer context, or use a workload of shorter traces")
     if not skip:
         raise WorkloadError(f"{found}: serve it with a longer one, or leave them out with workload.skip_too_long=true")
-    kept = [trace for trace in workload.traces if needed(trace) <= max_model_len]
+    kept = [trace for trace in workload.traces if needed_tokens(trace, template) <= max_model_len]
     return replace(workload, traces=kept, skipped=len(long))

@@ -20,7 +20,7 @@ from trie.endpoint.beside import context_beside
 from trie.endpoint.connection import Connections
 from trie.endpoint.idle import Readiness, reset_cache, wait_until_idle
 from trie.endpoint.meeting import Met, meet, root_of, settled
-from trie.endpoint.probe import choose_model
+from trie.endpoint.models import choose_model
 from trie.endpoint.rtt import Rtt
 from trie.errors import ConfigError
 from trie.preflight import fitting
@@ -141,7 +141,7 @@ async def _prove(
     ]
     prompts, calibration = await prove(prompts, askers[0], context=context)
     log.info("prompts %s: %s", prompts.name, calibration.finding)
-    workload = _fitting(config, workload, context, calibration)
+    workload = fitting(workload, context, skip=config.workload.skip_too_long, template=calibration.template)
     if config.prompts.calibrate and config.stream:
         await _rehearse(config, prompts, askers[0])
     warmed = await _warmed(config, prompts, askers, context)
@@ -160,18 +160,6 @@ async def _prove(
         calibration=calibration,
         warm_up=warmed,
         readiness=await _ready(config, beside),
-    )
-
-
-def _fitting(config: RunConfig, workload: Workload, context: int | None, calibration: Calibration) -> Workload:
-    """The traces that the context holds, with what a chat template adds to them where that is known."""
-    added = calibration.template
-    return fitting(
-        workload,
-        context,
-        skip=config.workload.skip_too_long,
-        first_tokens=added.first_tokens if added is not None else 0,
-        per_turn_tokens=added.per_turn_tokens if added is not None else 0,
     )
 
 

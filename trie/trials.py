@@ -11,12 +11,11 @@ import orjson
 
 from trie.config import Api, RunConfig
 from trie.endpoint import sse
-from trie.endpoint.connection import Connections
+from trie.endpoint.asking import Reply, ask
 from trie.endpoint.counters import Meter
-from trie.endpoint.exchange import Exchange
 from trie.endpoint.openai import DONE, loads
 from trie.errors import PromptError, WorkloadError
-from trie.preflight import fitting
+from trie.preflight import fitting, needed_tokens
 from trie.preparation import Prepared, prepared
 from trie.replay.asker import Asker
 from trie.replay.request import Request
@@ -36,7 +35,6 @@ class Anatomy:
     chunks: int  # that bore a token
     done: bool  # whether it ended in [DONE]
     usage: str | None  # where it comes: own chunk, finish chunk, every chunk; None: nowhere
-    first_tokens: int | None  # in the first chunk, where usage in every chunk tells
 
 
 def anatomy(body: bytes, chunks: int) -> Anatomy:
@@ -45,9 +43,7 @@ def anatomy(body: bytes, chunks: int) -> Anatomy:
     done = any(event.strip() == DONE for event in events)
     values = [_value(event) for event in events if event.strip() != DONE]
     counted = [value for value in values if isinstance(value.get("usage"), dict)]
-    first = counted[0]["usage"].get("completion_tokens") if counted else None
-    place = _place(counted, chunks)
-    return Anatomy(chunks, done, place, first if place == "every chunk" else None)
+    return Anatomy(chunks, done, _place(counted, chunks))
 
 
 def _value(event: bytes) -> dict[str, Any]:
@@ -88,22 +84,22 @@ async def _examined(config: RunConfig, workload: Workload, api_key: str | None) 
         return {
             "server": ready.server(),
             "api": ready.config.endpoint.api.name,
-            "workload": _fits(workload, ready.context),
+            "workload": _fits(workload, ready),
             "prompts": {"name": ready.prompts.name, "finding": ready.calibration.finding},
             **await _tried(ready),
             "counters": await _counters(ready),
         }
 
 
-def _fits(workload: Workload, context: int | None) -> dict[str, Any]:
+def _fits(workload: Workload, ready: Prepared) -> dict[str, Any]:
     """How many of a workload's traces the context holds; None where it is not known."""
-    fit: int | None = None
-    if context is not None:
+    template, fit = ready.calibration.template, None
+    if ready.context is not None:
         try:
-            fit = len(fitting(workload, context, skip=True).traces)
+            fit = len(fitting(workload, ready.context, skip=True, template=template).traces)
         except WorkloadError:
             fit = 0
-    longest = max(trace.context_tokens for trace in workload.traces)
+    longest = max(needed_tokens(trace, template) for trace in workload.traces)
     return {"name": workload.name, "traces": len(workload.traces), "fit": fit, "longest_tokens": longest}
 
 
@@ -127,7 +123,7 @@ def _asker(ready: Prepared, config: RunConfig) -> Asker:
 
 async def _stream(ready: Prepared, request: Request, text: bytes) -> dict[str, Any]:
     seen = anatomy(request.exchange.body, len(request.answer.token_ends))
-    told = await _usage_in_every_chunk(ready, text)
+    told, first = await _usage_in_every_chunk(ready, text)
     return {
         "done": seen.done,
         "usage": seen.usage,
@@ -136,18 +132,19 @@ async def _stream(ready: Prepared, request: Request, text: bytes) -> dict[str, A
         "chunks": seen.chunks,
         "finish_reason": request.answer.finish_reason,
         "ignore_eos": ready.config.endpoint.ignore_eos,
-        "continuous_usage": told is not None and told.usage == "every chunk",
-        "first_chunk_tokens": told.first_tokens if told is not None else None,
+        "continuous_usage": told,
+        "first_chunk_tokens": first,
     }
 
 
-async def _usage_in_every_chunk(ready: Prepared, text: bytes) -> Anatomy | None:
-    """A stream of which usage in every chunk was asked, taken apart; None where that is refused."""
+async def _usage_in_every_chunk(ready: Prepared, text: bytes) -> tuple[bool, int | None]:
+    """Whether a stream has usage in every chunk when it is asked for, and the tokens of the first chunk by it."""
     asker = _asker(ready, replace(ready.config, endpoint=replace(ready.config.endpoint, continuous_usage=True)))
     request = await asker.ask(text, tokens=ANSWER_TOKENS, stream=True, form=ready.prompts.form)
     if request.failure is not None:
-        return None
-    return anatomy(request.exchange.body, len(request.answer.token_ends))
+        return False, None
+    told = anatomy(request.exchange.body, len(request.answer.token_ends)).usage == "every chunk"
+    return told, request.answer.first_chunk_tokens if told else None
 
 
 async def _cache(ready: Prepared, asker: Asker, tokens: int) -> dict[str, Any]:
@@ -173,31 +170,19 @@ async def _token_ids(ready: Prepared) -> dict[str, Any] | None:
         return None
     refused = None
     for returned in ({"return_token_ids": True}, {}):
-        status, value, said = await _posted(ready, returned)
-        if status == 200:
-            choices = value.get("choices")
+        reply = await _asked_by_ids(ready, returned)
+        if reply.status == 200:
+            choices = reply.json.get("choices") if isinstance(reply.json, dict) else None
             first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
             return {"accepted": True, "returned": bool(first.get("token_ids")), "refused": None}
-        refused = said
+        refused = f"HTTP {reply.status}: {reply.error or reply.body[:300].decode('utf-8', 'replace')}"
     return {"accepted": False, "returned": False, "refused": refused}
 
 
-async def _posted(ready: Prepared, more: Mapping[str, Any]) -> tuple[int | None, dict[str, Any], str]:
-    """Status, value and text of the answer to a prompt of ids."""
-    endpoint, connections = ready.config.endpoint, ready.servers[0]
+async def _asked_by_ids(ready: Prepared, more: Mapping[str, Any]) -> Reply:
+    endpoint = ready.config.endpoint
     body = {"model": ready.model, "prompt": IDS, endpoint.max_tokens_field: 2, **endpoint.extra_body, **more}
-    exchange = Exchange()
-    await _post(connections, orjson.dumps(body), exchange, ready.config.timeout)
-    said = exchange.error or connections.hide(exchange.body[:300].decode("utf-8", "replace"))
-    return exchange.status, _value(exchange.body), f"HTTP {exchange.status}: {said}"
-
-
-async def _post(connections: Connections, body: bytes, exchange: Exchange, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await connections.post("/completions", body, exchange)
-    except TimeoutError:
-        exchange.error = f"no answer within {timeout_s:g} s"
+    return await ask(ready.servers[0], "/completions", post=orjson.dumps(body), within_s=ready.config.timeout)
 
 
 async def _counters(ready: Prepared) -> dict[str, Any] | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -112,3 +114,18 @@ def environment() -> dict[str, str]:
     """Without a key, and with this checkout's package."""
     kept = {key: value for key, value in os.environ.items() if key != "OPENAI_API_KEY"}
     return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
+
+
+def assert_at_rest_after_a_kill(process: subprocess.Popen[str], in_flight: Callable[[], float], streams: int) -> None:
+    """Kill a run once it has so many requests in flight: 2 s later the engine has let go of them all."""
+    until = time.monotonic() + 30.0
+    while in_flight() < streams:
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    process.communicate()
+    while in_flight():
+        assert time.monotonic() < killed + 2.0
+        time.sleep(0.05)

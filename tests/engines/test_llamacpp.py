@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from engine_setup import model
 from engine_setup.llama_cpp import llama_cpp as serving
 from engine_setup.model import TinyModel
 from engine_setup.server import Server
-from replaying import Finished, Replay, somebody_else
+from replaying import Finished, Replay, assert_at_rest_after_a_kill, somebody_else
 from workloads import agentic, trace, write
 
 pytestmark = pytest.mark.engine
@@ -249,17 +248,7 @@ def test_the_slots_are_free_two_seconds_after_the_client_was_killed(
 ) -> None:
     file = write(replay.folder / "long.jsonl", LONG)
     process, _ = replay.start(llama_cpp, DIALECT, file, "concurrency=4", "duration=60", tokenizer)
-    until = time.monotonic() + 30.0
-    while in_flight(llama_cpp) < 4:
-        assert time.monotonic() < until
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    killed = time.monotonic()
-    process.communicate()
-    while in_flight(llama_cpp):
-        assert time.monotonic() < killed + 2.0
-        time.sleep(0.05)
+    assert_at_rest_after_a_kill(process, lambda: in_flight(llama_cpp), 4)
 
 
 def test_traces_that_a_slot_can_not_hold_are_refused_before_the_run(

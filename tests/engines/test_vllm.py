@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from engine_setup import model
 from engine_setup.model import TinyModel
 from engine_setup.server import Server
 from engine_setup.vllm import reset
-from replaying import Finished, Replay
+from replaying import Finished, Replay, assert_at_rest_after_a_kill
 from workloads import agentic, trace, write
 
 pytestmark = pytest.mark.engine
@@ -177,17 +176,7 @@ def test_the_engine_is_at_rest_two_seconds_after_the_deadline(vllm: Server, repl
 
 def test_the_engine_is_at_rest_two_seconds_after_its_client_was_killed(vllm: Server, replay: Replay) -> None:
     process, _ = replay.start(vllm, *_long(replay.folder), "duration=60")
-    until = time.monotonic() + 30.0
-    while _in_flight(vllm) < 8:
-        assert time.monotonic() < until
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    killed = time.monotonic()
-    process.communicate()
-    while _in_flight(vllm):
-        assert time.monotonic() < killed + 2.0
-        time.sleep(0.05)
+    assert_at_rest_after_a_kill(process, lambda: _in_flight(vllm), 8)
 
 
 def _long(folder: Path) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from trie.endpoint.asking import Reply, ask
 from trie.endpoint.beside import WORKERS, facts_beside
 from trie.endpoint.connection import Connections
 from trie.endpoint.identity import GATEWAY, MODELS, ROUTES, Finding, identify
-from trie.endpoint.probe import ServerFacts, reach
+from trie.endpoint.models import ServerFacts, reach
 
 log = logging.getLogger("trie")
 EMBEDDED = Finding("sim", trie.__version__, ("embedded endpoint", "started by this run"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from trie.config import LimitsConfig
+from trie.metrics.cache_checks import cache_checks
 from trie.metrics.check import Check
 from trie.metrics.engine_checks import engine_checks
 
@@ -44,7 +45,7 @@ def judge(
         *_client(evidence),
         *_end(evidence),
         *_conditions(evidence),
-        *_cache(evidence),
+        *cache_checks(facts, manifest),
         *engine_checks(facts),
     ]
     return tuple(sorted(checks, key=lambda check: check.level != "error"))
@@ -275,60 +276,4 @@ def _conditions(run: _Evidence) -> Iterator[Check]:
     if not run.manifest["config"]["stream"]:
         yield Check(
             "streaming", "warning", False, "not streamed: TTFT, TTFAT and decode speed are not measured", "stream=true"
-        )
-
-
-def _flag(run: _Evidence) -> str:
-    """What makes the server report cached tokens, as its dialect has it."""
-    flag = run.manifest["config"]["endpoint"].get("cache_flag")
-    if flag is not None:
-        return f"start it with {flag}"
-    return "TokenSpeed and SGLang: --enable-cache-report; vLLM: --enable-prompt-tokens-details"
-
-
-def _cache(run: _Evidence) -> Iterator[Check]:
-    cache = run.facts["cache"]
-    if run.facts["drift"]["prompt_ratio"] is not None and not cache["requests_with_cached_tokens"]:
-        yield Check(
-            "cache reported",
-            "warning",
-            False,
-            "the server reports no cached tokens",
-            _flag(run),
-        )
-    workers = run.facts["workers"]
-    if workers is not None and workers["count"] > 1:
-        turns, moved = workers["turns"], workers["moved_turns"]
-        yield Check(
-            "sessions stay",
-            "warning",
-            moved == 0,
-            f"{moved} of {turns} turns were served by another worker than the turn before them",
-            "what that one had cached is lost: a router with sticky sessions or cache-aware routing keeps it",
-        )
-    impossible = cache["impossible_requests"]
-    if impossible:
-        yield Check(
-            "possible cache figures",
-            "error",
-            False,
-            f"{impossible} requests report more cached tokens than their prompts have",
-            "the hit rates are not to be believed: see what the server counts",
-        )
-    if run.manifest["config"].get("history") == "recorded":
-        yield Check(
-            "answers in the history",
-            "warning",
-            False,
-            "history=recorded: texts of the recorded lengths went back instead of the server's answers",
-            "prompts are exact, and no cache can hit on an answer: compare cache figures with such runs alone",
-        )
-    warm = cache["turn0_hit_share"]
-    if warm is not None:
-        yield Check(
-            "cold start",
-            "warning",
-            warm <= 0.0,
-            f"{warm:.1%} of the first requests hit the cache",
-            "a warm cache or shared prefixes inflate both hit rates: let seed choose itself, or reset the cache",
         )

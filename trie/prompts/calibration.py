@@ -21,6 +21,10 @@ class Template:
     first_tokens: int  # to the first prompt: its message, what stands before it, and the beginning of an answer
     per_turn_tokens: int  # by each further turn: an answer's message and a tool output's
 
+    def tokens(self, turns: int) -> int:
+        """What it adds to the last request of a session with so many further turns."""
+        return self.first_tokens + self.per_turn_tokens * turns
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
