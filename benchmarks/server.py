@@ -132,7 +132,7 @@ def main() -> None:
     options = parser.parse_args()
     runner = asyncio.run
     with suppress(ImportError):
-        import uvloop  # noqa: PLC0415
+        import uvloop
 
         runner = uvloop.run
     with options.log.open("w", buffering=1, encoding="utf-8") as log:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from trie.metrics.declarations import PER_REQUEST, PER_TRACE, RUN, WINDOW_DEFINITIONS, WINDOW_LABELS, WORKLOAD, Metric
+from trie.metrics.definitions import PER_REQUEST, PER_TRACE, RUN, WINDOW_DEFINITIONS, WINDOW_LABELS, WORKLOAD, Metric
 
 DOCS = Path(__file__).parent
 SOURCE = DOCS.parent / "trie"
@@ -108,7 +108,7 @@ def metrics() -> str:
 
 def records() -> str:
     rows = [("column", "type", "meaning")]
-    for name, kind, _, comment in fields(SOURCE / "records.py", "RequestRecord"):
+    for name, kind, _, comment in fields(SOURCE / "storage" / "record.py", "RequestRecord"):
         rows.append((f"`{name}`", kind.replace(" | None", " or null"), comment))
     return f"{head('records')}\n\n{table(*rows)}\n\n{faults()}\n"
 
@@ -116,7 +116,7 @@ def records() -> str:
 def faults() -> str:
     """The fault lab's declarations, which its tests hold every row to."""
     sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
-    from fault_table import CHAPTERS, TWO  # noqa: PLC0415 - of the tests
+    from fault_table import CHAPTERS, TWO  # of the tests
 
     parts = [head("faults")]
     for chapter in CHAPTERS:

@@ -8,7 +8,7 @@ from typing import Any
 
 from support import Script, plain_response
 
-from trie.endpoint.asking import Reply
+from trie.endpoint.get_json import Reply
 
 METRICS = "/metrics"
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trie.config import RunConfig, WorkloadConfig
-from trie.manifest import plain
-from trie.records import arrow_schema
+from trie.storage.manifest import plain
+from trie.storage.record import arrow_schema
 
 TURNS = 20  # requests in a trace
 

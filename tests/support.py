@@ -12,8 +12,8 @@ from enum import Enum
 from typing import Any
 
 from trie.config import RunConfig, SimConfig, WorkloadConfig
-from trie.manifest import plain
-from trie.records import Outcome, RequestRecord
+from trie.storage.manifest import plain
+from trie.storage.record import Outcome, RequestRecord
 
 # An endpoint that answers at once.
 QUICK: dict[str, float] = {

@@ -6,8 +6,8 @@ import heapq
 from itertools import count, cycle
 
 from trie.config import SimConfig
-from trie.sim.model import Job, Model
-from trie.trace import Trace
+from trie.sim.timing import Job, Model
+from trie.workload.trace import Trace
 
 
 def throughput(config: SimConfig, traces: list[Trace], concurrency: int, duration_s: float) -> float:

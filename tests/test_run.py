@@ -22,9 +22,10 @@ from trie.config import (
     WorkloadConfig,
 )
 from trie.errors import EndpointError, PromptError
+from trie.metrics.evaluate_run import write_summary
 from trie.run import Result, execute_async
-from trie.rundir import RunDir
-from trie.trace import Trace, Workload
+from trie.storage.run_dir import RunDir
+from trie.workload.trace import Trace, Workload
 
 TRACES = [
     Trace(50, (4, 6), (20, 30), (0.02, 0.01), 5, row=0),
@@ -250,7 +251,7 @@ async def test_a_run_directory_holds_what_it_should(sim: Serve, tmp_path: Path) 
     assert manifest["end"]["reason"] == "deadline"
     assert manifest["workload"]["sha256"] == "0" * 64
     assert not [path for path in result.directory.glob("*.*") if "tok-123" in path.read_text()]
-    again = RunDir.open(result.directory).summarize()
+    again = write_summary(RunDir.open(result.directory))
     assert again.to_json() == result.summary.to_json()
 
 

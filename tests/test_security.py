@@ -18,7 +18,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from trie import Client
-from trie.cli import app
+from trie.cli import main
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections
 from trie.errors import PromptError
@@ -98,7 +98,7 @@ def trie(folder: Path, *settings: str, **env: str) -> subprocess.CompletedProces
     command = [sys.executable, "-m", "trie", "workload=./one.jsonl", "prompts.calibrate=false", "tokenizer_model=words"]
     command += ["duration=1", "concurrency=3", "max_retries=0", "model=M", *settings]
     kept = {key: value for key, value in os.environ.items() if key != "OPENAI_API_KEY"}
-    given = {**kept, "PYTHONPATH": str(Path(app.__file__).parents[2]), **env}
+    given = {**kept, "PYTHONPATH": str(Path(main.__file__).parents[2]), **env}
     return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -217,7 +217,7 @@ def test_no_file_of_settings_runs_code(
     (tmp_path / "foreign.yaml").write_text(body + "\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    assert app.run(["experiment=./foreign.yaml"]) == 1
+    assert main.run(["experiment=./foreign.yaml"]) == 1
     said = capsys.readouterr().err
     assert not (tmp_path / "ran").exists()
     assert len(said.splitlines()) == 1
@@ -232,7 +232,7 @@ def test_code_of_ones_own_is_trusted_by_name_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("hydra: {callbacks: {x: {_target_: mine.Mine}}}\n")
     refused = trie(tmp_path, "experiment=./mine.yaml")
     assert "hydra.callbacks.x._target_=mine.Mine: a config may not name code to run" in refused.stderr
-    path = f"{Path(app.__file__).parents[2]}{os.pathsep}{tmp_path}"
+    path = f"{Path(main.__file__).parents[2]}{os.pathsep}{tmp_path}"
     trusted = trie(tmp_path, "experiment=./mine.yaml", "model=null", TRIE_TRUSTED_TARGETS="mine.", PYTHONPATH=path)
     assert trusted.returncode == 0, trusted.stderr
     assert "mine ran" in trusted.stdout

@@ -8,25 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trie.client import Client
+    from trie.api import Client
     from trie.errors import TrieError
     from trie.metrics.summary import Summary
     from trie.run import Result
-    from trie.trace import Trace
+    from trie.workload.trace import Trace
 
 __all__ = ["Client", "Result", "Summary", "Trace", "TrieError", "__version__"]
 
 _HOMES = {
-    "Client": "trie.client",
+    "Client": "trie.api",
     "Result": "trie.run",
     "Summary": "trie.metrics.summary",
-    "Trace": "trie.trace",
+    "Trace": "trie.workload.trace",
     "TrieError": "trie.errors",
 }
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module, metadata  # noqa: PLC0415 - this module stays light
+    from importlib import import_module, metadata  # this module stays light
 
     if name == "__version__":
         try:

@@ -1,6 +1,6 @@
 """`python -m trie` and the console script."""
 
-from trie.cli.app import main
+from trie.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -12,39 +12,36 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
-from trie import manifest as facts
 from trie.config import RunConfig
 from trie.endpoint.connection import Connections
-from trie.endpoint.conversation import RECORDED, RequestFormat
-from trie.endpoint.counters import Meter
+from trie.endpoint.request import Requester
+from trie.endpoint.request_body import RECORDED, RequestFormat
+from trie.engines.counters import Meter
 from trie.errors import ReportError
-from trie.evaluated import Evaluated
+from trie.metrics.evaluate_run import EvaluatedRun, evaluate
 from trie.metrics.summary import SUSPECT_LAG_S, Summary
 from trie.metrics.verdict import LIMITS
-from trie.preflight import allow_open_files
-from trie.preparation import Prepared, prepared
-from trie.prompts.calibration import Calibration
-from trie.prompts.maker import Prompts
-from trie.prompts.script import Script
-from trie.records import warm_up
-from trie.replay.backoff import Backoff
-from trie.replay.engine import Engine
-from trie.replay.health import LoopHealth
-from trie.replay.live import Live
-from trie.replay.recorder import Recorder
-from trie.replay.request import Requester
-from trie.replay.scripts import ScriptsAhead
-from trie.replay.setting import Setting
-from trie.replay.turns import Turns
-from trie.replay.watch import FailureWatch
+from trie.preflight.limits import allow_open_files
+from trie.preflight.prompt_lengths import Calibration
+from trie.preflight.steps import Prepared, prepared
+from trie.prompts.builder import Prompts, Script
+from trie.replay.counters import Live
+from trie.replay.event_loop import LoopGate, LoopHealth
+from trie.replay.failure_policy import Backoff, FailureWatch
+from trie.replay.prompt_queue import ScriptsAhead
+from trie.replay.run_state import Setting
+from trie.replay.scheduler import Engine
+from trie.report.page import write_page
 from trie.report.progress import follow
-from trie.report.tables import complete_line, render, starting_line
-from trie.repository import state as repository_state
-from trie.rundir import RunDir
+from trie.report.terminal import complete_line, render, starting_line
 from trie.signals import Signals, handled
-from trie.trace import Trace, Workload
-from trie.workload.sources import describe
-from trie.workload.sources import load as load_workload
+from trie.storage import manifest as facts
+from trie.storage.manifest import state as repository_state
+from trie.storage.parquet_parts import Recorder, warm_up
+from trie.storage.run_dir import RunDir
+from trie.workload.load import describe
+from trie.workload.load import load as load_workload
+from trie.workload.trace import Trace, Workload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +117,7 @@ def in_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in an event loop of its own, the fastest there is here."""
     runner = asyncio.run
     with suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - not there on every platform
+        import uvloop  # not there on every platform
 
         runner = uvloop.run
     return runner(main)
@@ -167,24 +164,24 @@ async def execute_async(
 
 def _report(run: RunDir, *, html: bool) -> Summary:
     """Every number of a run that has ended, from its files and into them."""
-    evaluated = Evaluated.of(run)
-    run.write_summary(evaluated.summary)
+    evaluated = evaluate(run)
+    run.write_summary(evaluated.summary.to_json())
     log.info(complete_line(evaluated.summary))
     if html:
         _write_page(evaluated)
     return evaluated.summary
 
 
-def _write_page(evaluated: Evaluated) -> None:
+def _write_page(evaluated: EvaluatedRun) -> None:
     """The page beside the numbers, which stand without it."""
     try:
-        log.info("report %s", evaluated.write_page())
+        log.info("report %s", write_page(evaluated))
     except ReportError as error:
         log.warning("%s", error)
 
 
 def _setting(ready: Prepared, recorder: Recorder) -> Setting:
-    config, turns = ready.config, Turns()
+    config, gate = ready.config, LoopGate()
     live = Live(duration_s=config.duration, concurrency=config.concurrency.value)
     fmt = RequestFormat(
         config.endpoint, ready.model, stream=config.stream, form=ready.prompts.form, history=config.history
@@ -198,7 +195,7 @@ def _setting(ready: Prepared, recorder: Recorder) -> Setting:
             timeout_s=config.timeout,
             stall_s=config.stall_timeout,
             on_retry=live.count_retry,
-            turns=turns,
+            next_pass=gate.enter,
             worker=connections.base_url if len(ready.servers) > 1 else None,
         )
 
@@ -211,7 +208,7 @@ def _setting(ready: Prepared, recorder: Recorder) -> Setting:
         watch=FailureWatch(live, max_failures=config.max_failures, max_failure_rate=config.max_failure_rate),
         backoff=Backoff(live.concurrency),
         run_id=f"{ready.seed:x}",
-        turns=turns,
+        gate=gate,
         session_header=config.endpoint.session_header,
     )
 

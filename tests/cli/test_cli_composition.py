@@ -9,14 +9,13 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from trie.cli import options
+from trie.cli import group_options
 from trie.cli.errors import keys
-from trie.cli.task import validate
+from trie.cli.hydra_app import validate
 from trie.config import RunConfig, WorkloadConfig
-from trie.shipped import CONF
-from trie.workload.names import NAMED
+from trie.config.shipped_groups import CONF, names, workload_named_or_at
 
-options.install()
+group_options.install()
 HEAVY = {"transformers", "pandas", "pyarrow", "aiohttp", "rich", "huggingface_hub", "numpy", "uvloop", "orjson"}
 
 
@@ -37,10 +36,9 @@ def test_the_sample_is_short_unless_told_otherwise() -> None:
     assert composed("duration=99").duration == 99.0
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", names("workload"))
 def test_files_and_the_python_api_name_the_same_workloads(name: str) -> None:
-    assert composed(f"workload={name}").workload == NAMED[name]()
-    assert sorted(path.stem for path in (CONF / "workload").glob("*.yaml")) == sorted(NAMED)
+    assert composed(f"workload={name}").workload == workload_named_or_at(name)
 
 
 @pytest.mark.parametrize(

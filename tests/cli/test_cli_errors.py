@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trie.cli import app, errors
+from trie.cli import errors, main
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ from trie.cli import app, errors
     ],
 )
 def test_mistake_is_said_in_two_lines_at_most(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(line.split()) == 1
+    assert main.run(line.split()) == 1
     text = capsys.readouterr().err
     assert said in text
     assert text.startswith("trie: ")
@@ -88,7 +88,7 @@ def test_experiment_of_another_kind_is_refused_in_one_line(
 ) -> None:
     file = tmp_path / "mine.yaml"
     file.write_bytes(body if isinstance(body, bytes) else body.encode())
-    assert app.run([f"experiment={file}"]) == 1
+    assert main.run([f"experiment={file}"]) == 1
     text = capsys.readouterr().err
     assert said in text
     assert text.startswith("trie: ")
@@ -110,7 +110,7 @@ def test_workload_of_another_kind_is_refused_in_one_line(
         (tmp_path / name).mkdir()
     else:
         (tmp_path / name).write_bytes(content)
-    assert app.run([f"workload={tmp_path / name}", "progress=none", "hydra.run.dir=" + str(tmp_path / "run")]) == 1
+    assert main.run([f"workload={tmp_path / name}", "progress=none", "hydra.run.dir=" + str(tmp_path / "run")]) == 1
     text = capsys.readouterr().err
     assert said in text
     assert len(text.splitlines()) == 1
@@ -123,7 +123,7 @@ def test_key_in_a_file_is_refused_with_the_way_to_give_it(
 ) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(body)
-    assert app.run([f"experiment={file}"]) == 1
+    assert main.run([f"experiment={file}"]) == 1
     text = capsys.readouterr().err
     assert "use api_key=... on the command line or OPENAI_API_KEY" in text
     assert "sk-file" not in text
@@ -133,7 +133,7 @@ def test_key_in_a_file_is_refused_with_the_way_to_give_it(
 def test_file_that_is_no_yaml_is_one_line_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("a: [1\n")
-    assert app.run([f"experiment={file}"]) == 1
+    assert main.run([f"experiment={file}"]) == 1
     text = capsys.readouterr().err
     assert f'"{file}", line 2' in text
     assert len(text.splitlines()) == 1

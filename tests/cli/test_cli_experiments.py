@@ -14,12 +14,12 @@ import yaml
 from commands import Command, Endpoint, Finished
 from hydra import compose, initialize_config_dir
 
-from trie.cli import app, options, replay
-from trie.cli.init import lay_out
-from trie.cli.task import validate
+from trie.cli import group_options, main, rerun
+from trie.cli.commands.init import lay_out
+from trie.cli.hydra_app import validate
 from trie.config import RunConfig
-from trie.shipped import CONF
-from trie.workload.sources import load
+from trie.config.shipped_groups import CONF
+from trie.workload.load import load
 
 SHA256 = "332425023d0f6a3e20cecb83ad86a388446fe3883665d32f3dd7a5835cb9ee93"  # of the bundled sample
 RUN = {
@@ -32,7 +32,7 @@ QUICK = ("progress=none", "prompts.pool_tokens=16384", "prompts.calibrate=false"
 
 
 def composed(*overrides: str) -> RunConfig:
-    options.install()
+    group_options.install()
     with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         return validate(compose("config", overrides=list(overrides)))
 
@@ -76,13 +76,13 @@ def test_any_other_file_is_an_experiment_and_pins_nothing(tmp_path: Path) -> Non
     file = tmp_path / "conf" / "mine.yaml"
     file.parent.mkdir()
     file.write_text("duration: 4\n")
-    assert replay.load(str(file)) == {"duration": 4}
+    assert rerun.load(str(file)) == {"duration": 4}
 
 
 def test_a_damaged_manifest_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = run_dir(tmp_path, RUN)
     (tmp_path / "manifest.json").write_text("{")
-    assert app.run([f"experiment={file}"]) == 1
+    assert main.run([f"experiment={file}"]) == 1
     text = capsys.readouterr().err
     assert "manifest.json: can't be read" in text
     assert len(text.splitlines()) == 1
@@ -175,7 +175,7 @@ def test_init_takes_an_empty_folder_and_an_empty_clone(
 ) -> None:
     if clone:
         subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    assert app.run(["init", str(tmp_path)]) == 0
+    assert main.run(["init", str(tmp_path)]) == 0
     assert "trie -cd conf experiment=kv_cache" in capsys.readouterr().out
     found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert {
@@ -186,12 +186,12 @@ def test_init_takes_an_empty_folder_and_an_empty_clone(
 
 def test_init_refuses_a_folder_that_holds_something(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    assert app.run(["init", str(tmp_path)]) == 1
+    assert main.run(["init", str(tmp_path)]) == 1
     said = f"trie: {tmp_path}: is not empty (thesis.tex); give a folder that is empty or not there yet\n"
     assert capsys.readouterr().err == said
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_init_where_nothing_can_be_written_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(["init", "/dev/null/x"]) == 1
+    assert main.run(["init", "/dev/null/x"]) == 1
     assert capsys.readouterr().err == "trie: /dev/null/x: can't be written: Not a directory\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import Command, Endpoint
 
-from trie.cli.probe import settings
+from trie.cli.commands.probe import settings
 from trie.errors import TrieError
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from trie.records import read_records
+from trie.storage.parquet_parts import read_records
 
 MARKER = "sk-marker-0123456789"
 QUIET = ["progress=none", "prompts.pool_tokens=16384", "profile=fast"]

@@ -155,7 +155,7 @@ def test_a_failed_cell_is_known_at_once_and_in_the_report(
 @pytest.mark.slow
 def test_a_bug_in_a_cell_shows_its_traceback_and_ends_no_other(line: tuple[str, ...], tmp_path: Path) -> None:
     code = (
-        "import sys, trie.cli.task as t\n"
+        "import sys, trie.cli.hydra_app as t\n"
         "whole = t.measure\n"
         "t.measure = lambda cfg, *a: {}['bug'] if cfg.concurrency.value == 1 else whole(cfg, *a)\n"
         "from trie.__main__ import main\n"

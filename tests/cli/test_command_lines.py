@@ -190,7 +190,7 @@ def test_everything_is_shown_where_the_user_asks_for_it(module: Command) -> None
 
 
 def test_bug_shows_its_traceback(tmp_path: Path) -> None:
-    code = "import sys, trie.cli.task as t; t.validate = lambda cfg: {}['bug']\n" + CONSOLE_SCRIPT
+    code = "import sys, trie.cli.hydra_app as t; t.validate = lambda cfg: {}['bug']\n" + CONSOLE_SCRIPT
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
     )

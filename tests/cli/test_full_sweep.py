@@ -15,7 +15,7 @@ from commands import environment
 from sweep_loop import throughput
 
 from trie.config import SimConfig
-from trie.trace import Trace
+from trie.workload.trace import Trace
 
 NUMBERS = (8, 16, 24, 32, 40, 48)
 STEP_S, TOKENS, SLOTS = 0.04, 6, 24

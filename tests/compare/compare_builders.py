@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from support import manifest, row
 
-from trie.records import Outcome, RequestRecord
-from trie.rundir import RunDir
+from trie.metrics.evaluate_run import write_summary
+from trie.storage.record import Outcome, RequestRecord
+from trie.storage.run_dir import RunDir
 
 PREFILL_TOK_S = 10_000.0
 
@@ -95,5 +96,5 @@ def written(
     found["prompts"] |= {"fingerprint": "f0", "source": "words"}
     found["started"] = {"unix_s": 1_700_000_000.0, "wall_clock": "2023-11-14T22:13:20.000+00:00"}
     run.write_manifest(found)
-    run.summarize()
+    write_summary(run)
     return path

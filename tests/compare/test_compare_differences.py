@@ -12,8 +12,8 @@ from compare_builders import Server, sessions, written
 
 from trie.compare.comparison import Pair, compare, read
 from trie.compare.differences import Difference, Settings
-from trie.metrics.keys import numbers
-from trie.records import Outcome
+from trie.metrics.metric_names import numbers
+from trie.storage.record import Outcome
 
 QUICK = Settings(resamples=300)
 

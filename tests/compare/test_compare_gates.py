@@ -7,7 +7,7 @@ import pytest
 from trie.compare.differences import Difference
 from trie.compare.gates import judge, parse
 from trie.errors import ConfigError
-from trie.metrics.keys import described
+from trie.metrics.metric_names import described
 
 FOUND = [
     Difference(described("per_trace.ttft_s.p99"), 2.0, 2.25, 0.1, 0.4, 0.05, 0.2),  # +0.25, +12.5 %

@@ -11,13 +11,13 @@ import pytest
 from compare_builders import Server, written
 from rich.console import Console
 
-from trie.cli import app
+from trie.cli import main
 from trie.compare.comparison import Comparison, compare
 from trie.compare.differences import Settings
+from trie.compare.format import change_of, interval_of, number
 from trie.compare.gates import parse
 from trie.compare.page import page
-from trie.compare.text import render
-from trie.compare.words import change_of, interval_of, number
+from trie.compare.terminal import render
 
 QUICK = Settings(resamples=100)
 
@@ -126,11 +126,11 @@ def test_the_command_exits_with_4_when_a_gate_fails(
     runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["compare", *map(str, runs), "--resamples", "100"]
-    assert app.run([*line, "--fail-if", "latency_s.mean > +50%"]) == 0
-    assert app.run([*line, "--fail-if", "latency_s.mean > +10%", "--html", str(tmp_path / "c.html")]) == 4
+    assert main.run([*line, "--fail-if", "latency_s.mean > +50%"]) == 0
+    assert main.run([*line, "--fail-if", "latency_s.mean > +10%", "--html", str(tmp_path / "c.html")]) == 4
     assert (tmp_path / "c.html").read_text().startswith("<!doctype html>")
     capsys.readouterr()
-    assert app.run([*line, "--json"]) == 0
+    assert main.run([*line, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found) == {"schema_version", "inputs", "bootstrap", "cells", "passed_over", "failed"}
     (pair,) = found["cells"][0]["pairs"]
@@ -152,12 +152,12 @@ def test_the_command_exits_with_4_when_a_gate_fails(
 def test_a_mistake_is_one_line(
     runs: list[Path], more: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert app.run(["compare", *map(str, runs), *more]) == 1
+    assert main.run(["compare", *map(str, runs), *more]) == 1
     text = capsys.readouterr().err
     assert said in text
     assert len(text.splitlines()) == 1
 
 
 def test_one_run_has_nothing_to_be_compared_with(capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(["compare", "a"]) == 1
+    assert main.run(["compare", "a"]) == 1
     assert "a: nothing to compare with" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trie.trace import parse_trace
+from trie.workload.trace import parse_trace
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 from engine_setup.server import HOST, Server
 
-from trie.rundir import RunDir
+from trie.storage.run_dir import RunDir
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 300.0

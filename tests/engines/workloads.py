@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trie.config import WorkloadConfig
-from trie.workload import jsonl, sources
+from trie.workload import jsonl, load
 
 AGENTIC = "agentic_coding_8k.jsonl"
 MOST_TOKENS = 20_000  # of a trace: a tiny model on a CPU reads 10,000 a second
@@ -52,7 +52,7 @@ def _agentic() -> Iterator[dict[str, Any]]:
         with recorded.open() as file:
             yield from map(json.loads, file)
         return
-    for trace in sources.load(WorkloadConfig("agentic", synthetic="agentic", rows=512)).traces:
+    for trace in load.load(WorkloadConfig("agentic", synthetic="agentic", rows=512)).traces:
         yield jsonl.row(trace)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from support import manifest, row
 
-from trie.records import Outcome, RequestRecord
+from trie.storage.record import Outcome, RequestRecord
 
 # As `vllm bench serve --save-result` of vLLM 0.33 writes them, in its order.
 VLLM_SUMMARY = (

@@ -20,11 +20,13 @@ from export_builders import (
     stated,
 )
 
-from trie.cli import app
-from trie.export import aiperf, table, vllm
-from trie.metrics.declarations import STATISTICS
-from trie.records import Outcome, to_table
-from trie.rundir import RunDir
+from trie.cli import main
+from trie.export import aiperf, vllm
+from trie.export import csv as csv_export
+from trie.metrics.definitions import STATISTICS
+from trie.storage.parquet_parts import to_table
+from trie.storage.record import Outcome
+from trie.storage.run_dir import RunDir
 
 
 def test_vllms_keys_are_all_there_and_no_others() -> None:
@@ -152,7 +154,7 @@ def test_aiperf_what_was_not_measured_is_absent() -> None:
 
 def test_csv_has_a_line_for_each_request_and_empty_cells() -> None:
     out = io.StringIO()
-    table.write_requests(to_table(list(reversed(ROWS))), stated(), out)
+    csv_export.write_requests(to_table(list(reversed(ROWS))), stated(), out)
     found = list(csv.DictReader(io.StringIO(out.getvalue())))
     assert [line["session_id"] for line in found] == ["0", "1", "2", "3"]
     assert (found[0]["ttft_s"], found[0]["latency_s"], found[0]["tpot_s"]) == ("0.1", "0.5", "0.1")
@@ -168,11 +170,11 @@ def written(path: Path) -> Path:
 
 def test_the_command_writes_each_format_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = str(written(tmp_path / "run"))
-    assert app.run(["export", run, "--format", "vllm"]) == 0
+    assert main.run(["export", run, "--format", "vllm"]) == 0
     assert json.loads(capsys.readouterr().out)["completed"] == 2
-    assert app.run(["export", run, "--format", "aiperf", "-o", str(tmp_path / "p.jsonl")]) == 0
+    assert main.run(["export", run, "--format", "aiperf", "-o", str(tmp_path / "p.jsonl")]) == 0
     assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 4
-    assert app.run(["export", run, "--format", "csv", "--summary"]) == 0
+    assert main.run(["export", run, "--format", "csv", "--summary"]) == 0
     lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     keys = {line["key"] for line in lines}
     assert {f"per_trace.latency_s.{name}" for name in STATISTICS} <= keys
@@ -190,11 +192,11 @@ def test_the_command_writes_each_format_whole(tmp_path: Path, capsys: pytest.Cap
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, more: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(["export", str(written(tmp_path / "run")), *more]) == 1
+    assert main.run(["export", str(written(tmp_path / "run")), *more]) == 1
     assert capsys.readouterr().err == f"trie: {said}\n"
 
 
 def test_a_sweep_is_not_exported_as_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path / "w-c8-11111111")
-    assert app.run(["export", str(tmp_path), "--format", "csv"]) == 1
+    assert main.run(["export", str(tmp_path), "--format", "csv"]) == 1
     assert "is a sweep; give the directory of one of its runs" in capsys.readouterr().err

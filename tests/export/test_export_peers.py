@@ -11,7 +11,7 @@ import pytest
 from export_builders import ROWS, VLLM_DETAILED, VLLM_MORE, VLLM_SUMMARY, stated
 
 from trie.export import aiperf
-from trie.records import to_table
+from trie.storage.parquet_parts import to_table
 
 NEVER_BY_DEFAULT = {
     "probe_completed", "rps_change_events", "ramp_up_strategy", "ramp_up_start_rps", "ramp_up_end_rps",

@@ -20,9 +20,9 @@ from support import Script, plain_response, playing, row
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections
-from trie.endpoint.conversation import RequestFormat
-from trie.records import RequestRecord
-from trie.replay.request import Request, Requester, fill
+from trie.endpoint.request import Request, Requester, fill
+from trie.endpoint.request_body import RequestFormat
+from trie.storage.record import RequestRecord
 
 KEY = "sk-marker-0123"
 MAX_RETRIES = 2

@@ -17,11 +17,12 @@ from support import DONE, HEAD, USAGE, chunked, event, manifest, row
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import StampedProtocol, take_out
-from trie.endpoint.conversation import RequestFormat
 from trie.endpoint.exchange import Exchange
+from trie.endpoint.request import Request, Requester, fill
+from trie.endpoint.request_body import RequestFormat
 from trie.metrics.summary import Summary, summarize
-from trie.records import Outcome, RecordWriter, RequestRecord, read_records, to_table
-from trie.replay.request import Request, Requester, fill
+from trie.storage.parquet_parts import RecordWriter, read_records, to_table
+from trie.storage.record import Outcome, RequestRecord
 
 FMT = RequestFormat(EndpointConfig(base_url="http://h/v1"), "m", stream=True)
 

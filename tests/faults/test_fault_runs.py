@@ -22,11 +22,11 @@ from support import DONE, Script, event, plain_response, playing
 from test_fault_table import check
 
 from trie.config import ConcurrencyConfig, EndpointConfig, ProgressStyle, PromptConfig, RunConfig, WorkloadConfig
-from trie.endpoint import models
 from trie.errors import EndpointError
-from trie.records import RequestRecord
+from trie.preflight import discovery
 from trie.run import Result, execute_async
-from trie.trace import Trace, Workload
+from trie.storage.record import RequestRecord
+from trie.workload.trace import Trace, Workload
 
 MODELS = plain_response("200 OK", b'{"data": [{"id": "m"}]}')
 PLAYED = [fault for fault in FAULTS if fault.place == "scripted" and fault.before is None and fault.stream
@@ -224,7 +224,7 @@ async def test_usage_that_lies_makes_a_run_invalid(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_never_answers_the_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(discovery, "TIMEOUT_S", 0.3)
     async with playing(lambda _: (9.0,)) as (url, _):
         with pytest.raises(EndpointError, match=r"/v1/models: no answer within 0\.3 s; has the server loaded"):
             await run(url, tmp_path, SINGLE)

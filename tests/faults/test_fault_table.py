@@ -16,9 +16,10 @@ from support import plain_response, playing
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections
-from trie.endpoint.conversation import RequestFormat
-from trie.records import Outcome, RequestRecord, to_table
-from trie.replay.request import Requester
+from trie.endpoint.request import Requester
+from trie.endpoint.request_body import RequestFormat
+from trie.storage.parquet_parts import to_table
+from trie.storage.record import Outcome, RequestRecord
 
 WATCHDOG_S = 40.0  # the whole table takes a tenth of it
 RESCUED = [fault for fault in FAULTS if fault.attempts == MAX_RETRIES + 1 and fault.place == "scripted"]

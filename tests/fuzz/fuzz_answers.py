@@ -14,21 +14,21 @@ from pathlib import Path
 import atheris
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-with atheris.instrument_imports(include=["trie.endpoint", "trie.replay.request", "trie.text"]):
-    from trie.endpoint import openai, sse
-    from trie.endpoint.conversation import Chat, Ids, Text
+with atheris.instrument_imports(include=["trie.endpoint", "trie.one_line"]):
+    from trie.endpoint import response, sse
     from trie.endpoint.exchange import Exchange
+    from trie.endpoint.request import Request, fill
+    from trie.endpoint.request_body import Chat, Ids, Text
     from trie.endpoint.token_ids import IdAnswer
-    from trie.replay.request import Request, fill
 
 from support import row
 
-from trie.records import arrow_schema
+from trie.storage.record import arrow_schema
 
 NAMES = arrow_schema().names
 
 
-def one_by_one(body: bytes, answer: openai.Answer) -> openai.Answer:
+def one_by_one(body: bytes, answer: response.Answer) -> response.Answer:
     """The same answer, decoded the plain way: an event at a time."""
     before = 0
     for event in sse.decode(body):
@@ -38,7 +38,7 @@ def one_by_one(body: bytes, answer: openai.Answer) -> openai.Answer:
     return answer
 
 
-def compare(one: openai.Answer, other: openai.Answer) -> None:
+def compare(one: response.Answer, other: response.Answer) -> None:
     for name in (
         "text",
         "ids",
@@ -56,25 +56,25 @@ def compare(one: openai.Answer, other: openai.Answer) -> None:
     assert one.error is None or other.error is None or one.error[0] == other.error[0]
 
 
-def goes_back(answer: openai.Answer) -> None:
+def goes_back(answer: response.Answer) -> None:
     """Whatever was said, the next request is JSON."""
     text = Text()
     text.answered(answer)
-    openai.loads(b'"%b"' % b"".join(text.parts))
+    response.loads(b'"%b"' % b"".join(text.parts))
     for chat in (Chat(), Chat(reasoning=True)):
         chat.answered(answer)
         chat.ask((b" a",))
-        openai.loads(b"[%b]" % b"".join(chat.parts))
+        response.loads(b"[%b]" % b"".join(chat.parts))
     ids = Ids()
     ids.ask((b",1",))
     ids.answered(answer)
-    openai.loads(b"[%b]" % b"".join(ids.parts))
+    response.loads(b"[%b]" % b"".join(ids.parts))
 
 
 def one_input(data: bytes) -> None:
     """The first byte says how the rest is read; whatever it holds, the row has what a row may have."""
     how, body = data[0] if data else 0, data[1:]
-    stream, kind = how < 0x80, IdAnswer if how & 0x40 else openai.Answer
+    stream, kind = how < 0x80, IdAnswer if how & 0x40 else response.Answer
     answer = kind()
     if stream:
         for batch in sse.batches(body):

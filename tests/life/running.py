@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trie.rundir import RunDir
+from trie.storage.run_dir import RunDir
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "benchmarks" / "server.py"
 # A shell that started the tests in the background has its children ignore Ctrl-C.
-START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom trie.cli.app import main; main()"
+START = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom trie.cli.main import main; main()"
+)
 ROW = {
     "num_turns": 1,
     "input_prompt_length": 20,

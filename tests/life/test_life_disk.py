@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from running import run
 
-from trie.cli import app
-from trie.rundir import RunDir
+from trie.cli import main
+from trie.storage.run_dir import RunDir
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_full_disk_stops_the_run_with_one_line_and_keeps_what_is_there(
     assert list((directory / "requests").glob("*.tmp")) == []
     kept = RunDir.open(directory).records()
     assert kept.num_rows > 100
-    assert app.run(["report", str(directory)]) == 0
+    assert main.run(["report", str(directory)]) == 0
     shown = capsys.readouterr()
     assert "its disk was full" in shown.out
     assert all("can't be written: No space left on device" in line for line in shown.err.splitlines())
@@ -63,11 +63,11 @@ def test_read_only_folder_is_one_line_and_its_runs_can_be_read(
     with run(tmp_path, "profile=fast", "duration=0.5", directory=small_disk / "run") as first:
         assert first.ended() == (0, "")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    assert app.run([f"hydra.run.dir={small_disk}/other", "duration=1"]) == 1
+    assert main.run([f"hydra.run.dir={small_disk}/other", "duration=1"]) == 1
     assert capsys.readouterr().err == f"trie: {small_disk}/other: can't make the run directory: Read-only file system\n"
-    assert app.run([f"hydra.run.dir={small_disk}", "duration=1"]) == 1
+    assert main.run([f"hydra.run.dir={small_disk}", "duration=1"]) == 1
     assert capsys.readouterr().err == f"trie: {small_disk}: can't be written to: Read-only file system\n"
-    assert app.run(["report", str(small_disk / "run"), "--json"]) == 0
+    assert main.run(["report", str(small_disk / "run"), "--json"]) == 0
     shown = capsys.readouterr()
     said = shown.err.splitlines()
     assert said[0].endswith("summary.json: can't be written: Read-only file system; shown, and not kept")
@@ -83,5 +83,5 @@ def test_read_only_folder_is_one_line_and_its_runs_can_be_read(
     ],
 )
 def test_folder_that_cannot_be_is_one_line(line: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert app.run(line.split()) == 1
+    assert main.run(line.split()) == 1
     assert capsys.readouterr().err == f"trie: /proc/none/x: can't make the {what}: No such file or directory\n"

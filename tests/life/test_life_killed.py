@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from running import answered, logging_server, run, write_workload
 
-from trie.cli import app
+from trie.cli import main
 from trie.errors import RunDirError
-from trie.rundir import RunDir
+from trie.storage.run_dir import RunDir
 
 LOST_AT_MOST_S = 1.0
 DURATION_S = 3.0
@@ -41,7 +41,7 @@ def test_killed_run_keeps_all_but_its_last_second(
     due = {(session, turn) for _, session, turn, instant in answers if instant < at - LOST_AT_MOST_S}
     assert due <= found
     assert moment_s < LOST_AT_MOST_S or due  # the first answers were on disk when the moment began
-    assert app.run(["report", str(killed.directory)]) == 0
+    assert main.run(["report", str(killed.directory)]) == 0
     assert ("ended in order" in capsys.readouterr().out) == (RunDir.open(killed.directory).manifest()["end"] is None)
 
 

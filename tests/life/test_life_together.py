@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from running import run
 
-from trie.cli.callbacks import claim
+from trie.cli.hydra_app import claim
 from trie.errors import RunDirError
 
 

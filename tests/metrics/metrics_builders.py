@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trie.records import Outcome, RequestRecord
+from trie.storage.record import Outcome, RequestRecord
 
 
 def row(session: int = 0, turn: int = 0, *, turns: int = 0, sent: float = 0.0, **other: Any) -> RequestRecord:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from metrics_builders import manifest, row
 
 from trie.metrics.summary import summarize
-from trie.records import Outcome, RequestRecord, to_table
+from trie.storage.parquet_parts import to_table
+from trie.storage.record import Outcome, RequestRecord
 
 WALL_S = 1000.0
 TENTHS = st.integers(0, 300).map(lambda n: n / 10)

@@ -9,7 +9,8 @@ from metrics_builders import row
 from trie.metrics.columns import Columns, Stats
 from trie.metrics.distributions import cache_by_turn, ecdf, sample, ttft_by_context
 from trie.metrics.traces import survival
-from trie.records import Outcome, RequestRecord, to_table
+from trie.storage.parquet_parts import to_table
+from trie.storage.record import Outcome, RequestRecord
 
 
 def columns(*rows: RequestRecord) -> Columns:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from metrics_builders import manifest, row
 
-from trie.metrics.check import Check
+from trie.metrics.checks import Check
 from trie.metrics.columns import Columns
-from trie.metrics.engine import engine
+from trie.metrics.engine_counters import engine
 from trie.metrics.summary import Summary, summarize
-from trie.records import Outcome, RequestRecord, to_table
 from trie.report.engine import engine_lines, engine_table
+from trie.storage.parquet_parts import to_table
+from trie.storage.record import Outcome, RequestRecord
 
 VLLM = {
     "vllm:prompt_tokens_total": 200.0,

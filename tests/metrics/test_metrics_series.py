@@ -10,7 +10,8 @@ from trie.metrics.columns import Columns
 from trie.metrics.series import Bins, completion_rate, cumulative, lateness, phases
 from trie.metrics.throughput import Points, rates
 from trie.metrics.traces import traces
-from trie.records import Outcome, RequestRecord, to_table
+from trie.storage.parquet_parts import to_table
+from trie.storage.record import Outcome, RequestRecord
 
 
 def columns(*rows: RequestRecord) -> Columns:

@@ -9,7 +9,8 @@ import pytest
 from metrics_builders import KILLED, manifest, row
 
 from trie.metrics.summary import Summary, summarize
-from trie.records import Outcome, RequestRecord, to_table
+from trie.storage.parquet_parts import to_table
+from trie.storage.record import Outcome, RequestRecord
 
 
 def summary(rows: list[RequestRecord], **about: Any) -> Summary:

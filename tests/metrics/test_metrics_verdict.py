@@ -8,7 +8,8 @@ import pytest
 from metrics_builders import KILLED, manifest, row
 
 from trie.metrics.summary import Summary, summarize
-from trie.records import Outcome, RequestRecord, to_table
+from trie.storage.parquet_parts import to_table
+from trie.storage.record import Outcome, RequestRecord
 
 FAILED = {"outcome": Outcome.failed, "error_kind": "http_status", "first_token_s": None}
 CUT = {"finish_reason": "length"}

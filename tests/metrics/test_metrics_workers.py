@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from metrics_builders import manifest, row
 
+from trie.metrics.cache import MOST, workers
 from trie.metrics.columns import Columns
 from trie.metrics.summary import Summary, summarize
-from trie.metrics.workers import MOST, workers
-from trie.records import Outcome, RequestRecord, to_table
+from trie.storage.parquet_parts import to_table
+from trie.storage.record import Outcome, RequestRecord
 
 
 def found(rows: list[RequestRecord]) -> dict[str, object] | None:

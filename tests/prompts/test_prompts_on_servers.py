@@ -26,7 +26,7 @@ from trie.config import (
 )
 from trie.errors import EndpointError, PromptError
 from trie.run import Result, execute_async
-from trie.trace import Trace, Workload
+from trie.workload.trace import Trace, Workload
 
 TRACES = [Trace(50, (20, 6), (20, 30), (0.0, 0.0), 5, row=0), Trace(33, (7,), (1,), (0.0,), 9, row=1)]
 WORKLOAD = Workload("w", TRACES, "a test", "0" * 64)
@@ -97,9 +97,9 @@ async def test_token_ids_come_back_as_they_went_and_hit_the_cache(
 
 
 async def test_text_and_ids_of_a_seed_are_the_same_tokens(folder: Folder) -> None:
-    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - slow to import
+    from transformers import PreTrainedTokenizerFast  # slow to import
 
-    from trie.prompts.maker import load  # noqa: PLC0415
+    from trie.prompts.builder import load
 
     config = RunConfig(
         WorkloadConfig(bundled="x"), endpoint=EndpointConfig(**IDS), tokenizer_model=str(folder("byte-bpe"))

@@ -20,8 +20,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from trie.evaluated import Evaluated
-from trie.rundir import RunDir
+from trie.metrics.evaluate_run import evaluate
+from trie.report.page import write_page
+from trie.storage.run_dir import RunDir
 
 pytestmark = pytest.mark.browser
 FLAGS = (
@@ -36,7 +37,7 @@ PATIENCE_S = 60.0  # of a busy machine
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of two hours at concurrency 48, 200,000 requests."""
     run = run_directory(tmp_path_factory.mktemp("long") / "run", 200_000)
-    return Evaluated.of(RunDir.open(run)).write_page()
+    return write_page(evaluate(RunDir.open(run)))
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +267,7 @@ def test_text_of_others_runs_nothing(browser: webdriver.Chrome, tmp_path: Path) 
     found = json.loads((run / "manifest.json").read_text())
     found["workload"]["name"] = found["server"]["model"] = found["prompts"]["finding"] = hostile
     (run / "manifest.json").write_text(json.dumps(found))
-    browser.get(Evaluated.of(RunDir.open(run)).write_page().as_uri())
+    browser.get(write_page(evaluate(RunDir.open(run))).as_uri())
     wait(lambda: browser.execute_script("return document.documentElement.dataset.drawn"))
     assert browser.title == f"{hostile}, concurrency 2"
     assert browser.find_elements(By.TAG_NAME, "img") == []

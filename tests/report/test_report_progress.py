@@ -13,7 +13,7 @@ import rich
 from rich.console import Console
 
 from trie.config import ProgressStyle
-from trie.replay.live import Live
+from trie.replay.counters import Live
 from trie.report import progress
 from trie.report.progress import bar, follow, outcomes, rates
 

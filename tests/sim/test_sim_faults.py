@@ -11,7 +11,7 @@ import pytest
 
 from trie.config import FAULTS, SimConfig
 from trie.errors import ConfigError
-from trie.sim import reply
+from trie.sim import response
 
 
 async def faulty(sim, fault: str, **changed):
@@ -106,7 +106,7 @@ async def test_empty_ends_in_order_with_no_token(sim):
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_stall_pauses_and_then_loses_nothing(sim, monkeypatch, stream):
-    monkeypatch.setattr(reply, "STALL_S", 0.2)
+    monkeypatch.setattr(response, "STALL_S", 0.2)
     endpoint = await faulty(sim, "stall")
     began = perf_counter()
     said = await (endpoint.stream(max_tokens=5) if stream else endpoint.ask(max_tokens=5))
@@ -117,11 +117,11 @@ async def test_stall_pauses_and_then_loses_nothing(sim, monkeypatch, stream):
 
 
 async def test_stall_lets_the_first_token_through(sim, monkeypatch):
-    monkeypatch.setattr(reply, "STALL_S", 60.0)
+    monkeypatch.setattr(response, "STALL_S", 60.0)
     endpoint = await faulty(sim, "stall", max_running=1)
     body = {"model": "sim", "prompt": " a", "max_tokens": 5, "stream": True}
-    async with endpoint.session.post(endpoint.root + "/v1/completions", json=body) as response:
-        assert (await response.content.readany()).count(b"data: ") == 1
+    async with endpoint.session.post(endpoint.root + "/v1/completions", json=body) as streamed:
+        assert (await streamed.content.readany()).count(b"data: ") == 1
 
 
 async def test_no_usage_is_a_good_answer_without_it(sim):

@@ -9,7 +9,7 @@ from sweep_rows import THROUGHPUT, row
 from trie.config import SimConfig
 from trie.sweep.curves import IN_TOTAL, PER_GPU, Curve, Spread, best, curves, knee, pareto
 from trie.sweep.curves import throughput as headline
-from trie.trace import Trace
+from trie.workload.trace import Trace
 
 
 def curve(figures: dict[int, float]) -> Curve:

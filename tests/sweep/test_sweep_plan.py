@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from trie.config import Order
+from trie.one_line import lasting
+from trie.storage.sweep_dir import Status
 from trie.sweep.plan import Plan, Planned, ordered, time_to_go
 from trie.sweep.terminal import show_plan
-from trie.sweepdir import Status
-from trie.text import lasting
 
 
 def cell(concurrency: int = 8, status: Status | None = None, **given: object) -> Planned:

@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from support import manifest, row
 
-from trie import sweepdir
 from trie.config import ConcurrencyConfig
-from trie.rundir import RunDir
-from trie.sweep.report import write
+from trie.metrics.evaluate_run import write_summary
+from trie.storage import sweep_dir
+from trie.storage.run_dir import RunDir
+from trie.sweep.page import write
 
 
 def cell(sweep: Path, concurrency: int, *, duration: float = 60.0, **settings: Any) -> Path:
@@ -23,7 +24,7 @@ def cell(sweep: Path, concurrency: int, *, duration: float = 60.0, **settings: A
     times = {"queued_s": 0.0, "sent_s": 0.0, "first_token_s": 0.5}
     writer.write([row(number, 0, 0, end_s=1.0 + number, **times) for number in range(2)])
     run.write_manifest(manifest(concurrency=ConcurrencyConfig(concurrency), duration=duration, **settings))
-    run.summarize()
+    write_summary(run)
     return run.path
 
 
@@ -34,7 +35,7 @@ def test_table_has_a_row_a_cell_and_a_column_a_metric(tmp_path: Path) -> None:
     (tmp_path / "w-c32" / ".hydra").mkdir(parents=True)
     (tmp_path / "w-c32" / ".hydra" / "config.yaml").write_text("workload: {name: w}\nconcurrency: {value: 32}\n")
     (tmp_path / "w-c32" / "failure.json").write_text(json.dumps({"error": "nobody answers"}))
-    write(tmp_path, sweepdir.find(tmp_path))
+    write(tmp_path, sweep_dir.find(tmp_path))
 
     table = pq.read_table(tmp_path / "sweep.parquet")
     assert table.column_names[:6] == ["cell", "workload", "variant", "concurrency", "repeat", "status"]
@@ -59,7 +60,7 @@ def test_cells_that_differ_in_more_than_their_place_are_told_apart(tmp_path: Pat
     cell(tmp_path, 8, seed=1)
     cell(tmp_path, 8, seed=2, repeat=2)
     cell(tmp_path, 8, duration=30.0)
-    found = write(tmp_path, sweepdir.find(tmp_path))
+    found = write(tmp_path, sweep_dir.find(tmp_path))
     assert sorted((one["variant"], one["repeat"]) for one in found) == [
         ("duration=30.0", 1),
         ("duration=60.0", 1),
@@ -71,7 +72,7 @@ def test_cells_that_differ_in_more_than_their_place_are_told_apart(tmp_path: Pat
 def test_report_stands_whatever_is_broken(tmp_path: Path, name: str) -> None:
     cell(tmp_path, 8)
     (cell(tmp_path, 16) / name).write_bytes(b"PAR1 {")
-    cells = [sweepdir.summarized(found) for found in sweepdir.find(tmp_path)]
+    cells = [sweep_dir.summarized(found) for found in sweep_dir.find(tmp_path)]
     found = write(tmp_path, cells)
     assert [one["status"] for one in found] == ["done", "damaged"]
     html = (tmp_path / "sweep.html").read_text()
@@ -81,14 +82,14 @@ def test_report_stands_whatever_is_broken(tmp_path: Path, name: str) -> None:
 
 def test_report_of_a_sweep_without_one_good_cell(tmp_path: Path) -> None:
     (cell(tmp_path, 8) / "manifest.json").write_text("{}")
-    assert [one["status"] for one in write(tmp_path, sweepdir.find(tmp_path))] == ["damaged"]
+    assert [one["status"] for one in write(tmp_path, sweep_dir.find(tmp_path))] == ["damaged"]
     assert "0 OF 1 CELLS DONE" in (tmp_path / "sweep.html").read_text()
 
 
 def test_page_names_the_knee_and_links_to_the_cells(tmp_path: Path) -> None:
     for number in (8, 16, 24):
         cell(tmp_path, number)
-    write(tmp_path, sweepdir.find(tmp_path))
+    write(tmp_path, sweep_dir.find(tmp_path))
     html = (tmp_path / "sweep.html").read_text()
     assert "w, knee 8" in html
     assert 'href="w-c8-60-1/summary.json"' in html

@@ -18,7 +18,7 @@ from local_hub import ROW, Hub
 from trie.config import WorkloadConfig
 from trie.errors import WorkloadError
 from trie.workload import hub as hub_files
-from trie.workload.sources import load
+from trie.workload.load import load
 
 CONFIG = WorkloadConfig(name="rows", hub_repo="org/set", hub_file="rows.jsonl")
 
@@ -100,7 +100,7 @@ def test_a_file_name_can_not_leave_the_cache_folder(name: str) -> None:
 
 def test_processes_that_fetch_at_once_both_get_the_whole_file(hub: Hub, cache: Path) -> None:
     code = (
-        "from trie.config import WorkloadConfig as C; from trie.workload.sources import load;"
+        "from trie.config import WorkloadConfig as C; from trie.workload.load import load;"
         "print(len(load(C(hub_repo='org/set', hub_file='rows.jsonl')).traces))"
     )
     env = {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}

@@ -9,9 +9,9 @@ import pytest
 
 from trie.config import WorkloadConfig
 from trie.errors import WorkloadError
-from trie.trace import Trace
 from trie.workload import jsonl
-from trie.workload.sources import load
+from trie.workload.load import load
+from trie.workload.trace import Trace
 
 ROW = {
     "num_turns": 2,

@@ -47,7 +47,7 @@ def _flags(command: str, words: list[str], line: str) -> list[str]:
     """A command's flags that begin as the word at the cursor does, or the choices of the flag before it."""
     word = "" if line.endswith(" ") else words[-1]
     before = words[-1] if line.endswith(" ") else words[-2]
-    actions = import_module(f"trie.cli.{command}").parser()._actions  # noqa: SLF001 - argparse has no other way
+    actions = import_module(f"trie.cli.commands.{command}").parser()._actions  # noqa: SLF001 - argparse has no other way
     for action in actions:
         if before in action.option_strings and action.choices is not None:
             return [choice for choice in map(str, action.choices) if choice.startswith(word)]

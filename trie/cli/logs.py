@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import Any, TextIO
 
-from trie.text import printable
+from trie.one_line import printable
 
 
 class LevelFirst(logging.Formatter):

@@ -6,6 +6,7 @@ Hydra's own sweeper starts all jobs in one go, says which failed after the last,
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -22,21 +23,22 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from trie import sweepdir
-from trie.cli import task
-from trie.cli.options import OF_A_SWEEP
+from trie.cli import hydra_app
+from trie.cli.group_options import OF_A_SWEEP
 from trie.config import CommandConfig
 from trie.errors import ConfigError, RunDirError, TrieError
+from trie.one_line import lasting
+from trie.storage import sweep_dir
+from trie.storage.sweep_dir import Cell
 from trie.sweep import plan
 from trie.sweep.plan import Planned
-from trie.text import lasting
 
 log = logging.getLogger("trie")
 OTHER_SERVERS = ("endpoint", "endpoint.base_url", "model")  # another of these, and nothing is in its cache
 
 
 @dataclass(frozen=True)
-class Cell:
+class Job:
     """One cell: what Hydra is given for it, and what the plan says of it."""
 
     number: int  # from 0, in the order of the sweep
@@ -53,7 +55,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         Raises:
             TrieError: before the first cell for a mistake in all of them, after the last when any failed.
         """
-        settings = task.settings(task.without_hydra(self.config))
+        settings = hydra_app.settings(hydra_app.without_hydra(self.config))
         directory = Path(self.config.hydra.sweep.dir)
         cells = list(self._cells(arguments, settings, directory))
         _refuse_shared(cells)
@@ -69,7 +71,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         self._end(cells, results, directory)
         return results
 
-    def _cells(self, arguments: list[str], settings: CommandConfig, directory: Path) -> Iterator[Cell]:
+    def _cells(self, arguments: list[str], settings: CommandConfig, directory: Path) -> Iterator[Job]:
         """Every cell in the order of the sweep, composed and compared with what its directory holds."""
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
@@ -86,12 +88,12 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         found: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         return found
 
-    def _cell(self, number: int, overrides: list[str], config: DictConfig, swept: set[str], directory: Path) -> Cell:
+    def _cell(self, number: int, overrides: list[str], config: DictConfig, swept: set[str], directory: Path) -> Job:
         path = directory / str(config.hydra.sweep.subdir)
-        found = sweepdir.intact(sweepdir.read(path)) if path.is_dir() else None
+        found = sweep_dir.intact(sweep_dir.read(path)) if path.is_dir() else None
         refused = None
         try:
-            task.validate(task.without_hydra(config))
+            hydra_app.validate(hydra_app.without_hydra(config))
         except ConfigError as error:
             refused = str(error)
         others = [item for item in overrides if _key(item) in swept - {"workload", "concurrency", "repeat"}]
@@ -106,11 +108,11 @@ class Cells(BasicSweeper):  # type: ignore[misc]
             again=bool(config.rerun),
             refused=refused,
         )
-        return Cell(number, overrides, planned)
+        return Job(number, overrides, planned)
 
-    def _show(self, cells: Sequence[Cell], settings: CommandConfig, directory: Path) -> None:
-        from trie.cli.console import console  # noqa: PLC0415 - what draws is not for those who draw nothing
-        from trie.sweep.terminal import show_plan  # noqa: PLC0415
+    def _show(self, cells: Sequence[Job], settings: CommandConfig, directory: Path) -> None:
+        from trie.cli.console import console  # what draws is not for those who draw nothing
+        from trie.sweep.terminal import show_plan
 
         planned = [cell.planned for cell in cells]
         whole = plan.Plan(str(directory), planned, settings.order, settings.pause)
@@ -127,7 +129,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         except OSError as error:
             raise RunDirError(f"{directory}: can't make the directory of the sweep: {error.strerror}") from error
 
-    def _measure(self, cells: Sequence[Cell], settings: CommandConfig, directory: Path) -> list[JobReturn]:
+    def _measure(self, cells: Sequence[Job], settings: CommandConfig, directory: Path) -> list[JobReturn]:
         """Launch cell after cell, or all at once where the launcher is one for many machines."""
         size = 1 if isinstance(self.launcher, BasicLauncher) else max(self.max_batch_size or len(cells), 1)
         results: list[JobReturn] = []
@@ -142,7 +144,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
             results += self._launch(batch, directory)
         return results
 
-    def _launch(self, cells: Sequence[Cell], directory: Path) -> Sequence[JobReturn]:
+    def _launch(self, cells: Sequence[Job], directory: Path) -> Sequence[JobReturn]:
         """Measure these cells and bring the report up to date, however they end; a bug in one is shown at once."""
         try:
             results: Sequence[JobReturn] = self.launcher.launch([cell.overrides for cell in cells], cells[0].number)
@@ -154,26 +156,24 @@ class Cells(BasicSweeper):  # type: ignore[misc]
                 log.error("%s: ended by a bug: %s", cell.planned.name, error, exc_info=error)
         return results
 
-    def _end(self, cells: Sequence[Cell], results: Sequence[JobReturn], directory: Path) -> None:
+    def _end(self, cells: Sequence[Job], results: Sequence[JobReturn], directory: Path) -> None:
         """Print the headline, and last the sweep's directory alone on a line, for scripts.
 
         Raises:
             TrieError: when a cell failed.
         """
         failed = [result for result in results if result.status is not JobStatus.COMPLETED]
-        from trie.cli import sweeps  # noqa: PLC0415 - what draws is not for those who draw nothing
-
-        sweeps.show(directory, sweepdir.find(directory))
+        show(directory, sweep_dir.find(directory))
         if failed:
             raise TrieError(f"{len(failed)} of {len(cells)} cells failed; the same command measures them again")
 
 
 def report(directory: Path) -> None:
     """Write the sweep's report anew; what keeps it from being written ends no sweep."""
-    from trie.sweep.report import write  # noqa: PLC0415 - pyarrow, not for a plan
+    from trie.sweep.page import write  # pyarrow, not for a plan
 
     try:
-        write(directory, sweepdir.find(directory))
+        write(directory, sweep_dir.find(directory))
     except TrieError as error:
         log.error("the report of the sweep is not up to date: %s", error)  # noqa: TRY400 - an error of the user's
 
@@ -190,7 +190,7 @@ def _refuse_swept(overrides: Sequence[Override], settings: CommandConfig) -> Non
             )
 
 
-def _refuse_shared(cells: Sequence[Cell]) -> None:
+def _refuse_shared(cells: Sequence[Job]) -> None:
     """Refuse two cells in one directory, where the second would be taken for the first."""
     names = [cell.planned.name for cell in cells]
     shared = next((name for name in names if names.count(name) > 1), None)
@@ -229,3 +229,28 @@ def _without(overrides: Sequence[str], own: Sequence[str]) -> list[str]:
 
 def _key(override: str) -> str:
     return override.lstrip("+").partition("=")[0]
+
+
+def show(directory: Path, cells: Sequence[Cell]) -> None:
+    """Rewrite a sweep's report, print its headline, and last its directory alone on a line, for scripts.
+
+    Raises:
+        TrieError: when the report can't be written.
+    """
+    from trie.cli.console import console  # not for JSON
+    from trie.sweep.page import write
+    from trie.sweep.terminal import show_headline
+
+    show_headline(write(directory, cells), console())
+    print(directory, flush=True)
+
+
+def show_json(directory: Path, cells: Sequence[Cell]) -> None:
+    """Rewrite a sweep's report and print its table.
+
+    Raises:
+        TrieError: when the report can't be written.
+    """
+    from trie.sweep.page import write
+
+    print(json.dumps(write(directory, cells), indent=1))

@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trie import sweepdir
-from trie.compare import conditions
-from trie.compare.conditions import Doubt, Setting
+from trie.compare import config_diff
+from trie.compare.bootstrap import Units, units
+from trie.compare.config_diff import Doubt, Setting
 from trie.compare.differences import Difference, Settings, differences, draw_traces
 from trie.compare.gates import Gate, Judged, judge
-from trie.compare.units import Units, units
 from trie.errors import RunDirError
-from trie.metrics.keys import numbers
+from trie.metrics.metric_names import numbers
 from trie.metrics.summary import summarize
-from trie.records import read_records
-from trie.rundir import REQUESTS, RunDir
-from trie.sweepdir import Cell, Status
+from trie.storage import sweep_dir
+from trie.storage.parquet_parts import read_records
+from trie.storage.run_dir import REQUESTS, RunDir
+from trie.storage.sweep_dir import Cell, Status
 
 SCHEMA_VERSION = 1
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -136,7 +136,7 @@ Labelled = tuple[str, Path]
 
 def _aligned(inputs: Mapping[str, Path], alone: list[str]) -> Iterator[tuple[str, Labelled, list[Labelled]]]:
     """Each baseline run with those that are to be compared with it; what has no partner is noted in `alone`."""
-    if not any(sweepdir.is_sweep(path) for path in inputs.values()):
+    if not any(sweep_dir.is_sweep(path) for path in inputs.values()):
         (baseline, *candidates) = inputs.items()
         yield "", baseline, candidates
         return
@@ -155,7 +155,7 @@ def _aligned(inputs: Mapping[str, Path], alone: list[str]) -> Iterator[tuple[str
 
 def _cells(label: str, path: Path, alone: list[str]) -> list[Cell]:
     """The finished cells of a sweep; a run is a sweep of one."""
-    cells = sweepdir.find(path) if sweepdir.is_sweep(path) else [sweepdir.read(RunDir.open(path).path)]
+    cells = sweep_dir.find(path) if sweep_dir.is_sweep(path) else [sweep_dir.read(RunDir.open(path).path)]
     alone += [f"{label}: {cell.path.name} is {cell.status.value}: {cell.why}" for cell in cells if _broken(cell)]
     return [cell for cell in cells if not _broken(cell)]
 
@@ -169,7 +169,7 @@ def _telling(found: Mapping[str, list[Cell]]) -> list[str]:
     varying: dict[str, None] = dict.fromkeys(ALWAYS)
     for cells in found.values():
         for cell in cells[1:]:
-            differing = conditions.settings({"config": cells[0].config}, {"config": cell.config})
+            differing = config_diff.settings({"config": cells[0].config}, {"config": cell.config})
             varying |= dict.fromkeys(setting.key for setting in differing)
     of_the_workload = {key for key in varying if key.startswith("workload.")} - {"workload.name"}
     return [key for key in varying if key not in of_the_workload and key not in NOT_A_CELL]
@@ -177,7 +177,7 @@ def _telling(found: Mapping[str, list[Cell]]) -> list[str]:
 
 def _name(cell: Cell, keys: Sequence[str]) -> str:
     """A cell as people call it: `agentic c8`, with the repeat and other settings that vary."""
-    values = conditions.flat(cell.config)
+    values = config_diff.flat(cell.config)
     more = [f"{key}={values.get(key)}" for key in keys if key not in ALWAYS]
     repeat = [f"repeat {cell.repeat}"] if cell.repeat > 1 else []
     return " ".join([cell.workload, f"c{cell.concurrency}", *repeat, *more])
@@ -203,7 +203,7 @@ def _compared(baseline: Run, candidate: Run, settings: Settings, gates: Sequence
     summaries = baseline.summary, candidate.summary
     drawn = None
     if baseline.units is not None and candidate.units is not None:
-        same = conditions.same_workload(*manifests)
+        same = config_diff.same_workload(*manifests)
         drawn = draw_traces(baseline.units, candidate.units, settings, same_workload=same)
     found = differences(
         (numbers(baseline.summary), numbers(candidate.summary)),
@@ -215,9 +215,9 @@ def _compared(baseline: Run, candidate: Run, settings: Settings, gates: Sequence
         baseline,
         candidate,
         found,
-        conditions.settings(*manifests),
-        conditions.facts(*manifests),
-        conditions.doubts(manifests, summaries),
+        config_diff.settings(*manifests),
+        config_diff.facts(*manifests),
+        config_diff.doubts(manifests, summaries),
         None if drawn is None else drawn.paired,
         [judge(gate, found) for gate in gates],
     )

@@ -8,10 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from trie.compare.bootstrap import draw, interval, of_ratio, of_sample
-from trie.compare.units import Units
+from trie.compare.bootstrap import Units, draw, interval, of_ratio, of_sample
 from trie.metrics.columns import Floats
-from trie.metrics.keys import Described, described
+from trie.metrics.metric_names import Described, described
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 FEWEST = 10  # traces that contribute in each run, below which an interval would say little

@@ -10,7 +10,7 @@ from typing import Literal
 
 from trie.compare.differences import Difference
 from trie.errors import ConfigError
-from trie.metrics.keys import resolve
+from trie.metrics.metric_names import resolve
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,

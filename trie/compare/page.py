@@ -6,22 +6,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from trie.compare.comparison import Comparison, Pair
-from trie.compare.conditions import Setting
+from trie.compare.config_diff import Setting
 from trie.compare.differences import Difference
 from trie.compare.differences import Verdict as Word
+from trie.compare.format import HEADLINES, WORDS, change_of, facts_of, interval_of, method, number, sections, value_of
 from trie.compare.plots import Row, curves, forest, over_load
-from trie.compare.words import (
-    HEADLINES,
-    WORDS,
-    change_of,
-    facts_of,
-    interval_of,
-    method,
-    number,
-    sections,
-    value_of,
+from trie.report.html.document import (
+    Block,
+    Card,
+    Cards,
+    Cell,
+    Check,
+    Column,
+    Facts,
+    Note,
+    Page,
+    Section,
+    Table,
+    Tone,
+    Verdict,
 )
-from trie.report.page import Block, Card, Cards, Cell, Check, Column, Facts, Note, Page, Section, Table, Tone, Verdict
 
 TONES: dict[str | None, Tone] = {"better": "good", "worse": "bad", "differs": "warn", None: "plain"}
 KINDS: tuple[Word, ...] = ("better", "worse", "differs", "noise")

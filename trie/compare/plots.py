@@ -9,9 +9,9 @@ import numpy as np
 
 from trie.compare.comparison import Pair, Run
 from trie.compare.differences import Difference
-from trie.compare.words import WORDS
+from trie.compare.format import WORDS
 from trie.metrics.columns import Floats
-from trie.report.plot import BLUE, GREY, ORANGE, PURPLE, RED, TEAL, Plot, zoomable
+from trie.report.html.plot import BLUE, GREY, ORANGE, PURPLE, RED, TEAL, Plot, zoomable
 
 COLOURS = {"better": TEAL, "worse": RED, "differs": PURPLE, "within noise": GREY, "no interval": "#c3c8cf"}
 CURVES = {

@@ -5,10 +5,17 @@ a `RunConfig`, a library user builds one directly.
 """
 
 from trie.config.endpoint import LOAD_KEYS, Api, EndpointConfig, PromptForm, TlsConfig, ToolRole
-from trie.config.parts import ConcurrencyConfig, LimitsConfig, PromptConfig
-from trie.config.run import HISTORIES, ProgressStyle, RunConfig
+from trie.config.run import (
+    HISTORIES,
+    CommandConfig,
+    ConcurrencyConfig,
+    LimitsConfig,
+    Order,
+    ProgressStyle,
+    PromptConfig,
+    RunConfig,
+)
 from trie.config.sim import FAULTS, SimConfig
-from trie.config.sweep import CommandConfig, Order
 from trie.config.workload import WorkloadConfig
 
 __all__ = [

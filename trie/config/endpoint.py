@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from trie.config.rules import HEADER_NAME, require, require_seconds, require_whole
+from trie.config.validation import HEADER_NAME, require, require_seconds, require_whole
 from trie.errors import ConfigError
 
 URL = re.compile(r"https?://(\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(:(\d{1,5}))?(/[^\s?#]*)?", re.IGNORECASE)

@@ -2,14 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 from trie.config.endpoint import EndpointConfig
-from trie.config.parts import ConcurrencyConfig, LimitsConfig, PromptConfig
-from trie.config.rules import MAX_SECONDS, require, require_seconds, require_whole
 from trie.config.sim import SimConfig
+from trie.config.validation import MAX_SECONDS, require, require_seconds, require_whole
 from trie.config.workload import WorkloadConfig
+
+MAX_CONCURRENCY = 1_000_000
+
+
+@dataclass
+class ConcurrencyConfig:
+    """How many traces are active at any time, tool waits included."""
+
+    value: int = 8  # traces active at any time; `concurrency=8` sets it
+
+    def __post_init__(self) -> None:
+        require_whole("concurrency", self.value, 1, MAX_CONCURRENCY)
+
+
+MAX_ZIPF = 10.0  # above it all words are the first
+MAX_POOL_TOKENS = 1 << 26  # about 400 MB of text
+
+
+@dataclass
+class PromptConfig:
+    """What the synthetic prompts are made of."""
+
+    zipf: float = 1.0  # exponent of the word frequencies; 0: all words equally often
+    pool_tokens: int = 1 << 18  # size of the pool that prompts are cut from: above it a session repeats itself
+    calibrate: bool = True  # prove lengths against the server with two small requests before the run
+    trust_remote_code: bool = (
+        False  # run the Python code that a tokenizer's repository brings: as dangerous as it sounds
+    )
+
+    def __post_init__(self) -> None:
+        require(0 <= self.zipf <= MAX_ZIPF, "prompts.zipf", self.zipf, f"from 0 to {MAX_ZIPF:g}")
+        require_whole("prompts.pool_tokens", self.pool_tokens, 1024, MAX_POOL_TOKENS)
+
+
+@dataclass
+class LimitsConfig:
+    """Above these the verdict is that a run's numbers would mislead."""
+
+    failure_rate: float = 0.05  # share of finished requests that failed
+    prompt_drift: float = 0.05  # how far usage may be from the accounted prompt tokens, as a ratio over the run
+    completion_drift: float = 0.01  # share of requested completion tokens that did not come
+    loop_lag_s: float = 0.020  # p99 of the client's own event-loop lag
+    client_cpu: float = 0.85  # share of one core that the client used
+    stall_s: float = 1.0  # longest time that the client may have stood still, as a suspended process does
+
+    def __post_init__(self) -> None:
+        for key in fields(self):
+            value = getattr(self, key.name)
+            require(0 <= value < math.inf, f"limits.{key.name}", value, "0 or more")
 
 
 class ProgressStyle(Enum):
@@ -87,3 +136,33 @@ class RunConfig:
         route = self.endpoint.reset_route
         found_later = self.endpoint.name == "custom"  # by asking the server
         require(route is not None or found_later or not self.reset_cache, "reset_cache", "true", f"false: {NO_ROUTE}")
+
+
+class Order(Enum):
+    """In which order a sweep goes through its cells."""
+
+    written = "written"  # as the settings are written, the last one varies fastest; repeats one after another
+    interleaved = "interleaved"  # so, all cells once, and then all again for the next repeat
+    shuffled = "shuffled"  # cells and repeats at random, the same order for the same order_seed
+
+
+@dataclass
+class CommandConfig(RunConfig):
+    """What a command line sets: a run, and how a sweep goes through many of them."""
+
+    repeats: int = 1  # how often each cell of a sweep is measured
+    order: Order = Order.interleaved  # of a sweep's cells: written, interleaved repeats, shuffled
+    order_seed: int = 0  # of order=shuffled
+    pause: float = 0.0  # seconds between two cells of a sweep in which nothing is sent
+    rerun: bool = False  # measure the cells of a sweep again that are done; what they hold is kept in them
+    plan: bool = False  # show the plan of a sweep and measure nothing
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_whole("repeats", self.repeats, 1)
+        require_whole("order_seed", self.order_seed, 0)
+        require(0 <= self.pause <= MAX_SECONDS, "pause", self.pause, "0 or more (seconds)")
+
+    def run(self) -> RunConfig:
+        """The run alone."""
+        return RunConfig(**{key.name: getattr(self, key.name) for key in fields(RunConfig)})

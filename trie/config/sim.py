@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from trie.config.rules import MAX_SECONDS, MAX_WHOLE, require, require_whole
+from trie.config.validation import MAX_SECONDS, MAX_WHOLE, require, require_whole
 
 FAULTS = (
     "http_429",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trie.config.rules import require, require_whole
+from trie.config.validation import require, require_whole
 
 MAX_ROWS = 10_000_000  # traces of a stand-in
 

@@ -24,9 +24,10 @@ from yarl import URL
 
 from trie.config import EndpointConfig
 from trie.endpoint import tls
+from trie.endpoint.errors import FOREIGN, ResponseTooLongError, kind_of
 from trie.endpoint.exchange import Exchange
-from trie.endpoint.failures import FOREIGN, ResponseTooLongError, kind_of
-from trie.endpoint.headers import Veil, of_every_request, retry_after_s
+from trie.endpoint.headers import of_every_request, retry_after_s
+from trie.endpoint.redaction import Redaction
 
 READ_LIMIT = 1 << 22  # bytes a body may wait in aiohttp's buffer before reading pauses; drained long before that
 DRAIN_AT = 1 << 16  # bytes in that buffer at which the protocol takes them out
@@ -168,7 +169,7 @@ class Connections:
         self._keep_alive = endpoint.keep_alive
         self._idle: list[Connection] = []
         self._headers = of_every_request(endpoint, self._url.authority, api_key)
-        self.hide = Veil([api_key or "", *endpoint.headers.values()]).hide
+        self.hide = Redaction([api_key or "", *endpoint.headers.values()]).hide
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()

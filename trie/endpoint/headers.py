@@ -1,17 +1,14 @@
-"""Headers of requests and answers: written, read, and hidden where they hold what nobody else may see."""
+"""Header lines of requests, and what headers of answers say."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from trie.config import EndpointConfig
 from trie.errors import EndpointError
 
-HIDDEN = "(hidden)"
-SHORTEST_SECRET = 6  # characters; what is shorter, such as EMPTY, hides nothing and is found in many words
 MAX_RETRY_AFTER_S = 60.0
 
 
@@ -38,22 +35,6 @@ def of_every_request(endpoint: EndpointConfig, authority: str, api_key: str | No
         found[endpoint.api_key_header] = f"{endpoint.api_key_scheme} {api_key}".strip()
     found.update(endpoint.headers)
     return b"".join(header(name, value) for name, value in found.items())
-
-
-class Veil:
-    """Hides secrets in text that a server sent: some repeat keys in their errors."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = sorted((s for s in set(secrets) if len(s) >= SHORTEST_SECRET), key=len, reverse=True)
-
-    def hide(self, text: str) -> str:
-        """The text without them, and without the beginning of one at its end, where a long text was cut."""
-        for secret in self._secrets:
-            text = text.replace(secret, HIDDEN)
-            cut = text.removesuffix("...")
-            known = (n for n in range(len(secret) - 1, SHORTEST_SECRET - 1, -1) if cut.endswith(secret[:n]))
-            text = text if (n := next(known, 0)) == 0 else cut[:-n] + HIDDEN
-        return text
 
 
 def retry_after_s(text: str | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trie.endpoint.openai import Answer
+from trie.endpoint.response import Answer
 
 MAX_ID = 1 << 32  # above it an id is a mistake
 PROMPT = b'"prompt_token_ids":['

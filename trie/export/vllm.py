@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trie.export.requests import Requests, plain, requests_of
+from trie.export.durations import Requests, plain, requests_of
 from trie.metrics.columns import Floats
 
 if TYPE_CHECKING:

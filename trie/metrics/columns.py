@@ -28,7 +28,7 @@ class Columns:
 
     def __getitem__(self, name: str) -> Floats:
         if name not in self._floats:
-            import pyarrow as pa  # noqa: PLC0415
+            import pyarrow as pa
 
             column = self._rows.column(name).cast(pa.float64())
             self._floats[name] = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
@@ -36,13 +36,13 @@ class Columns:
 
     def outcome(self, name: str) -> Bools:
         """Which rows have this outcome."""
-        import pyarrow.compute as pc  # noqa: PLC0415
+        import pyarrow.compute as pc
 
         return np.asarray(pc.equal(self._rows.column("outcome"), name).to_numpy(zero_copy_only=False), dtype=np.bool_)
 
     def names(self, name: str) -> tuple[NDArray[np.int64], list[str]]:
         """A column of texts as indices into its different ones, -1 for null, and these in order of appearance."""
-        import pyarrow.compute as pc  # noqa: PLC0415
+        import pyarrow.compute as pc
 
         encoded = self._rows.column(name).combine_chunks().dictionary_encode()
         indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
@@ -50,7 +50,7 @@ class Columns:
 
     def failures(self) -> dict[str, int]:
         """Failed requests by the kind of their error, the commonest first."""
-        import pyarrow.compute as pc  # noqa: PLC0415
+        import pyarrow.compute as pc
 
         kinds = pc.fill_null(self._rows.column("error_kind").filter(self.outcome("failed")), "unknown")
         pairs: list[dict[str, Any]] = pc.value_counts(kinds).to_pylist()

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trie.metrics import declarations, verdict
-from trie.metrics.check import Check
+from trie.metrics import definitions, verdict
+from trie.metrics.cache import Parts, ratio, shares, workers
+from trie.metrics.checks import Check
 from trie.metrics.columns import Bools, Columns, Floats, Stats
-from trie.metrics.engine import engine
-from trie.metrics.shares import Parts, ratio, shares
+from trie.metrics.engine_counters import engine
 from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import Traces, kaplan_meier, traces
-from trie.metrics.workers import workers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,7 +71,7 @@ def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
     """Every number of a run.
 
     Args:
-        rows: of `trie.records.arrow_schema()`, in any order; or their columns, where these are needed again.
+        rows: of `trie.storage.record.arrow_schema()`, in any order; or their columns, where these are needed again.
         manifest: what was run (docs/records.md); a run that was killed has no end in it, and its wall time is then
             the last instant in the rows.
     """
@@ -105,7 +104,7 @@ def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
         verdict=verdict.judge(counts, facts, manifest, wall_time_s=wall_time_s),
         wall_time_s=wall_time_s,
         trace_per_s=completed / wall_time_s if wall_time_s > 0 else None,
-        per_trace={metric.key: sessions.statistics(metric.key) for metric in declarations.PER_TRACE},
+        per_trace={metric.key: sessions.statistics(metric.key) for metric in definitions.PER_TRACE},
         per_request={key: Stats.of(found) for key, found in per_request(columns, stream=stream).items()},
         workload=rates(Points.of(columns), wall_time_s=wall_time_s, num_gpus=config.get("num_gpus")),
         facts=facts,

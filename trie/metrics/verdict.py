@@ -7,9 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from trie.config import LimitsConfig
-from trie.metrics.cache_checks import cache_checks
-from trie.metrics.check import Check
-from trie.metrics.engine_checks import engine_checks
+from trie.metrics.checks import Check, cache_checks, engine_checks
 
 CENSORED_SHARE = 0.25  # of the traces that completed or were cancelled, above which short ones are over-represented
 LIMITS = frozenset({"max_failures", "max_failure_rate"})  # settings that end a run early

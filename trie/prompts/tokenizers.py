@@ -71,8 +71,8 @@ def load(name: str, *, trust_remote_code: bool = False) -> Tokenizer:
     """
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch: none is needed
-    import transformers  # noqa: PLC0415 - a second of start-up, only for runs that need it
-    from transformers.utils import logging  # noqa: PLC0415
+    import transformers  # a second of start-up, only for runs that need it
+    from transformers.utils import logging
 
     logging.set_verbosity_error()
     try:
@@ -107,8 +107,8 @@ def _answers(name: str) -> None:
     Raises:
         OSError: when nothing answers; a hub that answers, whatever it says, is left to the loader.
     """
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url  # noqa: PLC0415
-    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
 
     errors = cast("tuple[type[Exception], ...]", (*HfHubHTTPError.__bases__, ValueError))
     try:

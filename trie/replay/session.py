@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
-from trie.endpoint.conversation import Conversation
 from trie.endpoint.headers import header
-from trie.prompts.script import Script
-from trie.records import Outcome, RequestRecord
-from trie.replay.request import Request, fill
-from trie.replay.setting import Setting
-from trie.trace import PlannedRequest
+from trie.endpoint.request import Request, fill
+from trie.endpoint.request_body import Conversation
+from trie.prompts.builder import Script
+from trie.replay.run_state import Setting
+from trie.storage.record import Outcome, RequestRecord
+from trie.workload.trace import PlannedRequest
 
 
 async def replay(setting: Setting, script: Script, slot: int) -> Outcome:
@@ -27,7 +27,7 @@ async def replay(setting: Setting, script: Script, slot: int) -> Outcome:
         due = previous_end + plan.wait_s
         if plan.wait_s:
             await asyncio.sleep(due - perf_counter())
-            await setting.turns.turn()
+            await setting.gate.enter()
         request = Request(
             body=setting.fmt.body(conversation, plan.completion_tokens),
             headers=_headers(setting, script, plan),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trie.report.blocks import Column, Table, Value
-from trie.report.figures import MISSING, short
+from trie.report.html.blocks import Column, Table, Value
+from trie.report.number_format import MISSING, short
 
 NAMES = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "trie_sim": "trie sim"}
 LABELS = {

@@ -11,7 +11,7 @@ import numpy as np
 from trie.metrics.columns import Columns, Floats
 from trie.metrics.distributions import ecdf, prompt_tokens, ttft_by_context
 from trie.metrics.traces import Traces, survival
-from trie.report.plot import (
+from trie.report.html.plot import (
     BLUE,
     LOG_TICKS,
     ORANGE,

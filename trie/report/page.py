@@ -1,183 +1,281 @@
-"""A page of a report: one HTML file that holds all it needs, opens from disk and asks the network for nothing.
-
-A page is made of blocks, each of which knows its own HTML; everything that is no markup is escaped on the way:
-
-    page = Page(
-        title="agentic, concurrency 8",
-        subtitle="model M on http://localhost:8000/v1",
-        blocks=[
-            Verdict(word="VALID", tone="good", checks=[Check("warning", "long enough", "20 s", "run longer")]),
-            Cards([Card("Steady completion", 720.2, "tok/s", "360.1 per GPU")]),
-            Section("Throughput", [
-                Table(
-                    caption="Workload metrics",
-                    columns=[Column("Metric"), Column("Overall", "tok/s", help="all tokens / wall time")],
-                    rows=[["completion", 694.14], [Cell("cached prompt", note="expected"), None]],
-                ),
-                Plot(key=..., ...),  # trie.report.plot
-            ]),
-        ],
-    )
-    page.write(directory / "report.html")
-
-Cells are texts, numbers (shown short, sorted whole), None for what was not measured, or a `Cell` that adds a link, a
-tone or a note. Tables sort by a click on a column's head; plots are hovered, zoomed and saved from the page.
-"""
+"""The page of a run, from its rows, its summary and its manifest."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-from trie.errors import ReportError
-from trie.report.blocks import Card, Cards, Cell, Check, Column, Facts, Note, Table, Tone, Value, Verdict
-from trie.report.markup import Markup, data, element
-from trie.report.plot import THEME, Plot
+from trie.metrics.checks import Check as Condition
+from trie.metrics.columns import Columns, Stats
+from trie.metrics.definitions import (
+    PER_REQUEST,
+    PER_TRACE,
+    STATISTICS,
+    WINDOW_DEFINITIONS,
+    WINDOW_LABELS,
+    WINDOWS,
+    WORKLOAD,
+    Metric,
+)
+from trie.metrics.evaluate_run import EvaluatedRun
+from trie.metrics.series import phases, timeline
+from trie.metrics.summary import Summary, per_request
+from trie.metrics.throughput import Points
+from trie.metrics.traces import traces
+from trie.report.engine import engine_table
+from trie.report.html.document import (
+    Block,
+    Card,
+    Cards,
+    Cell,
+    Check,
+    Column,
+    Facts,
+    Page,
+    Section,
+    Table,
+    Tone,
+    Verdict,
+)
+from trie.report.latency_plots import distributions, ttft_against_context
+from trie.report.number_format import percent, short
+from trie.report.terminal import facts, head
+from trie.report.time_plots import client_over_time, outcomes_over_time, time_plots
+from trie.report.trace_plots import cache_hits_by_turn, traces_by_slot
+from trie.storage.run_dir import REPORT
 
-__all__ = [
-    "Block", "Card", "Cards", "Cell", "Check", "Column", "Facts", "Note", "Page", "Section", "Table", "Tone", "Value",
-    "Verdict",
-]  # fmt: skip
-
-
-class Block(Protocol):
-    """Anything that can stand on a page."""
-
-    def html(self) -> Markup:
-        """Its HTML."""
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """Blocks under a heading, plots side by side where there is room; a folded one is opened by the reader."""
-
-    title: str
-    blocks: Sequence[Block]
-    intro: str | None = None
-    folded: bool = False
-
-    def html(self) -> Markup:
-        """A section, or a folded one."""
-        heading = element("h2", self.title, id=anchor(self.title))
-        intro = self.intro and element("p", self.intro, cls="intro wide")
-        body = element("div", intro, *(block.html() for block in self.blocks), cls="grid")
-        if self.folded:
-            return element("details", element("summary", heading), body, cls="section")
-        return element("section", heading, body, aria_labelledby=anchor(self.title))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """A whole page."""
-
-    title: str
-    subtitle: str = ""
-    blocks: Sequence[Block] = field(default_factory=tuple)
-    footer: str = ""
-
-    def plots(self) -> list[Plot]:
-        """All plots of the page in order, in sections or not."""
-        return list(_plots(self.blocks))
-
-    def write(self, path: Path) -> None:
-        """Write the page, whole or not at all.
-
-        Raises:
-            ReportError: when it can't be written.
-        """
-        aside = path.with_suffix(".tmp")
-        try:
-            aside.write_text(self.html(), encoding="utf-8")
-            aside.replace(path)
-        except OSError as error:
-            with suppress(OSError):  # where there can be no such file, there is none
-                aside.unlink()
-            raise ReportError(f"{path}: can't be written: {error.strerror}") from error
-
-    def save_plots(self, folder: Path, ending: str) -> list[Path]:
-        """Write each plot that shows anything into a folder, as "svg" or "png"; the files, in the page's order.
-
-        Raises:
-            ReportError: without vl-convert, or when they can't be written.
-        """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ReportError(f"{folder}: can't make the folder: {error.strerror}") from error
-        shown = {folder / f"{plot.key}.{ending}": plot for plot in self.plots() if not plot.empty}
-        for path, plot in shown.items():
-            plot.save(path)
-        return list(shown)
-
-    def html(self) -> str:
-        """The document: one file, with a policy that lets it run its own scripts and load nothing."""
-        plots = self.plots()
-        scripts = [*(_asset(name) for name in ("vega.min.js", "vega-lite.min.js") if plots), _asset("page.js")]
-        head = element(
-            "head",
-            element("meta", charset="utf-8"),
-            element("meta", http_equiv="Content-Security-Policy", content=_policy(scripts)),
-            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            element("meta", name="color-scheme", content="light dark"),
-            element("meta", name="generator", content="trie"),
-            element("title", self.title),
-            element("style", Markup(_asset("page.css"))),
-        )
-        body = element(
-            "body",
-            element("a", "Skip to the report", href="#report", cls="skip"),
-            element(
-                "header",
-                element("h1", self.title),
-                self.subtitle and element("p", self.subtitle),
-                _contents(self.blocks),
-            ),
-            element("main", *(block.html() for block in self.blocks), id="report", cls="grid"),
-            element("footer", element("p", self.footer)) if self.footer else None,
-            element("script", data(dict(THEME)), type="application/json", id="theme"),
-            *(element("script", Markup(script)) for script in scripts),
-        )
-        return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+INTERVALS, SLOTS = 2500, 48  # that a timeline shows
+ERRORS = 20  # kinds in the table
+CANCELLED = "Cancelled: in flight when the run ended, which no failure rate includes."
+FOOTER = (
+    "Times are seconds since the run began, on one monotonic clock. Tables and verdict count every request; plots are "
+    "binned, thinned or sampled where their captions say so. {rows:,} requests; trie {version}."
+)
 
 
-def anchor(title: str) -> str:
-    """A heading's address within the page."""
-    words = "".join(c if c.isalnum() else " " for c in title.lower()).split()
-    return "-".join(("section", *words))  # apart from the plots' keys
+def write_page(run: EvaluatedRun) -> Path:
+    """Write the page into the run's directory.
+
+    Raises:
+        ReportError: when it can't be written.
+    """
+    path = run.run.path / REPORT
+    page_of(run).write(path)
+    return path
 
 
-def _plots(blocks: Sequence[Block]) -> Iterator[Plot]:
-    for block in blocks:
-        if isinstance(block, Plot):
-            yield block
-        elif isinstance(block, Section):
-            yield from _plots(block.blocks)
+def page_of(run: EvaluatedRun) -> Page:
+    """The page of a finished run."""
+    return run_page(run.columns, run.summary, run.manifest)
 
 
-def _contents(blocks: Sequence[Block]) -> Markup | None:
-    """Links to the sections, where there are several."""
-    titles = [block.title for block in blocks if isinstance(block, Section)]
-    links = [element("a", title, href=f"#{anchor(title)}") for title in titles]
-    return element("nav", *links, aria_label="Sections") if len(links) > 1 else None
-
-
-def _policy(scripts: Sequence[str]) -> str:
-    """Only these scripts, by their digest, and no address at all; Vega compiles its expressions."""
-    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {allowed} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
+def run_page(columns: Columns, summary: Summary, manifest: Mapping[str, Any]) -> Page:
+    """The whole page: verdict first, then numbers, plots, and what was run."""
+    config = manifest["config"]
+    started = manifest.get("started", {}).get("wall_clock", "")
+    when = f", started {started[:19].replace('T', ' ')} UTC" if started else ""
+    server = manifest["server"]
+    where = "the embedded endpoint (simulated)" if server["embedded"] else server["base_url"]
+    return Page(
+        title=f"{manifest['workload']['name']}, concurrency {config['concurrency']['value']}",
+        subtitle=f"{server['model']} on {where}, {config['duration']:g} s{when}",
+        blocks=[
+            _verdict(summary),
+            _headline(summary, manifest),
+            Section("Metrics", list(_tables(summary))),
+            *_plots(columns, summary, manifest),
+            Section("Run", [Facts(dict(_facts(manifest)))]),
+            Section("Config", [_config(config)], folded=True),
+        ],
+        footer=FOOTER.format(rows=len(columns), version=manifest.get("trie_version", "")),
     )
 
 
-@cache
-def _asset(name: str) -> str:
-    return files("trie.report").joinpath("assets", name).read_text(encoding="utf-8")
+def _verdict(summary: Summary) -> Verdict:
+    off = [check for check in summary.verdict if not check.ok]
+    warnings = sum(check.level == "warning" for check in off)
+    word = "VALID" if summary.valid else "INVALID"
+    said = f"with {warnings} warning{'s' if warnings > 1 else ''}" if warnings else "no warnings"
+    return Verdict(
+        word=word,
+        tone="good" if summary.valid else "bad",
+        said=said if summary.valid else "these numbers would mislead",
+        checks=[_check(check) for check in summary.verdict],
+    )
+
+
+def _check(check: Condition) -> Check:
+    return Check("ok" if check.ok else check.level, check.check, check.found, check.advice)
+
+
+def _headline(summary: Summary, manifest: Mapping[str, Any]) -> Cards:
+    """The numbers that are looked for first; failures stand beside them."""
+    completion, prompt = summary.workload["completion_tok_s"], summary.workload["total_prompt_tok_s"]
+    gpus = manifest["config"].get("num_gpus")
+    per_gpu = f"{short(completion.steady_state_per_gpu)} tok/s per GPU ({gpus} GPUs)" if gpus else "steady state"
+    traces_done = f"{summary.traces['completed']:,} of {sum(summary.traces.values()):,} traces completed"
+    ended = summary.requests["ok"] + summary.requests["failed"]
+    failed = summary.requests["failed"] / ended if ended else None
+    bad: Tone = "bad" if failed else "plain"
+    return Cards(
+        [
+            Card("Completion throughput", completion.steady_state, "tok/s", per_gpu),
+            Card("Prompt throughput", prompt.steady_state, "tok/s", "steady state, cached included"),
+            _card("TTFT, p50", summary.per_trace["ttft_s"], "s"),
+            _card("TTFAT, p50", summary.per_trace["ttfat_s"], "s"),
+            _card("Decode speed, p50", summary.per_trace["decode_tps"], "tok/s", tail="min"),
+            _card("Trace latency, p50", summary.per_trace["latency_s"], "s"),
+            Card("Cache hit rate", summary.facts["cache"]["hit_rate_pct"], "%", _eligible(summary)),
+            Card("Failed requests", percent(failed), "", traces_done, bad),
+        ]
+    )
+
+
+def _card(label: str, stats: Stats | None, unit: str, tail: str = "p99") -> Card:
+    detail = f"{tail} {short(getattr(stats, tail))} {unit}" if stats else None
+    return Card(label, stats.p50 if stats else None, unit, detail)
+
+
+def _eligible(summary: Summary) -> str | None:
+    eligible = summary.per_trace["eligible_cache_hit_rate_pct"]
+    return f"{short(eligible.mean)} % of the eligible" if eligible else "token-weighted"
+
+
+def _tables(summary: Summary) -> Iterator[Block]:
+    yield _statistics("Per-trace metrics", PER_TRACE, summary.per_trace, "Over completed traces.")
+    yield _workload(summary)
+    yield _statistics("Per-request metrics", PER_REQUEST, summary.per_request, "Over requests that ended well.")
+
+
+def _statistics(caption: str, metrics: Sequence[Metric], values: Mapping[str, Stats | None], note: str) -> Table:
+    rows = [[*_named(metric), *_seven(values[metric.key])] for metric in metrics]
+    return Table(
+        caption=caption,
+        columns=[Column("Metric"), Column("Unit"), *(Column(name) for name in STATISTICS)],
+        rows=rows,
+        note=note,
+    )
+
+
+def _named(metric: Metric) -> tuple[Cell, str]:
+    return Cell(metric.label.removesuffix(f" ({metric.unit})"), help=metric.definition), metric.unit
+
+
+def _seven(stats: Stats | None) -> list[float | None]:
+    return [getattr(stats, name) if stats else None for name in STATISTICS]
+
+
+def _workload(summary: Summary) -> Table:
+    done, rate = summary.traces["completed"], summary.trace_per_s
+    definitions = [WINDOW_DEFINITIONS[window] for window in WINDOWS]
+    windows = [Column(label, "tok/s", help=said) for label, said in zip(WINDOW_LABELS, definitions, strict=True)]
+    rows = [
+        [
+            Cell(metric.label.removesuffix(" tok/s"), help=metric.definition),
+            *(getattr(summary.workload[metric.key], window) for window in WINDOWS),
+        ]
+        for metric in WORKLOAD
+    ]
+    note = f"{done:,} of {sum(summary.traces.values()):,} traces completed, {short(rate, 3)} trace/s."
+    return Table(caption="Workload metrics", columns=[Column("Metric"), *windows], rows=rows, note=note)
+
+
+def _plots(columns: Columns, summary: Summary, manifest: Mapping[str, Any]) -> Iterator[Section]:
+    wall, configured = summary.wall_time_s, int(manifest["config"]["concurrency"]["value"])
+    stream = bool(manifest["config"]["stream"])
+    points, sessions = Points.of(columns), traces(columns, stream=stream)
+    spans = phases(columns, sessions, wall_time_s=wall)
+    shown = timeline(
+        columns, spans, points.steady_window() or (0.0, wall), wall_time_s=wall, most=INTERVALS, slots=SLOTS
+    )
+    over_time = time_plots(
+        columns, points, sessions, spans, rates=summary.workload, wall_time_s=wall, configured=configured
+    )
+    yield Section("Over time", list(over_time))
+    requests = per_request(columns, stream=stream)
+    yield Section("Latency", [*distributions(requests, sessions, wall_time_s=wall)])
+    yield Section("Context and cache", [ttft_against_context(columns), cache_hits_by_turn(columns)])
+    yield Section("Timeline", [traces_by_slot(columns, shown)])
+    yield Section("Outcomes", [_outcomes(summary), outcomes_over_time(columns, wall_time_s=wall), *_errors(columns)])
+    yield Section(
+        "Lengths, censoring and the client",
+        [Facts(_by_word(facts(summary))), *_engine(summary), client_over_time(columns, wall_time_s=wall)],
+    )
+
+
+def _engine(summary: Summary) -> Iterator[Table]:
+    found = summary.facts.get("engine")
+    if found is not None:
+        yield engine_table(found)
+
+
+def _by_word(lines: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What is said under each word; a line without one goes on under the word before it."""
+    found: dict[str, str] = {}
+    for word, said in lines:
+        last = word or next(reversed(found), "")
+        found[last] = f"{found[last]}; {said}" if last in found else said
+    return found
+
+
+def _outcomes(summary: Summary) -> Table:
+    traces, requests = summary.traces, summary.requests
+    kinds = (("completed", "ok"), ("failed", "failed"), ("cancelled", "cancelled"))
+    rows = [
+        [trace, traces[trace], _share(traces, trace), requests[request], _share(requests, request)]
+        for trace, request in kinds
+    ]
+    columns = [Column("Outcome"), Column("Traces"), Column("Share", "%"), Column("Requests"), Column("Share", "%")]
+    return Table(caption="Outcomes", columns=columns, rows=rows, wide=False, note=CANCELLED)
+
+
+def _share(counts: Mapping[str, int], outcome: str) -> float | None:
+    whole = sum(counts.values())
+    return 100.0 * counts[outcome] / whole if whole else None
+
+
+def _errors(columns: Columns) -> Iterator[Table]:
+    """Failed requests by kind, with what the server said; none, no table."""
+    found = columns.errors()
+    if not found:
+        return
+    heads = [Column("Error"), Column("HTTP status"), Column("Requests"), Column("First at", "s"), Column("For example")]
+    rows = [
+        [
+            row["error_kind"] or "unknown",
+            "" if row["http_status"] is None else str(row["http_status"]),
+            row["count"],
+            row["first_s"],
+            row["example"] or "",
+        ]
+        for row in found[:ERRORS]
+    ]
+    left = len(found) - len(rows)
+    yield Table(
+        caption="Errors", columns=heads, rows=rows, note=f"{left} more kinds are in the rows." if left else None
+    )
+
+
+def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What was run, where and by what."""
+    yield from head(manifest)
+    workload = manifest["workload"]
+    if "sha256" in workload:
+        yield "workload file", f"sha256 {workload['sha256']}, mean turns {workload['mean_turns']:g}"
+    for key in ("host", "versions"):
+        if key in manifest:
+            yield key, ", ".join(f"{name} {said}" for name, said in manifest[key].items() if said)
+
+
+def _config(config: Mapping[str, Any]) -> Table:
+    rows = [[key, "null" if value is None else str(value)] for key, value in _flat(config)]
+    return Table(caption="Every setting of the run", columns=[Column("Key"), Column("Value")], rows=rows)
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trie.report.figures import short
+from trie.report.number_format import short
 
 
 def probe_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from rich.live import Live as Display
 from rich.text import Text
 
 from trie.config import ProgressStyle
-from trie.replay.live import Live, Point
+from trie.replay.counters import Live, Point
 
 REFRESH_S = 0.25
 FIRST_LINE_S = 2.0

@@ -11,8 +11,8 @@ from trie.metrics.columns import Columns, Floats
 from trie.metrics.series import Bins, Phases, completion_rate, cumulative, lateness
 from trie.metrics.throughput import Points, Rates
 from trie.metrics.traces import Traces
-from trie.report.figures import short
-from trie.report.plot import BLUE, GOLD, GREY, ORANGE, RED, SHORT_TICKS, TEAL, Plot, crosshair, quoted, zoomable
+from trie.report.html.plot import BLUE, GOLD, GREY, ORANGE, RED, SHORT_TICKS, TEAL, Plot, crosshair, quoted, zoomable
+from trie.report.number_format import short
 
 CURVE_BINS, MEAN_BINS, RATE_BINS = 240, 120, 72
 GROUP = "time"

@@ -8,8 +8,8 @@ import numpy as np
 
 from trie.metrics.columns import Columns
 from trie.metrics.distributions import cache_by_turn, prompt_tokens
-from trie.metrics.timeline import PHASES, Timeline
-from trie.report.plot import BLUE, ORANGE, RED, TEAL, Plot, quoted, zoomable
+from trie.metrics.series import PHASES, Timeline
+from trie.report.html.plot import BLUE, ORANGE, RED, TEAL, Plot, quoted, zoomable
 from trie.report.time_plots import GROUP
 
 INK, PALE = "#14181f", "#c3c9d1"

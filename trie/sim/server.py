@@ -19,11 +19,10 @@ from aiohttp import web
 import trie
 from trie.config import SimConfig
 from trie.errors import ConfigError, EndpointError, TrieError
-from trie.sim import text, wire
-from trie.sim.driver import Driver
-from trie.sim.journal import Journal
-from trie.sim.model import Faults, Job
-from trie.sim.reply import Ask, Stream, abort, json_response, plain
+from trie.sim import tokens, wire
+from trie.sim.realtime import Driver
+from trie.sim.response import Ask, Journal, Stream, abort, json_response, plain
+from trie.sim.timing import Faults, Job
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 1 << 28
@@ -49,7 +48,7 @@ class Server:
         self._journal = journal
         self.driver = Driver(config)
         self.faults = Faults(config)
-        self._reader = text.Reader(config)
+        self._reader = tokens.Reader(config)
         self._numbers = count()
 
     def app(self) -> web.Application:
@@ -86,7 +85,7 @@ class Server:
             abort(request)
             return web.Response()
         number = next(self._numbers)
-        ids = text.list_of_ids(body.get("prompt"))
+        ids = tokens.list_of_ids(body.get("prompt"))
         # As it will come back in the next turn's prompt, for the prefix cache.
         answer = self._reader.answer(number, length, ids=ids is not None) if self.config.cache_blocks else ()
         job = Job(prompt.blocks, prompt.tokens, length, tail=prompt.tail, answer=answer)
@@ -140,16 +139,16 @@ class Server:
             raise Refusal(400, "n: must be 1, this server gives one answer")
         return body
 
-    async def _prompt(self, body: dict[str, Any], *, chat: bool) -> text.Prompt:
+    async def _prompt(self, body: dict[str, Any], *, chat: bool) -> tokens.Prompt:
         try:
-            prompt = text.chat_text(body.get("messages")) if chat else body.get("prompt")
+            prompt = tokens.chat_text(body.get("messages")) if chat else body.get("prompt")
             if self._reader.slow:
                 return await asyncio.to_thread(self._reader.read, prompt)
             return self._reader.read(prompt)
         except ValueError as error:
             raise Refusal(400, str(error)) from None
 
-    def _length(self, body: dict[str, Any], prompt: text.Prompt, *, chat: bool) -> tuple[int, str]:
+    def _length(self, body: dict[str, Any], prompt: tokens.Prompt, *, chat: bool) -> tuple[int, str]:
         """The completion's length, as far as the context window holds what was asked for, and why it ends there."""
         room = self.config.max_model_len - prompt.tokens
         if room < 1:
@@ -296,7 +295,7 @@ def _settings(line: bytes) -> SimConfig:
 def _run(main: Coroutine[Any, Any, None]) -> None:
     runner = asyncio.run
     with suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - not there on every platform
+        import uvloop  # not there on every platform
 
         runner = uvloop.run
     runner(main)

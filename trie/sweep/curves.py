@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from trie.report.figures import short
+from trie.report.number_format import short
+from trie.storage.sweep_dir import Status
 from trie.sweep.table import Row
-from trie.sweepdir import Status
 
 KNEE = 0.95  # of the best throughput, which the knee reaches first
 PER_GPU, IN_TOTAL = "completion_tok_s_steady_state_per_gpu", "completion_tok_s_steady_state"

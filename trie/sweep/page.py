@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from trie.report.figures import fine, percent
-from trie.report.page import (
+from trie.report.html.document import (
     Block,
     Card,
     Cards,
@@ -22,12 +22,15 @@ from trie.report.page import (
     Verdict,
     anchor,
 )
-from trie.rundir import REPORT, SUMMARY
+from trie.report.number_format import fine, percent
+from trie.storage.run_dir import REPORT, SUMMARY, whole
+from trie.storage.sweep_dir import Cell as SweepCell
+from trie.storage.sweep_dir import Status
 from trie.sweep import plots
 from trie.sweep.curves import KNEE, Curve, Point, best, curves, knee, throughput
-from trie.sweep.table import FAILED_SHARE, Row
-from trie.sweepdir import Status
+from trie.sweep.table import FAILED_SHARE, Row, rows, to_arrow
 
+PARQUET, CSV, PAGE = "sweep.parquet", "sweep.csv", "sweep.html"
 TONES: dict[str, Tone] = {Status.done.name: "good", Status.unfinished.name: "warn"}
 ABOUT = (
     f"The knee is the least concurrency that reaches {KNEE:.0%} of the best throughput of its curve. Where cells were "
@@ -202,3 +205,31 @@ def _link(directory: Path, row: Row) -> str | None:
         if (directory / row["cell"] / name).exists():
             return f"{row['cell']}/{name}"
     return None
+
+
+def write(directory: Path, cells: Sequence[SweepCell]) -> list[Row]:
+    """Write the report anew from what the cells tell; returns its table.
+
+    Raises:
+        TrieError: when the files can't be written; never for what is wrong with a cell.
+    """
+    found = rows(cells)
+    _write_parquet(directory / PARQUET, found)
+    _write_csv(directory / CSV, found)
+    page(directory, found).write(directory / PAGE)
+    return found
+
+
+def _write_parquet(target: Path, found: Sequence[Row]) -> None:
+    import pyarrow.parquet as pq  # not for those who look at a plan
+
+    with whole(target) as aside:
+        pq.write_table(to_arrow(found), aside, compression="zstd")
+
+
+def _write_csv(target: Path, found: Sequence[Row]) -> None:
+    """What was not measured is an empty field."""
+    with whole(target) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from trie.config import Order
-from trie.sweepdir import Status
+from trie.storage.sweep_dir import Status
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from trie.report.plot import BLUE, GREY, RED, TEAL, Plot, zoomable
+from trie.report.html.plot import BLUE, GREY, RED, TEAL, Plot, zoomable
 from trie.sweep.curves import PER_GPU, Curve, Point, best, knee, pareto
 from trie.sweep.table import FAILED_SHARE
 

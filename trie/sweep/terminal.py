@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from trie.config import Order
-from trie.report.figures import MISSING
+from trie.one_line import lasting, printable
+from trie.report.number_format import MISSING
+from trie.storage.sweep_dir import Status
 from trie.sweep.curves import IN_TOTAL, PER_GPU, Curve, Point, best, curves, knee, throughput
 from trie.sweep.plan import Plan, Planned
 from trie.sweep.table import FAILED_SHARE, Row
-from trie.sweepdir import Status
-from trie.text import lasting, printable
 
 WIDE = 118  # columns from which a table has room to breathe
 # The rows of a workload in the headline; of the throughputs one, per GPU where their number is known.

@@ -50,8 +50,8 @@ def fetch(repo: str, filename: str, sha256: str | None = None) -> Path:
 
 def _download(repo: str, filename: str, sha256: str | None, folder: Path) -> Path:
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # one plain file over plain HTTP, mirrors included
-    from huggingface_hub import HfApi, hf_hub_url  # noqa: PLC0415 - a fifth of a second, only for hub files
-    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+    from huggingface_hub import HfApi, hf_hub_url  # a fifth of a second, only for hub files
+    from huggingface_hub.errors import HfHubHTTPError
 
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None  # the library itself reads it once, at import
     api = HfApi(endpoint=endpoint)

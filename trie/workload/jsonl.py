@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from trie.errors import WorkloadError
-from trie.trace import Trace, parse_trace
+from trie.workload.trace import Trace, parse_trace
 
 FIELDS = (
     "num_turns",

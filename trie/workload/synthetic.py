@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import exp, sqrt
 
 from trie.errors import WorkloadError
-from trie.trace import Trace
+from trie.workload.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

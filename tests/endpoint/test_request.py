@@ -1,0 +1,210 @@
+"""One request against a raw server that plays scripts of bytes: outcome, kind, attempts and instants."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+
+import pytest
+from support import CLOSE, DONE, END, HEAD, USAGE, Script, chunked, event, plain_response, row, scripted
+
+from trie.config import EndpointConfig
+from trie.endpoint.connection import Connections
+from trie.endpoint.request import Request, Requester, fill
+from trie.endpoint.request_body import RequestFormat
+from trie.storage.record import Outcome, RequestRecord
+
+WHOLE = (HEAD, chunked(event(" a")), chunked(event(" b", '"length"')), chunked(USAGE), chunked(DONE), END)
+ERROR = plain_response("500 Oops", b'{"error": {"message": "broken"}}')
+
+
+async def ask(*scripts: Script, max_retries: int = 0, timeout_s: float = 5.0, requests: int = 1, stream: bool = True,
+              pause: float = 0.0, keep_alive: bool = True) -> list[RequestRecord]:  # fmt: skip
+    """Send requests, one after the other, and give back their rows."""
+    rows = []
+    async with scripted(*scripts) as (url, _):
+        endpoint = EndpointConfig(base_url=url, keep_alive=keep_alive)
+        fmt = RequestFormat(endpoint, "m", stream=stream)
+        async with Connections(endpoint, url) as connections:
+            requester = Requester(connections, fmt, max_retries=max_retries, timeout_s=timeout_s)
+            for _ in range(requests):
+                rows.append(await one(requester, fmt, perf_counter()))
+                await asyncio.sleep(pause)
+    return rows
+
+
+async def one(requester: Requester, fmt: RequestFormat, began: float) -> RequestRecord:
+    talk = fmt.conversation()
+    talk.ask((b" hello",))
+    request = Request(fmt.body(talk, 2), b"", began)
+    await requester.run(request)
+    found = row(0, 0, 0)
+    fill(found, request, began)
+    return found
+
+
+async def test_a_whole_stream_is_ok() -> None:
+    (found,) = await ask(WHOLE)
+    assert (found.outcome, found.error_kind, found.http_status, found.attempts) == (Outcome.ok, None, 200, 1)
+    assert (found.usage_prompt_tokens, found.usage_completion_tokens, found.usage_cached_tokens) == (7, 2, 3)
+    assert (found.chunks, found.finish_reason) == (2, "length")
+    instants = [found.sent_s, found.headers_s, found.first_token_s, found.last_token_s, found.end_s]
+    assert None not in instants
+    assert instants == sorted(instants)  # type: ignore[type-var]
+
+
+async def test_instants_are_those_of_the_reads() -> None:
+    """Headers after 50 ms, tokens 100 ms apart, the end 50 ms later: each instant belongs to its own read."""
+    script = (0.05, HEAD, 0.1, chunked(event(" a")), 0.1, chunked(event(" b")), 0.05, chunked(USAGE + DONE), END)
+    (found,) = await ask(script)
+    assert found.sent_s is not None
+    waits = [0.05, 0.15, 0.25, 0.3]
+    for instant, expected in zip(
+        (found.headers_s, found.first_token_s, found.last_token_s, found.end_s), waits, strict=True
+    ):
+        assert instant is not None
+        assert expected - 0.005 <= instant - found.sent_s < expected + 0.05
+    assert found.max_gap_s == pytest.approx(0.1, abs=0.05)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 30, 90])
+async def test_any_split_of_the_bytes_gives_the_same_row(cut: int) -> None:
+    body = b"".join(part for part in WHOLE if isinstance(part, bytes))
+    split: list[bytes | float] = []
+    for at in range(0, len(body), cut):
+        split += [body[at : at + cut]]
+    (found,) = await ask(tuple(split))
+    assert (found.outcome, found.chunks, found.usage_cached_tokens) == (Outcome.ok, 2, 3)
+
+
+async def test_a_retry_is_recorded_and_the_first_send_counts() -> None:
+    (found,) = await ask((ERROR,), WHOLE, max_retries=2)
+    assert (found.outcome, found.attempts) == (Outcome.ok, 2)
+    assert found.sent_s is not None
+    assert found.attempt_sent_s is not None
+    assert found.attempt_sent_s - found.sent_s > 0.2  # the pause before the second attempt
+
+
+async def test_retry_after_is_honoured() -> None:
+    busy = plain_response("429 Slow down", b"{}", "Retry-After: 0")
+    (found,) = await ask((busy,), (busy,), WHOLE, max_retries=2)
+    assert (found.outcome, found.attempts) == (Outcome.ok, 3)
+    assert found.end_s is not None
+    assert found.end_s < 0.2
+
+
+async def test_a_connection_closed_while_idle_costs_no_retry() -> None:
+    """The server takes a second request on a kept-alive connection and closes: sent again on a fresh one."""
+    first, second = await ask(WHOLE, (None,), WHOLE, requests=2, pause=0.6)
+    assert (first.outcome, second.outcome, second.attempts) == (Outcome.ok, Outcome.ok, 2)
+
+
+async def test_a_connection_closed_in_use_is_a_failure() -> None:
+    """The same without a pause: nothing was idle, so the server broke its word."""
+    _, second = await ask(WHOLE, (None,), WHOLE, requests=2)
+    assert (second.outcome, second.error_kind, second.attempts) == (Outcome.failed, "disconnected", 1)
+
+
+async def test_a_server_that_closes_after_each_answer_needs_a_connection_for_each_request() -> None:
+    """llama.cpp does so after each stream: its close, here 50 ms late, meets the next request on a kept connection."""
+    script = (*WHOLE, 0.05, CLOSE)
+    _, second = await ask(script, script, requests=2)
+    assert (second.outcome, second.error_kind) == (Outcome.failed, "disconnected")
+    rows = await ask(script, script, requests=2, keep_alive=False)
+    assert [(found.outcome, found.attempts) for found in rows] == [(Outcome.ok, 1)] * 2
+
+
+async def test_the_time_limit_covers_all_attempts() -> None:
+    (found,) = await ask((HEAD, chunked(event(" a")), 9.0), timeout_s=0.2)
+    assert (found.outcome, found.error_kind, found.chunks) == (Outcome.failed, "timeout", 1)
+    assert found.end_s == pytest.approx(0.2, abs=0.1)
+
+
+async def test_plain_answers_have_no_first_token() -> None:
+    body = b'{"choices": [{"text": " a b", "finish_reason": "length"}], "usage": {"completion_tokens": 2}}'
+    (found,) = await ask((plain_response("200 OK", body),), stream=False)
+    assert (found.outcome, found.first_token_s, found.usage_completion_tokens) == (Outcome.ok, None, 2)
+
+
+async def test_the_key_goes_to_the_endpoint_and_headers_are_checked() -> None:
+    async with scripted(WHOLE) as (url, got):
+        endpoint = EndpointConfig(base_url=url, headers={"X-Team": "blue"})
+        fmt = RequestFormat(endpoint, "m", stream=True)
+        async with Connections(endpoint, url, api_key="sk-1") as connections:
+            await one(Requester(connections, fmt, max_retries=0, timeout_s=5), fmt, perf_counter())
+    assert b"\r\nAuthorization: Bearer sk-1\r\n" in got[0]
+    assert b"\r\nX-Team: blue\r\n" in got[0]
+    assert got[0].startswith(b"POST /v1/completions HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(("scheme", "line"), [("Bearer", b"Bearer sk-1"), ("", b"sk-1"), ("Token", b"Token sk-1")])
+async def test_the_key_goes_into_the_header_that_is_named(scheme: str, line: bytes) -> None:
+    async with scripted(WHOLE) as (url, got):
+        endpoint = EndpointConfig(base_url=url, api_key_header="api-key", api_key_scheme=scheme)
+        fmt = RequestFormat(endpoint, "m", stream=True)
+        async with Connections(endpoint, url, api_key="sk-1") as connections:
+            await one(Requester(connections, fmt, max_retries=0, timeout_s=5), fmt, perf_counter())
+    assert b"\r\napi-key: " + line + b"\r\n" in got[0]
+    assert b"Authorization" not in got[0]
+
+
+@pytest.mark.parametrize(
+    ("named", "worker", "lines", "found"),
+    [
+        (None, None, ("X-Worker: w1",), None),
+        ("x-worker", None, ("X-Worker: w1",), "w1"),
+        ("x-worker", "http://b/v1", ("X-Worker: w1",), "w1"),
+        ("x-worker", "http://b/v1", (), "http://b/v1"),
+        ("x-worker", None, ("X-Worker: sk-secret-1 \x1b[2J",), "(hidden) [2J"),
+    ],
+)
+async def test_the_worker_that_a_header_names(
+    named: str | None, worker: str | None, lines: tuple[str, ...], found: str | None
+) -> None:
+    body = b'{"choices": [{"text": " a b", "finish_reason": "length"}]}'
+    async with scripted((plain_response("200 OK", body, *lines),)) as (url, _):
+        endpoint = EndpointConfig(base_url=url, worker_header=named)
+        fmt = RequestFormat(endpoint, "m", stream=False)
+        async with Connections(endpoint, url, api_key="sk-secret-1") as connections:
+            requester = Requester(connections, fmt, max_retries=0, timeout_s=5, worker=worker)
+            assert (await one(requester, fmt, perf_counter())).worker == found
+
+
+async def test_rate_limits_are_counted_and_waited_for() -> None:
+    limit, broken = plain_response("429 Slow", b"{}", "Retry-After: 0.2"), plain_response("503 Busy", b"{}")
+    (found,) = await ask((limit,), (broken,), (limit,), WHOLE, max_retries=3)
+    assert (found.outcome, found.attempts, found.rate_limited) == (Outcome.ok, 4, 2)
+    assert found.attempt_sent_s - found.sent_s >= 0.2 + 0.25 + 0.2 - 0.01  # type: ignore[operator]
+
+
+async def test_a_long_answer_is_drained_while_it_comes() -> None:
+    """20,000 chunks of 250 bytes: more than aiohttp's own buffer limits would let wait."""
+    many = chunked(event(" a" * 90)) * 2000
+    (found,) = await ask((HEAD, *[many] * 10, chunked(USAGE), chunked(DONE), END))
+    assert (found.outcome, found.chunks) == (Outcome.ok, 20_000)
+
+
+async def test_a_later_head_in_two_reads_belongs_to_its_own_response() -> None:
+    """On a connection that was used before: what came of the first response says nothing of the second."""
+    split: Script = (HEAD[:20], 0.05, HEAD[20:], *WHOLE[1:])
+    first, second = await ask(WHOLE, split, requests=2, timeout_s=2.0)
+    assert (first.outcome, second.outcome, second.chunks) == (Outcome.ok, Outcome.ok, 2)
+    assert second.headers_s is not None
+    assert second.sent_s is not None
+    assert second.headers_s - second.sent_s >= 0.05
+
+
+async def test_a_request_cancelled_before_its_headers_gives_its_connection_up() -> None:
+    first, second = await ask((0.5, *WHOLE), WHOLE, requests=2, timeout_s=0.2)
+    assert (first.error_kind, second.outcome) == ("timeout", Outcome.ok)
+
+
+async def test_a_slow_answer_is_no_stalled_one() -> None:
+    """Half a second of tokens 60 ms apart, 0.3 s before the first one, under a bound of 0.2 s between two reads."""
+    script = (HEAD, 0.3, *[step for _ in range(8) for step in (chunked(event(" a")), 0.06)], *WHOLE[2:])
+    async with scripted(script) as (url, _):
+        fmt = RequestFormat(EndpointConfig(base_url=url), "m", stream=True)
+        async with Connections(EndpointConfig(base_url=url), url) as connections:
+            requester = Requester(connections, fmt, max_retries=0, timeout_s=5, stall_s=0.2)
+            found = await one(requester, fmt, perf_counter())
+    assert (found.outcome, found.chunks) == (Outcome.ok, 9)

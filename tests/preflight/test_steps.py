@@ -1,0 +1,174 @@
+"""Before the clock: servers that are not there yet, who they are found to be, what is said of what they refuse."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from engine_answers import LLAMACPP, SMG, TRANSFORMERS, VLLM, models, serving
+from support import DONE, END, HEAD, QUICK, Script, Serve, chunked, event, plain_response, playing
+
+from trie.config import ConcurrencyConfig, EndpointConfig, PromptConfig, RunConfig, SimConfig, WorkloadConfig
+from trie.errors import ConfigError, EndpointError
+from trie.preflight.steps import Prepared, prepared
+from trie.workload.trace import Trace, Workload
+
+WORKLOAD = Workload("w", [Trace(50, (), (), (), 3, row=0)], "a test", "0" * 64)
+
+
+@asynccontextmanager
+async def ready(url: str, endpoint: dict[str, Any] | None = None, **given: Any) -> AsyncIterator[Prepared]:
+    config = RunConfig(
+        workload=WorkloadConfig(path="w.jsonl"),
+        endpoint=EndpointConfig(base_url=url, **(endpoint or {})),
+        **{"prompts": PromptConfig(pool_tokens=1 << 14), "max_retries": 0, **given},
+    )
+    async with prepared(config, WORKLOAD) as found:
+        yield found
+
+
+def answered(request: bytes) -> Script:
+    """As many words as the prompt has are counted; a stream has usage at its end."""
+    prompt = request.partition(b'"prompt":"')[2].partition(b'"')[0]
+    usage = b'{"prompt_tokens":%d,"completion_tokens":1}' % len(prompt.split())
+    if b'"stream":true' in request:
+        last = b'data: {"choices":[],"usage":%b}\n\n' % usage
+        return (HEAD + chunked(event(" a", '"length"') + last + DONE) + END,)
+    return (plain_response("200 OK", b'{"choices":[{"text":" a","finish_reason":"length"}],"usage":%b}' % usage),)
+
+
+async def test_a_dialect_is_found_taken_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "trie")
+    async with playing(serving(VLLM, answered)) as (url, _), ready(url) as found:
+        server = found.server()
+    assert found.config.endpoint.reset_route == "/reset_prefix_cache"
+    assert server["dialect"]["name"] == server["dialect"]["found"] == "vllm"
+    assert server["dialect"]["version"] == "0.32.0"
+    assert server["dialect"]["taken"] == {
+        "cached_tokens_field": "prompt_tokens_details.cached_tokens",
+        "cache_flag": "--enable-prompt-tokens-details",
+        "reset_route": "/reset_prefix_cache",
+    }
+    assert server["facts"]["num_gpu_blocks"] == 80
+    assert server["in_flight_before"] == 0
+    assert (server["model"], server["max_model_len"]) == ("tiny", 131072)
+    assert 0 < server["rtt"]["connect_min_s"] < 5
+    assert 0 < server["rtt"]["get_min_s"] < 5
+    assert "dialect vllm 0.32.0 (certain: /version answers 0.32.0, models owned by vllm" in caplog.text
+    assert "from conf/endpoint/vllm.yaml: cached_tokens_field=" in caplog.text
+    assert "no cached tokens in usage: start the server with --enable-prompt-tokens-details" in caplog.text
+
+
+async def test_a_named_dialect_is_checked_and_left_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    llama = playing(serving(LLAMACPP, answered, "Server: llama.cpp"))
+    async with llama as (url, _), ready(url, {"name": "vllm"}) as found:
+        pass
+    assert found.config.endpoint == EndpointConfig(base_url=url, name="vllm")
+    assert found.server()["dialect"]["taken"] == {}
+    assert "dialect vllm as named, but the server looks like llamacpp" in caplog.text
+    assert found.context == 16384  # of a slot, not of the model
+
+
+async def test_an_unknown_server_is_taken_as_custom_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    async with playing(serving({"/v1/models": models("me", "M")}, answered)) as (url, _), ready(url) as found:
+        assert found.config.endpoint.name == "custom"
+    assert "dialect unknown: taken as custom: completions, ignore_eos true sent, max_tokens" in caplog.text
+
+
+async def test_a_gateway_tells_the_context_of_its_workers() -> None:
+    async with playing(serving(SMG, answered, "x-smg-error-code: unknown_url")) as (url, _), ready(url) as found:
+        assert found.config.endpoint.worker_header == "x-smg-routed-worker-id"
+        assert found.context == 4096
+
+
+async def test_our_own_server_is_recognised(sim: Serve) -> None:
+    async with sim(SimConfig(**QUICK)) as url, ready(url, warm_up=5, concurrency=ConcurrencyConfig(2)) as found:
+        server = found.server()
+    assert server["dialect"]["name"] == "sim"
+    assert server["dialect"]["evidence"][0].startswith("/version answers")
+    assert server["warm_up"]["requests"] == 5
+    assert server["warm_up"]["failed"] == 0
+    assert server["warm_up"]["error"] is None
+
+
+async def test_failures_of_the_warm_up_are_counted(sim: Serve) -> None:
+    faulty = SimConfig(**QUICK, fault_rate=1.0, faults=["http_500"])
+    async with sim(faulty) as url:
+        prompts = PromptConfig(pool_tokens=1 << 14, calibrate=False)
+        async with ready(url, warm_up=3, prompts=prompts) as found:
+            assert found.warm_up is not None
+    assert (found.warm_up.requests, found.warm_up.failed) == (3, 3)
+    assert "injected fault http_500" in (found.warm_up.error or "")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "named"),
+    [
+        (("422 No", b'{"detail": "Unexpected fields in the request: {\'ignore_eos\'}"}'), "endpoint.ignore_eos=null"),
+        (("404 No", b'{"detail": "Not Found"}'), "endpoint.api=chat takes the other"),
+        (("500 No", b"oh"), "prompts.calibrate=false goes on without"),
+    ],
+)
+async def test_what_calibration_meets_says_what_to_do(refusal: tuple[str, bytes], named: str) -> None:
+    def refuse(_: bytes) -> Script:
+        return (plain_response(*refusal),)
+
+    async with playing(serving({"/v1/models": models("me", "M")}, refuse)) as (url, _):
+        with pytest.raises(EndpointError, match="calibration: HTTP") as error:
+            async with ready(url):
+                pass
+    assert named in str(error.value)
+
+
+async def test_transformers_serve_is_found_and_spoken_to_as_it_wants() -> None:
+    def strict(request: bytes) -> Script:
+        assert b"ignore_eos" not in request
+        return answered(request)
+
+    async with playing(serving(TRANSFORMERS, strict)) as (url, got), ready(url) as found:
+        assert found.config.endpoint.name == "transformers"
+    assert sum(request.startswith(b"POST") for request in got) == 3  # two of calibration, one stream
+
+
+async def test_a_reset_without_a_route_is_refused_once_the_dialect_is_known() -> None:
+    async with playing(serving(LLAMACPP, answered)) as (url, _):
+        with pytest.raises(ConfigError, match=r"reset_cache=true: must be false: endpoint\.reset_route is not set"):
+            async with ready(url, reset_cache=True):
+                pass
+
+
+Answers = Callable[[bytes], Script]
+
+
+def late(times: int, before: Script, then: Answers) -> Answers:
+    """Answers `before` so many times."""
+    count = iter(range(times))
+    return lambda request: then(request) if next(count, None) is None else before
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        (None,),
+        (plain_response("503 Loading", b"{}"),),
+        (plain_response("200 OK", b'{"object": "list", "data": []}'),),
+    ],
+)
+async def test_a_server_that_is_not_ready_is_waited_for(
+    before: Script, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "trie")
+    monkeypatch.setattr("trie.preflight.discovery.RETRY_EVERY_S", 0.01)
+    server = playing(late(3, before, serving(VLLM, answered)))
+    async with server as (url, _), ready(url, wait_for_ready=60.0) as found:
+        assert found.model == "tiny"
+    assert "waiting for 60 s more at most (wait_for_ready)" in caplog.text
+
+
+async def test_waiting_ends() -> None:
+    with pytest.raises(EndpointError, match=r"Connection refused, still after wait_for_ready=0\.05 seconds; is the"):
+        async with ready("http://127.0.0.1:9/v1", wait_for_ready=0.05):
+            pass

@@ -1,0 +1,129 @@
+"""Whole prompts: by real tokenizers' own count, chosen as the settings say."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from trie.config import RunConfig
+from trie.errors import PromptError
+from trie.prompts.builder import load
+from trie.workload.trace import Trace
+
+TRACE = Trace(5000, (10, 10, 10, 10), (300, 0, 1, 70), (0.0,) * 4, 50)
+Folder = Callable[[str], Path]
+Config = Callable[..., RunConfig]
+
+
+def counter(folder: Path) -> Callable[[str], int]:
+    """Tokens of a text by the tokenizer itself, not by the code under test; BOS included."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return lambda text: len(tokenizer.encode(text).ids)
+
+
+# What each adds to every text: nothing, a BOS, or a BOS and the dummy space of Llama 2
+ADDED = {"byte-bpe": 0, "byte-bpe-bos": 1, "prepend-bpe": 2, "unigram": 0, "unigram-unsplit": 0, "letters": 0}
+
+
+@pytest.mark.parametrize("kind", [*ADDED, "deepseek"])
+def test_lengths_are_exact_by_the_tokenizers_own_count(kind: str, folder: Folder, config: Config) -> None:
+    prompts = load(config(str(folder(kind))), "m", 5)
+    count, added = counter(folder(kind)), ADDED.get(kind, 0)
+    assert prompts.source == "tokenizer"
+    assert prompts.adds_bos == added
+    longest = 100_000 if kind == "deepseek" else 2_000 if kind == "letters" else 20_000
+    assert prompts.text(0, "none") == b""
+    for tokens in (1, 2, 3, 4, 5, 16, 1000, longest):
+        for key in range(3):
+            assert count(prompts.text(tokens, key).decode()) == tokens + added
+
+
+@pytest.mark.parametrize("kind", [*ADDED, "deepseek"])
+def test_the_parts_of_a_script_add_up_behind_any_answer(kind: str, folder: Folder, config: Config) -> None:
+    script = load(config(str(folder(kind))), "m", 5).script(TRACE, 3)
+    count = counter(folder(kind))
+    context = ""
+    for plan, part in zip(TRACE.requests(), script.parts, strict=True):
+        text = b"".join(part).decode()
+        before = count(context) if context else ADDED.get(kind, 0)
+        assert count(context + text) - before == plan.new_prompt_tokens
+        context += text + " and so, it said: no. It is 3.5"  # what a server might answer
+
+
+@pytest.mark.parametrize("zipf", [0.0, 1.0])
+def test_the_word_list_is_exact_for_a_production_tokenizer(zipf: float, folder: Folder, config: Config) -> None:
+    count = counter(folder("deepseek"))
+    prompts = load(config("words", zipf=zipf), "m", 5)
+    assert prompts.adds_bos is None
+    assert [count(prompts.text(n, n).decode()) for n in (1, 16, 50_000)] == [1, 16, 50_000]
+    trimmed = [count(prompts.text(5, key).decode().strip()) for key in range(200)]
+    assert trimmed == [5] * 200, "a template that trims the text leaves its length"
+
+
+def test_a_bos_is_taken_off_the_first_prompt_only(config: Config) -> None:
+    prompts = load(config(), "m", 5)
+    parts = prompts.script(TRACE, 0, bos_tokens=1).parts
+    assert [b"".join(part).count(b" ") for part in parts] == [4999, 300, 0, 1, 70]
+    short = Trace(1, (), (), (), 1)
+    assert b"".join(prompts.script(short, 0, bos_tokens=3).parts[0]).count(b" ") == 1
+
+
+def test_a_script_is_the_same_for_the_same_seed_and_session_only(config: Config) -> None:
+    def text(seed: int, session: int) -> bytes:
+        return b"".join(b"".join(part) for part in load(config(), "m", seed).script(TRACE, session).parts)
+
+    assert text(1, 2) == text(1, 2)
+    assert len({text(1, 2), text(1, 3), text(2, 2)}) == 3
+
+
+def test_without_a_name_a_plain_model_means_the_word_list(config: Config) -> None:
+    prompts = load(config(), "some-model", 0)
+    assert (prompts.source, prompts.note) == ("words", None)
+
+
+def test_without_a_name_a_model_that_is_a_folder_means_its_tokenizer(folder: Folder, config: Config) -> None:
+    assert load(config(), str(folder("byte-bpe")), 0).source == "tokenizer"
+
+
+def test_a_named_folder_without_a_tokenizer_is_refused_in_one_line(tmp_path: Path, config: Config) -> None:
+    for content in (None, "not json", '{"model": {"type": "Unheard"}}'):
+        if content is not None:
+            (tmp_path / "tokenizer.json").write_text(content)
+        with pytest.raises(PromptError) as caught:
+            load(config(str(tmp_path)), "m", 0)
+        text = str(caught.value)
+        assert text.startswith(f"tokenizer_model={tmp_path}: can't load it")
+        assert "tokenizer_model=words" in text
+        assert "\n" not in text
+
+
+def test_a_hub_id_without_a_hub_falls_back_to_words_soon(tmp_path: Path) -> None:
+    code = (
+        "from trie.config import *; from trie.prompts.builder import load\n"
+        "prompts = load(RunConfig(WorkloadConfig(bundled='x')), 'some-org/some-model', 0)\n"
+        "print(prompts.source, prompts.note)"
+    )
+    with socket.socket() as taken:  # bound, not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path)}
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[2],
+        )
+    assert time.perf_counter() - began < 15, "no minute of silent retries"
+    assert done.stdout.startswith("words tokenizer_model=some-org/some-model: can't load it")
+    assert done.stdout.count("\n") == 1

@@ -1,0 +1,101 @@
+"""The proof of lengths by two requests, against servers that count well, with an offset, badly or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from trie.config import RunConfig
+from trie.errors import PromptError
+from trie.preflight.prompt_lengths import Template, calibrate
+from trie.prompts.builder import Prompts, load
+
+
+@pytest.fixture
+def prompts(config: Callable[..., RunConfig]) -> Prompts:
+    return load(config(), "m", 0)
+
+
+@pytest.mark.parametrize("added", [0, 1, 37])
+async def test_a_constant_offset_is_found_and_said(prompts: Prompts, added: int) -> None:
+    asked: list[bytes] = []
+
+    async def ask(text: bytes) -> int:
+        asked.append(text)
+        return text.count(b" ") + added
+
+    found = await calibrate(prompts, ask, longest=100_000)
+    assert found.proven
+    assert found.offset_tokens == added
+    assert f"n + {added}" in found.finding
+    assert [text.count(b" ") for text in asked] == [16, 4096]
+    assert not asked[1].startswith(asked[0][:20]), "the second is not found in a cache"
+
+
+async def test_a_small_context_is_not_exceeded(prompts: Prompts) -> None:
+    lengths: list[int] = []
+
+    async def ask(text: bytes) -> int:
+        lengths.append(text.count(b" "))
+        return lengths[-1]
+
+    assert (await calibrate(prompts, ask, longest=1000)).proven
+    assert lengths == [16, 1000]
+
+
+async def test_words_that_fall_apart_are_refused_with_a_choice(prompts: Prompts) -> None:
+    async def ask(text: bytes) -> int:
+        return len(text) // 4
+
+    with pytest.raises(PromptError) as caught:
+        await calibrate(prompts, ask, longest=100_000)
+    assert "tokenizer_model=" in str(caught.value)
+    assert "prompts.calibrate=false" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_fewer_tokens_than_were_sent_are_no_proof(prompts: Prompts) -> None:
+    async def ask(text: bytes) -> int:
+        return text.count(b" ") - 2
+
+    with pytest.raises(PromptError):
+        await calibrate(prompts, ask, longest=100_000)
+
+
+async def test_a_server_without_usage_proves_nothing_and_stops_nothing(prompts: Prompts) -> None:
+    async def ask(_: bytes) -> None:
+        return None
+
+    found = await calibrate(prompts, ask, longest=100_000)
+    assert not found.proven
+    assert "no usage" in found.finding
+
+
+def template(first: int, turn: int) -> Callable[..., Awaitable[int]]:
+    """A server of chats that adds so many tokens to a first message and with each further turn."""
+
+    async def ask(*texts: bytes) -> int:
+        return b"".join(texts).count(b" ") + first + turn * (len(texts) // 2)
+
+    return ask
+
+
+@pytest.mark.parametrize(("first", "turn"), [(0, 0), (4, 11), (37, 9)])
+async def test_what_a_template_adds_is_found_turn_by_turn(prompts: Prompts, first: int, turn: int) -> None:
+    found = await calibrate(prompts, template(first, turn), longest=100_000, chat=True)
+    assert found.template == Template(first_tokens=first, per_turn_tokens=turn)
+    assert f"n + {first} for n tokens, and {turn} more with each turn" in found.finding
+
+
+async def test_a_conversation_fits_into_a_small_context(prompts: Prompts) -> None:
+    found = await calibrate(prompts, template(2, 3), longest=60, chat=True)
+    assert found.template == Template(2, 3)
+
+
+async def test_a_template_that_leaves_a_message_out_is_refused(prompts: Prompts) -> None:
+    async def ask(*texts: bytes) -> int:
+        return texts[0].count(b" ") + 10 * len(texts)
+
+    with pytest.raises(PromptError, match=r"leaves a message out; try endpoint\.tool_role=user"):
+        await calibrate(prompts, ask, longest=100_000, chat=True)

@@ -1,0 +1,68 @@
+"""Failures as they come: said once, counted, and too many of them."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from support import row
+
+from trie.replay.counters import Live
+from trie.replay.failure_policy import MAX_SAID, FailureWatch
+from trie.storage.record import Outcome
+
+
+def watch(live: Live, *, failures: int | None = None, rate: float | None = None) -> FailureWatch:
+    return FailureWatch(live, max_failures=failures, max_failure_rate=rate)
+
+
+def test_an_error_is_said_once_and_its_count_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Ids, ports and times do not make another error of the same one; an error that came once has no count."""
+    caplog.set_level(logging.INFO, "trie")
+    found = watch(Live(duration_s=1.0, concurrency=1))
+    for number in range(1000):
+        found.note(row(number, 0, 0, outcome=Outcome.failed, error_kind="http_status", error=f"HTTP 500: id {number}"))
+    found.note(row(0, 0, 0, outcome=Outcome.failed, error_kind="reset", error="it broke"))
+    found.conclude()
+    assert caplog.messages == [
+        "request failed, http_status: HTTP 500: id 0 (repeats are counted)",
+        "request failed, reset: it broke (repeats are counted)",
+        "failed 1000 times, http_status: HTTP 500: id 0",
+    ]
+
+
+def test_a_storm_of_different_errors_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    found = watch(Live(duration_s=1.0, concurrency=1))
+    for number in range(500):
+        word = "".join(chr(ord("g") + int(digit)) for digit in str(number))
+        found.note(row(0, 0, 0, outcome=Outcome.failed, error_kind="http_status", error=f"HTTP 400: {word}"))
+    found.conclude()
+    assert len(caplog.messages) == MAX_SAID + 2
+    assert caplog.messages[-1] == f"failed {500 - MAX_SAID} times, other errors"
+
+
+@pytest.mark.parametrize(
+    ("failures", "rate", "ok", "failed", "reason"),
+    [
+        (5, None, 1000, 4, None),
+        (5, None, 1000, 5, "max_failures"),
+        (None, 0.5, 49, 50, None),  # 99 requests say little
+        (None, 0.5, 50, 50, "max_failure_rate"),
+        (None, 0.5, 51, 50, None),
+        (None, 1.0, 0, 100, "max_failure_rate"),
+        (None, 1.0, 1, 10_000, None),
+        (None, None, 0, 10_000, None),
+        (5, 0.5, 0, 100, "max_failures"),
+    ],
+)
+def test_limits(failures: int | None, rate: float | None, ok: int, failed: int, reason: str | None) -> None:
+    live = Live(duration_s=1.0, concurrency=8, requests_ok=ok, requests_failed=failed)
+    assert watch(live, failures=failures, rate=rate).too_many() == reason
+
+
+def test_many_slots_need_more_requests_for_a_share() -> None:
+    """At concurrency 400 the first failures of all slots, at once, are no verdict: two a slot are."""
+    live = Live(duration_s=1.0, concurrency=400, requests_failed=799)
+    assert watch(live, rate=1.0).too_many() is None
+    live.requests_failed = 800
+    assert watch(live, rate=1.0).too_many() == "max_failure_rate"

@@ -1,0 +1,185 @@
+"""How far this client can be trusted on this machine: its error at a load, and the highest load it can carry.
+
+The embedded endpoint writes down when it wrote the first and the last chunk of each answer, on the clock that both
+processes share. A request is stamped where it is handed to the kernel, so what can falsify its TTFT is that its first
+chunk is read late: the client's first token less the endpoint's first write, kernel and loopback included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trie.config import (
+    ConcurrencyConfig,
+    EndpointConfig,
+    ProgressStyle,
+    PromptConfig,
+    RunConfig,
+    SimConfig,
+    WorkloadConfig,
+)
+from trie.errors import ConfigError, RunDirError
+from trie.run import Result, execute_async, in_loop
+from trie.sim.process import embedded
+from trie.storage.run_dir import RunDir
+from trie.workload.load import from_traces
+from trie.workload.trace import Trace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROMPT_TOKENS = 2000
+TTFT_S = 0.05  # of the endpoint at the load asked for
+CEILING_TOKENS = 500  # of an answer while the highest rate is looked for
+ANSWER_S, ANSWERS = 2.0, 4  # about as long an answer lasts at that load; so many after each other at least
+NEED_S, NEED_REQUESTS = 1.0, 20  # below this a figure would be chance
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What to measure the client under.
+
+    Raises:
+        ConfigError: for a load that is none.
+    """
+
+    concurrency: int
+    chunks_s: float  # of all streams together
+    seconds: float = 10.0  # of each of the two measurements
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("concurrency", self.concurrency, 1), ("rate", self.chunks_s, 1)):
+            if not value >= least:
+                raise ConfigError(f"{name}={value:g}: must be {least} or more")
+        if not NEED_S <= self.seconds <= 600:
+            raise ConfigError(f"seconds={self.seconds:g}: must be between {NEED_S:g} and 600")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientError:
+    """The client against the endpoint's own account; seconds, and shares of 1."""
+
+    concurrency: int
+    chunks_s: float  # asked for
+    reached_chunks_s: float  # seen while the errors were measured
+    requests: int
+    ttft_p50_s: float  # first token as read less first chunk as written
+    ttft_p99_s: float
+    decode_p50: float  # relative error of the time between first and last chunk
+    decode_p99: float
+    cpu_share: float  # of a core, at this load
+    ceiling_chunks_s: float  # read from an endpoint without delays
+    ceiling_cpu_share: float
+
+    @property
+    def share_of_ceiling(self) -> float:
+        """Of the highest rate, what the load takes."""
+        return self.chunks_s / self.ceiling_chunks_s
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {**asdict(self), "share_of_ceiling": self.share_of_ceiling}
+
+
+def load_of(run: RunDir) -> Load:
+    """The load that a run put on its client: its concurrency, and its chunks over its wall time.
+
+    Raises:
+        RunDirError: for a run that streamed nothing.
+    """
+    import pyarrow.compute as pc
+
+    manifest = run.manifest()
+    chunks = pc.sum(run.records().column("chunks")).as_py() or 0
+    end = manifest["end"]
+    if not chunks or not end or not end["wall_time_s"]:
+        raise RunDirError(f"{run.path}: streamed nothing to its end; say --concurrency and --rate instead")
+    return Load(manifest["config"]["concurrency"]["value"], max(chunks / end["wall_time_s"], 1.0))
+
+
+def calibrate(load: Load) -> ClientError:
+    """Measure this client on this machine, twice `load.seconds` long: at the load, and at the most it can read."""
+    return in_loop(_calibrate(load))
+
+
+async def _calibrate(load: Load) -> ClientError:
+    per_stream = load.chunks_s / load.concurrency
+    undelayed = SimConfig(
+        profile="calibration",
+        prefill_tok_s=1e12,
+        decode_base_s=0.0,
+        decode_per_request_s=0.0,
+        request_overhead_s=0.0,
+        max_running=1 << 17,
+        cache_blocks=0,
+    )
+    paced = replace(undelayed, decode_base_s=1.0 / per_stream, request_overhead_s=TTFT_S)
+    tokens = round(min(max(per_stream * min(ANSWER_S, load.seconds / ANSWERS), 4), 2000))
+    with tempfile.TemporaryDirectory(prefix="trie-calibrate-") as folder:
+        at_load, truth = await _measure(load, paced, tokens, Path(folder) / "load")
+        at_most, _ = await _measure(load, undelayed, CEILING_TOKENS, Path(folder) / "most")
+        errors = _errors(at_load.rows, truth, at_load.manifest)
+        return ClientError(
+            concurrency=load.concurrency,
+            chunks_s=load.chunks_s,
+            reached_chunks_s=_rate(at_load),
+            requests=len(errors),
+            ttft_p50_s=float(errors.ttft.quantile(0.5)),
+            ttft_p99_s=float(errors.ttft.quantile(0.99)),
+            decode_p50=float(errors.decode.abs().quantile(0.5)),
+            decode_p99=float(errors.decode.abs().quantile(0.99)),
+            cpu_share=_cpu(at_load),
+            ceiling_chunks_s=_rate(at_most),
+            ceiling_cpu_share=_cpu(at_most),
+        )
+
+
+async def _measure(load: Load, sim: SimConfig, tokens: int, folder: Path) -> tuple[Result, pd.DataFrame]:
+    """A run of single requests, each of so many tokens, and what the endpoint says of them."""
+    import pandas as pd
+
+    log = folder.with_suffix(".csv")
+    trace = Trace(PROMPT_TOKENS, (), (), (), tokens)
+    async with embedded(replace(sim, log=str(log))) as url:
+        config = RunConfig(
+            workload=WorkloadConfig("calibration", path="(calibration)"),
+            endpoint=EndpointConfig(base_url=url),
+            concurrency=ConcurrencyConfig(load.concurrency),
+            duration=load.seconds,
+            html=False,
+            progress=ProgressStyle.none,
+            prompts=PromptConfig(calibrate=False),
+            max_retries=0,
+        )
+        result = await execute_async(config, folder, workload=from_traces([trace]))
+    return result, await asyncio.to_thread(pd.read_csv, log, dtype={"request_id": str})
+
+
+def _errors(rows: pd.DataFrame, truth: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
+    """Each request's errors: `ttft` in seconds, `decode` relative.
+
+    Raises:
+        ConfigError: when too few requests ended to say anything.
+    """
+    rows = rows[rows.outcome == "ok"]
+    ids = [f"{manifest['seed']:x}-{session}-{turn}" for session, turn in zip(rows.session_id, rows.turn, strict=True)]
+    both = rows.assign(request_id=ids).merge(truth, on="request_id", validate="one_to_one")
+    if len(both) < NEED_REQUESTS:
+        raise ConfigError(f"only {len(both)} requests ended: more --seconds are needed at this rate")
+    ttft = both.first_token_s + manifest["end"]["began_monotonic_s"] - both.first_chunk_s
+    decode = both.last_chunk_s - both.first_chunk_s
+    return both.assign(ttft=ttft, decode=(both.last_token_s - both.first_token_s) / decode - 1.0)
+
+
+def _rate(result: Result) -> float:
+    """Chunks per second over the run's wall time."""
+    return float(result.rows.chunks.sum()) / result.summary.wall_time_s
+
+
+def _cpu(result: Result) -> float:
+    return float(result.summary.facts["client"]["cpu_share"])

@@ -1,0 +1,1 @@
+"""Commands beside a run, one module each, with a `main` that takes the arguments."""

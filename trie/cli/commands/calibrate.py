@@ -1,0 +1,49 @@
+"""`trie calibrate`: how far this client can be trusted on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(
+        prog="trie calibrate",
+        description="Measure this client against the embedded endpoint on this machine: its error at a load, and the "
+        "highest rate it can read. With a run's directory: at that run's load, which its report cites from then on.",
+    )
+    made.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help="the directory of a run")
+    made.add_argument("--concurrency", type=int, help="streams at a time (default: 8, or the run's)")
+    made.add_argument("--rate", type=float, help="chunks per second of all of them (default: 50 each, or the run's)")
+    made.add_argument("--seconds", type=float, default=10.0, help="of each of the two measurements (default: 10)")
+    made.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    """Measure the client at a load, or at that of a run, and say its error and its ceiling.
+
+    Raises:
+        TrieError: for a load that is not allowed, or a run that can't be read.
+    """
+    options = parser().parse_args(arguments)
+    from trie.calibrate_client import Load, calibrate, load_of  # a mistake above should not wait for it
+    from trie.metrics.evaluate_run import write_summary
+    from trie.report.terminal import client_lines
+    from trie.storage.run_dir import RunDir
+
+    run = RunDir.open(options.run_dir) if options.run_dir else None
+    given = load_of(run) if run else None
+    concurrency = options.concurrency or (given.concurrency if given else 8)
+    rate = options.rate or (given.chunks_s if given else 50.0 * concurrency)
+    load = Load(concurrency, rate, options.seconds)
+    if not options.json:
+        print(f"measuring the client: {concurrency} streams, {rate:,.0f} chunks/s, 2 x {load.seconds:g} s", flush=True)
+    found = calibrate(load).to_json()
+    if run:
+        run.write_manifest({**run.manifest(), "client_calibration": found})
+        write_summary(run)
+    print(json.dumps(found, indent=1) if options.json else "\n".join(client_lines(found)))
+    return 0

@@ -1,0 +1,68 @@
+"""`trie compare`: runs or sweeps side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from trie.errors import ConfigError
+
+EXIT_GATE = 4  # a --fail-if is true; 1 is a mistake, as everywhere
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    description = "Differences of runs or sweeps from the first of them, with bootstrap intervals over traces."
+    made = argparse.ArgumentParser(prog="trie compare", description=description)
+    made.add_argument("paths", type=Path, nargs="+", metavar="DIR", help="runs or sweeps; the first is the baseline")
+    made.add_argument("--json", action="store_true", help="print everything as JSON instead of tables")
+    made.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs no network")
+    made.add_argument("--all", action="store_true", help="every number and statistic in the tables")
+    condition = 'exit with 4 when this is true: "ttft_s.p99 > +10%%"; may be given more than once'
+    made.add_argument("--fail-if", action="append", default=[], metavar="CONDITION", help=condition)
+    made.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
+    made.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    made.add_argument("--confidence", type=float, default=0.95, help="of the intervals (default: 0.95)")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    """Compare, show and judge; returns 0, or 4 when a gate failed.
+
+    Raises:
+        TrieError: for what is no run, no metric or no condition.
+    """
+    options = parser().parse_args(arguments)
+    if len(options.paths) < 2:
+        raise ConfigError(f"{options.paths[0]}: nothing to compare with; give two runs or sweeps, or more")
+    _refuse(options)
+    from trie.compare import gates  # numpy and pyarrow, after mistakes
+
+    conditions = [gates.parse(text) for text in options.fail_if]
+    from trie.compare.comparison import compare
+    from trie.compare.differences import Settings
+
+    settings = Settings(options.resamples, options.seed, options.confidence)
+    comparison = compare(options.paths, settings, conditions)
+    if options.html is not None:
+        from trie.compare.page import write
+
+        write(comparison, options.html)
+    if options.json:
+        print(json.dumps(comparison.to_json(), indent=1, allow_nan=False))
+    else:
+        from trie.cli.console import console
+        from trie.compare.terminal import render
+
+        render(comparison, console(), everything=options.all)
+    return EXIT_GATE if comparison.failed else 0
+
+
+def _refuse(options: argparse.Namespace) -> None:
+    if options.resamples < 100:
+        raise ConfigError(f"--resamples {options.resamples}: must be 100 or more")
+    if not 0 < options.confidence < 1:
+        raise ConfigError(f"--confidence {options.confidence}: must be between 0 and 1")
+    if options.seed < 0:
+        raise ConfigError(f"--seed {options.seed}: must be 0 or more")

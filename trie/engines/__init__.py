@@ -1,0 +1,1 @@
+"""What trie knows of each engine: one declaration in catalog, who a server is, what its counters say."""

@@ -1,0 +1,56 @@
+"""The requests of a run with the durations that other tools state, as columns; NaN where nothing was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trie.metrics.columns import Bools, Columns, Floats
+from trie.metrics.summary import per_request
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Columns in the order of sessions and turns; durations in seconds, of requests that ended well."""
+
+    columns: Columns
+    latency_s: Floats
+    ttft_s: Floats
+    tpot_s: Floats
+    input_tokens: Floats  # as the server counts them, else by the accounting
+    output_tokens: Floats  # as the server counts them, else as asked for
+
+
+def requests_of(rows: pa.Table, manifest: Mapping[str, Any]) -> Requests:
+    """A run's requests; rows as `trie.storage.record` has them, in any order."""
+    columns = Columns(rows)
+    values = per_request(columns, stream=bool(manifest["config"]["stream"]))
+    ok = columns.outcome("ok")
+    prompt = columns["usage_prompt_tokens"]
+    accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
+    return Requests(
+        columns,
+        _of_all(values["latency_s"], ok),
+        _of_all(values["ttft_s"], ok),
+        _of_all(values["tpot_s"], ok),
+        np.where(np.isnan(prompt), accounted, prompt),
+        columns.completion_tokens,
+    )
+
+
+def _of_all(values: Floats, ok: Bools) -> Floats:
+    """Values of the requests that ended well, with a NaN for each of the others."""
+    found = np.full(len(ok), np.nan)
+    found[ok] = values
+    return found
+
+
+def plain(values: Floats, digits: int = 9) -> list[float | None]:
+    """JSON numbers; None for NaN."""
+    return [round(value, digits) if value == value else None for value in values.tolist()]  # noqa: PLR0124 - NaN

@@ -1,0 +1,70 @@
+"""What is found out before the clock starts, since it could not be mended afterwards."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from trie.errors import ConfigError, WorkloadError
+from trie.preflight.prompt_lengths import Template
+from trie.workload.trace import Trace, Workload
+
+OTHER_FILES = 128  # open beside the connections: libraries, logs, parts, the embedded endpoint's pipes
+SHOWN = 5  # rows that an error names
+
+
+def allow_open_files(concurrency: int) -> None:
+    """Raise this process's own limit of open files where a connection for each session needs that.
+
+    Raises:
+        ConfigError: when the system's limit is below it.
+    """
+    if sys.platform == "win32":
+        return
+    import resource  # POSIX alone has it
+
+    needed = concurrency + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ConfigError(
+            f"concurrency={concurrency}: needs {needed} open files, {hard} are allowed here: raise the limit "
+            f"(ulimit -n {needed} as root, LimitNOFILE= in systemd, --ulimit nofile= in Docker), or ask for less"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def needed_tokens(trace: Trace, template: Template | None) -> int:
+    """What a context must hold for a trace: its last request with the answer, and a chat template."""
+    return trace.context_tokens + (template.tokens(trace.num_turns) if template is not None else 0)
+
+
+def fitting(workload: Workload, max_model_len: int | None, *, skip: bool, template: Template | None = None) -> Workload:
+    """The workload without the traces that the model's context can't hold; unchanged where its length is not known.
+
+    Args:
+        workload: whose traces keep their `row`.
+        max_model_len: tokens of prompt and completion together, as the server states it.
+        skip: leave such traces out, counted in `skipped`, instead of refusing the workload.
+        template: of chat, where it is known.
+
+    Raises:
+        WorkloadError: for such traces without `skip`, or when none is left.
+    """
+    if max_model_len is None:
+        return workload
+    long = [trace for trace in workload.traces if needed_tokens(trace, template) > max_model_len]
+    if not long:
+        return workload
+    rows = ", ".join(str(trace.row) for trace in long[:SHOWN]) + (", ..." if len(long) > SHOWN else "")
+    most = max(needed_tokens(trace, template) for trace in long)
+    found = (
+        f"{workload.name}: {len(long)} of {len(workload.traces)} traces need more than the {max_model_len} tokens "
+        f"of the model's context (up to {most}; rows from 0: {rows})"
+    )
+    if len(long) == len(workload.traces):
+        raise WorkloadError(f"{found}: serve the model with a longer context, or use a workload of shorter traces")
+    if not skip:
+        raise WorkloadError(f"{found}: serve it with a longer one, or leave them out with workload.skip_too_long=true")
+    kept = [trace for trace in workload.traces if needed_tokens(trace, template) <= max_model_len]
+    return replace(workload, traces=kept, skipped=len(long))

@@ -1,0 +1,138 @@
+"""Where a run's prompts come from: the choice between the word list and a tokenizer, and scripts out of either."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from trie.config import PromptForm, RunConfig
+from trie.errors import PromptError
+from trie.prompts import tokenizers
+from trie.prompts.exact_text import FittedText, Pieces, Pool
+from trie.prompts.vocabulary import ENOUGH, Vocabulary, bundled
+from trie.workload.trace import Trace
+
+WORDS = "words"  # as tokenizer_model: the word list whatever the model
+CHECKED = (16, 64, 1024)  # tokens of the texts that a tokenizer is asked to count
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class ExactText(Protocol):
+    """Texts of exact numbers of tokens, always the same for the same key."""
+
+    def texts(self, lengths: Sequence[int], key: Hashable) -> tuple[Pieces, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The prompts of a run; safe to use from one worker thread."""
+
+    source: Literal["words", "tokenizer"]
+    name: str
+    fingerprint: str
+    maker: ExactText
+    adds_bos: int | None = None  # tokens that the tokenizer puts before a text; None: unknown
+    note: str | None = None  # for people: why the word list stands in for a tokenizer
+    form: PromptForm = PromptForm.text
+    in_text: Prompts | None = None  # of prompts in token ids: the same tokens as text, for servers that take no ids
+
+    def text(self, tokens: int, key: Hashable) -> bytes:
+        """One text of exactly `tokens` tokens."""
+        return b"".join(self.maker.texts([tokens], key)[0])
+
+    def script(self, trace: Trace, session_id: int, *, bos_tokens: int = 0, answers: bool = False) -> Script:
+        """All texts of one session, those that stand for the server's `answers` among them where they are wanted.
+
+        `bos_tokens` that the server adds are taken off the first prompt.
+        """
+        first, *later = [plan.new_prompt_tokens for plan in trace.requests()]
+        parts = self.maker.texts([max(first - bos_tokens, 1), *later], session_id)
+        said = [plan.completion_tokens for plan in trace.requests()] if answers else []
+        return Script(trace, session_id, parts, self.maker.texts(said, ("answers", session_id)))
+
+
+def load(config: RunConfig, model: str, seed: int) -> Prompts:
+    """The prompts for a run against `model`.
+
+    A named tokenizer is used or refused. Without one, the model's own is used when the model is a folder or a hub id
+    and can be loaded; otherwise the word list, which calibration then has to prove.
+
+    Raises:
+        PromptError: when a named tokenizer can't be loaded or can't make exact lengths, or token ids are wanted
+            without a tokenizer that tells them.
+    """
+    prompts = _load_prompts(config, model, seed)
+    if config.endpoint.prompt_form is PromptForm.token_ids and prompts.form is not PromptForm.token_ids:
+        why = f": {prompts.note}" if prompts.note else ", such as tokenizer_model=FOLDER_OR_HUB_ID"
+        raise PromptError(f"endpoint.prompt_form=token_ids: needs the model's own tokenizer{why}")
+    return prompts
+
+
+def _load_prompts(config: RunConfig, model: str, seed: int) -> Prompts:
+    named = config.tokenizer_model
+    if named == WORDS:
+        return _from_vocabulary("words", bundled(), config, seed)
+    if named is not None:
+        return _from_tokenizer(_load(named, config), named, config, seed)
+    if tokenizers.is_folder(model) or HUB_ID.fullmatch(model):
+        try:
+            return _from_tokenizer(_load(model, config), model, config, seed)
+        except PromptError as error:
+            return _from_vocabulary("words", bundled(), config, seed, note=str(error))
+    return _from_vocabulary("words", bundled(), config, seed)
+
+
+def _load(name: str, config: RunConfig) -> tokenizers.Tokenizer:
+    return tokenizers.load(name, trust_remote_code=config.prompts.trust_remote_code)
+
+
+def _from_tokenizer(tokenizer: tokenizers.Tokenizer, name: str, config: RunConfig, seed: int) -> Prompts:
+    """Prompts of a tokenizer's own pieces, fitted ones where it has too few.
+
+    Raises:
+        PromptError: when the tokenizer does not count its own prompts as they were made.
+    """
+    vocabulary = tokenizer.vocabulary()
+    if len(vocabulary.pieces) >= ENOUGH:
+        prompts = _from_vocabulary("tokenizer", vocabulary, config, seed)
+    else:
+        fitted = FittedText(tokenizer.count_behind, tokenizer.words(), seed=seed)
+        prompts = Prompts("tokenizer", f"{name} (fitted)", vocabulary.fingerprint, fitted)
+    added = {tokenizer.count_request(prompts.text(n, ("check", n)).decode()) - n for n in CHECKED}
+    if len(added) > 1:
+        raise PromptError(f"tokenizer_model={name}: its own count of its prompts is not theirs; use another, or words")
+    prompts = replace(prompts, adds_bos=max(added.pop(), 0))
+    if config.endpoint.prompt_form is PromptForm.text:
+        return prompts
+    tokens = vocabulary if len(vocabulary.pieces) >= ENOUGH else tokenizer.every_token()
+    ids = _from_vocabulary("tokenizer", tokens.as_ids(), config, seed)
+    return replace(ids, adds_bos=0, form=PromptForm.token_ids, in_text=prompts)
+
+
+def _from_vocabulary(
+    source: Literal["words", "tokenizer"],
+    vocabulary: Vocabulary,
+    config: RunConfig,
+    seed: int,
+    *,
+    note: str | None = None,
+) -> Prompts:
+    pool = Pool(vocabulary, seed=seed, size=config.prompts.pool_tokens, zipf=config.prompts.zipf)
+    return Prompts(source, vocabulary.name, vocabulary.fingerprint, pool, note=note)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The new text of each request of a trace.
+
+    `parts[i]` are pieces whose concatenation is UTF-8 that needs no JSON escaping: the input prompt for i = 0, the
+    output of tool i - 1 after that. Every part begins with a space, the joint at which tokens never merge; in token
+    ids, with a comma. `answers[i]`, where there are any, goes back in the place of the server's answer i.
+    """
+
+    trace: Trace
+    session_id: int
+    parts: tuple[Pieces, ...]
+    answers: tuple[Pieces, ...] = ()

@@ -1,0 +1,262 @@
+"""A plot: what it shows in words, its Vega-Lite spec and its data, drawn by the page or written as SVG or PNG.
+
+A spec is a plain dict of Vega-Lite 6 without data, width and config, which are added here. Data are columns of equal
+length by name of the data set; a spec with one data set needs not name it:
+
+    plot = Plot(
+        key="ttft-by-concurrency",
+        title="TTFT against concurrency",
+        caption="p50 and p99 over completed traces.",
+        data={"rows": {"concurrency": [8, 16], "p50": [0.1, 0.2], "p99": [0.4, 0.9]}},
+        labels={"concurrency": "Concurrency", "p50": "p50 (s)", "p99": "p99 (s)"},
+        spec={
+            "transform": [{"fold": ["p50", "p99"], "as": ["statistic", "s"]}],
+            "mark": {"type": "line", "point": True, "tooltip": True},
+            "encoding": {
+                "x": zoomable("x", field="concurrency", type="quantitative", title="concurrency"),
+                "y": {"field": "s", "type": "quantitative", "title": "TTFT (s)"},
+                "color": {"field": "statistic", "type": "nominal", "title": None},
+            },
+        },
+    )
+    plot.save(directory / "ttft-by-concurrency.svg")  # or .png
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from trie.errors import ReportError
+from trie.report.html.blocks import Markup, data, element
+
+Values = Sequence[Any] | NDArray[Any]
+
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+VL_VERSION = "6.4"  # of vl-convert's, the one beside the page's own build
+DIGITS = 7  # significant, of what goes into a page: milliseconds in a run of hours
+WIDTH, HEIGHT = 680, 280  # pixels of an exported plot; on a page the width is that of its column
+PNG_SCALE = 3  # of an exported PNG: 300 dpi at a column's width
+FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
+
+# Hues that colour-blind readers tell apart, in mid-tones that stand out from white and from black alike.
+BLUE, ORANGE, TEAL, PURPLE, RED, GOLD, GREY = "#3f7fd9 #e07b2a #159a86 #a45fc4 #d9485a #b99212 #8b929c".split()
+PALETTE = (BLUE, ORANGE, TEAL, PURPLE, GOLD, RED, GREY)
+
+_AXIS = {
+    "labelColor": "#4b5563",
+    "titleColor": "#374151",
+    "gridColor": "#e5e7eb",
+    "domainColor": "#9ca3af",
+    "tickColor": "#9ca3af",
+    "labelFontSize": 11,
+    "titleFontSize": 12,
+    "titleFontWeight": 500,
+    "titlePadding": 8,
+    "labelPadding": 5,
+    "tickSize": 4,
+}
+_LEGEND = {
+    "orient": "top",
+    "direction": "horizontal",
+    "title": None,
+    "labelFontSize": 12,
+    "labelColor": "#374151",
+    "symbolSize": 90,
+    "symbolStrokeWidth": 2.5,
+    "offset": 10,
+    "columnPadding": 16,
+    "labelLimit": 260,
+}
+THEME: Mapping[str, Any] = {
+    "font": FONT,
+    "background": None,
+    "padding": 4,
+    "view": {"stroke": None},
+    "axis": _AXIS,
+    "axisX": {"grid": False, "tickCount": 8},
+    "axisY": {"domain": False, "ticks": False, "tickCount": 6},
+    "legend": _LEGEND,
+    "range": {"category": list(PALETTE), "heatmap": {"scheme": "viridis"}},
+    "mark": {"color": BLUE},
+    "line": {"strokeWidth": 1.8, "strokeJoin": "round"},
+    "area": {"line": False},
+    "point": {"size": 26, "filled": True, "opacity": 0.6},
+    "rule": {"color": GREY},
+    "text": {"fontSize": 11, "color": GREY},
+}
+
+
+# Axes of tokens and of values over orders of magnitude; spread into a channel's `axis`.
+SHORT_TICKS: Mapping[str, Any] = {"labelExpr": "datum.value ? replace(format(datum.value, '~s'), 'G', 'B') : '0'"}
+_POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-9"
+LOG_TICKS: Mapping[str, Any] = {
+    "format": "~r",
+    "labelOverlap": True,
+    "gridOpacity": {
+        "condition": {"test": _POWER_OF_TEN, "value": 1},
+        "value": 0,
+    },
+}
+
+
+def zoomable(axis: str, /, **channel: Any) -> dict[str, Any]:
+    """An encoding channel ("x" or "y") that the reader of a page can zoom into; its marks should have `clip`."""
+    scale = {**channel.pop("scale", {}), "domainRaw": {"expr": f"zoom_{axis}"}}
+    return {**channel, "scale": scale}
+
+
+def quoted(field: str, title: str, number: str | None = None) -> dict[str, Any]:
+    """A line of a tooltip: a text, or a number in a format of d3."""
+    kind = "nominal" if number is None else "quantitative"
+    return {"field": field, "type": kind, "title": title, **({"format": number} if number else {})}
+
+
+def crosshair(x: Mapping[str, Any], tooltip: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A layer that shows a line and the values at the x nearest to the pointer; its data have one row for each x."""
+    return {
+        "params": [{"name": "at", "select": {**_NEAREST, "fields": [x["field"]]}}],
+        "mark": {"type": "rule", "clip": True, "color": GREY},
+        "encoding": {"x": x, "opacity": _when_near(0.8), "tooltip": list(tooltip)},
+    }
+
+
+def nearest_point(
+    x: Mapping[str, Any], y: Mapping[str, Any], color: Mapping[str, Any], tooltip: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A layer that shows a dot and the values at the point nearest to the pointer."""
+    return {
+        "params": [{"name": "at", "select": {**_NEAREST, "encodings": ["x", "y"]}}],
+        "mark": {"type": "point", "clip": True, "size": 60, "opacity": 1},
+        "encoding": {"x": x, "y": y, "color": color, "opacity": _when_near(1), "tooltip": list(tooltip)},
+    }
+
+
+_NEAREST = {"type": "point", "nearest": True, "on": "pointerover", "clear": "pointerout"}
+
+
+def _when_near(opacity: float) -> dict[str, Any]:
+    return {"condition": {"param": "at", "empty": False, "value": opacity}, "value": 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """One plot of a page.
+
+    Raises:
+        ReportError: when a data set's columns differ in length.
+    """
+
+    key: str  # file name of its exports and anchor on the page: lower case, with dashes
+    title: str
+    caption: str  # what it shows, and how many of the points: read out in place of the picture
+    spec: Mapping[str, Any]
+    data: Mapping[str, Mapping[str, Values]]  # columns by data set: numbers, texts, None
+    labels: Mapping[str, str] = field(default_factory=dict)  # columns' names with units, for the table behind the plot
+    zoom_group: str | None = None  # plots of one group share their x axis, and zoom together
+    wide: bool = False  # takes both columns of a page
+
+    def __post_init__(self) -> None:
+        for name, columns in self.data.items():
+            if len({len(column) for column in columns.values()}) > 1:
+                raise ReportError(f"plot {self.key}: the columns of {name} differ in length")
+
+    @property
+    def empty(self) -> bool:
+        """Nothing was measured of what it would show."""
+        return not any(len(column) for columns in self.data.values() for column in columns.values())
+
+    def vega_lite(self) -> dict[str, Any]:
+        """The whole spec, data included, for any other tool that reads Vega-Lite."""
+        columns = self._columns()
+        rows = {
+            name: [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+            for name, found in columns.items()
+        }
+        return {
+            "$schema": SCHEMA,
+            "description": self.caption,
+            "config": {**THEME, "background": "white"},
+            "width": WIDTH,
+            **self._spec(),
+            "datasets": rows,
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the plot as SVG or PNG, as the file's ending says.
+
+        Raises:
+            ReportError: without vl-convert, for another ending, or when the file can't be written.
+        """
+        try:
+            import vl_convert  # optional, and 30 MB
+        except ImportError as error:
+            raise ReportError("plots as files need vl-convert-python: pip install 'trie[plots]'") from error
+        if path.suffix == ".svg":
+            content = vl_convert.vegalite_to_svg(self.vega_lite(), vl_version=VL_VERSION).encode()
+        elif path.suffix == ".png":
+            content = vl_convert.vegalite_to_png(self.vega_lite(), vl_version=VL_VERSION, scale=PNG_SCALE)
+        else:
+            raise ReportError(f"{path}: plots are written as .svg or .png")
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise ReportError(f"{path}: can't be written: {error.strerror}") from error
+
+    def html(self) -> Markup:
+        """The figure: its words, a place for the picture, and the data that the page's script draws."""
+        title = f"{self.key}-title"
+        if self.empty:
+            return element(
+                "figure",
+                element("figcaption", element("h3", self.title), element("p", "Not measured in this run.")),
+                cls="plot empty",
+                id=self.key,
+            )
+        return element(
+            "figure",
+            element("figcaption", element("h3", self.title, id=title), element("p", self.caption)),
+            element("div", cls="chart", role="img", tabindex="0", aria_labelledby=title, aria_label=self.caption),
+            element("script", data(self._for_page()), type="application/json"),
+            cls="plot wide" if self.wide else "plot",
+            id=self.key,
+            data_zoom=self.zoom_group,
+        )
+
+    def _for_page(self) -> dict[str, Any]:
+        return {"spec": {"width": "container", **self._spec()}, "data": self._columns(), "labels": dict(self.labels)}
+
+    def _spec(self) -> dict[str, Any]:
+        own = dict(self.spec)
+        written = json.dumps(own)
+        zooms = [{"name": f"zoom_{axis}", "value": None} for axis in ("x", "y") if f'"zoom_{axis}"' in written]
+        own["params"] = [*own.get("params", ()), *zooms]
+        own.setdefault("height", HEIGHT)
+        own.setdefault("data", {"name": next(iter(self.data))})
+        own.setdefault("autosize", {"type": "fit-x", "contains": "padding"})
+        return own
+
+    def _columns(self) -> dict[str, dict[str, list[Any]]]:
+        return {
+            name: {key: [_plain(value) for value in column] for key, column in columns.items()}
+            for name, columns in self.data.items()
+        }
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value: a number of few digits, None for what was not measured."""
+    if isinstance(value, str | bool | None):
+        return value
+    if isinstance(value, int):
+        return value
+    number = float(value)
+    if not math.isfinite(number):
+        return None
+    rounded = float(f"{number:.{DIGITS}g}")
+    return int(rounded) if rounded.is_integer() else rounded

@@ -1,0 +1,278 @@
+"""A run's numbers as text: the two tables of the reference, what stands beside them, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.box import HEAVY_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trie.metrics.columns import Stats
+from trie.metrics.definitions import PER_REQUEST, PER_TRACE, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
+from trie.metrics.summary import Summary
+from trie.one_line import printable
+from trie.report.engine import engine_lines
+from trie.report.number_format import MISSING, fine, percent, short
+
+WIDE = 118  # columns from which a table of all per-trace metrics fits side by side
+FULL_CPU = 0.9  # share of a core from which a client was the limit
+STAND_IN = "synthetic stand-in"
+
+
+def starting_line(manifest: Mapping[str, Any]) -> str:
+    """The log line at a run's start, with the reference's fields."""
+    config = manifest["config"]
+    facts: dict[str, Any] = {
+        "concurrency": config["concurrency"]["value"],
+        "duration": config["duration"],
+        "model": manifest["server"]["model"],
+        "num_gpus": config["num_gpus"],
+        "workload_templates": manifest["workload"]["traces"],
+    }
+    return "starting benchmark " + _fields(facts)
+
+
+def complete_line(summary: Summary) -> str:
+    """The log line at a run's end, with the reference's fields, whose "requests" are whole traces."""
+    traces = summary.traces
+    facts: dict[str, Any] = {
+        "completed_requests": traces["completed"],
+        "failed_requests": traces["failed"],
+        "cancelled_requests": traces["cancelled"],
+        "wall_time_s": round(summary.wall_time_s, 3),
+        "trace_per_s": None if summary.trace_per_s is None else round(summary.trace_per_s, 4),
+        "valid": summary.valid,
+    }
+    return "benchmark complete " + _fields(facts)
+
+
+def _fields(facts: Mapping[str, Any]) -> str:
+    return printable(" ".join(f"{key}={value}" for key, value in facts.items()))
+
+
+def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> None:
+    """Print a run's report; fits 80 columns, and holds no control sequences of anybody else's."""
+    print_lines(console, head(manifest))
+    console.print()
+    _statistics(console, "Per-trace metrics", PER_TRACE, summary.per_trace)
+    console.print()
+    _workload(console, summary)
+    console.print()
+    _statistics(console, "Per-request metrics (ms)", PER_REQUEST, summary.per_request, scale=1e3)
+    console.print()
+    print_lines(console, facts(summary))
+    console.print()
+    _verdict(console, summary)
+
+
+def print_lines(console: Console, lines: Iterable[tuple[str, str]], style: str = "") -> None:
+    """A word and what there is to say about it, wrapped beside the word."""
+    for word, said in lines:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=10, no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row(Text(word, style=style), Text(_encodable(printable(said), console)))
+        console.print(grid)
+
+
+def _encodable(text: str, console: Console) -> str:
+    """The text in what the console can write: a pipe may be ASCII."""
+    return text.encode(console.encoding, "replace").decode(console.encoding)
+
+
+def head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """What was run, each under a word."""
+    config, server, workload, prompts = (manifest[key] for key in ("config", "server", "workload", "prompts"))
+    label = f" [{STAND_IN}]" if workload["synthetic"] else ""
+    skipped = workload.get("skipped_too_long")
+    without = f" ({skipped} more skipped: too long for the model's context)" if skipped else ""
+    yield "workload", f"{workload['name']}{label}: {workload['traces']} traces{without}, {workload['source']}"
+    where = "embedded endpoint (simulated)" if server["embedded"] else _server(server)
+    mode = "streaming" if config["stream"] else "not streaming"
+    yield "server", f"{where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
+    finding = prompts.get("finding") or f"offset {prompts.get('offset_tokens')} tokens"
+    form = "" if prompts.get("form", "text") == "text" else ", as token ids"
+    note = f"; {prompts['form_note']}" if prompts.get("form_note") else ""
+    yield "prompts", f"{prompts['name']}{form}, seed {manifest['seed']}: {finding}{note}"
+    yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s{_early(manifest)}"
+
+
+def _server(server: Mapping[str, Any]) -> str:
+    """Where it is, who it is found to be, how far away."""
+    dialect, rtt = server.get("dialect") or {}, server.get("rtt") or {}
+    who = " ".join(part for part in (dialect.get("name"), dialect.get("version")) if part)
+    more = f" and {count} more" if (count := len(server.get("replicas") or ())) else ""
+    away = rtt.get("connect_min_s")
+    near = "" if away is None else f", RTT {short(away * 1e3)} ms"
+    return f"{server['base_url']}{more}{f' ({who})' if who else ''}{near}"
+
+
+def _early(manifest: Mapping[str, Any]) -> str:
+    """Why a run ended before its time, and when."""
+    end = manifest["end"]
+    if end is None:
+        return ", killed"
+    return "" if end["reason"] == "deadline" else f", ended after {end['wall_time_s']:.1f} s by {end['reason']}"
+
+
+def _statistics(
+    console: Console, title: str, metrics: tuple[Metric, ...], values: Mapping[str, Stats | None], scale: float = 1.0
+) -> None:
+    """Statistics by metric: as the reference lays them out where there is room, turned over where there is not."""
+    console.print(Text(title, style="bold"))
+    labels = [metric.label if scale == 1.0 else metric.label.replace("(s)", "").strip() for metric in metrics]
+    cells = [[_number(values[metric.key], name, scale) for name in STATISTICS] for metric in metrics]
+    wide = console.width >= WIDE
+    table = Table(box=HEAVY_HEAD, header_style="bold", padding=(0, 1) if wide else 0)
+    if wide:
+        table.add_column("Metric")
+        for label in labels:
+            table.add_column(label, justify="right")
+        for at, name in enumerate(STATISTICS):
+            table.add_row(name, *(column[at] for column in cells))
+    else:
+        table.add_column("Metric")
+        for name in STATISTICS:
+            table.add_column(name, justify="right", no_wrap=True)
+        for label, column in zip(labels, cells, strict=True):
+            table.add_row(label, *column)
+    console.print(table)
+
+
+def _workload(console: Console, summary: Summary) -> None:
+    console.print(Text("Workload metrics", style="bold"))  # the title and the next line as in the reference
+    done, rate = summary.traces["completed"], summary.trace_per_s
+    console.print(Text(f"completed={done}/{sum(summary.traces.values())} trace/s={short(rate, 3)}"))
+    table = Table(box=HEAVY_HEAD, header_style="bold")
+    table.add_column("Metric", no_wrap=True)
+    for label in WINDOW_LABELS:
+        table.add_column(label, justify="right")
+    for metric in WORKLOAD:
+        rates = summary.workload[metric.key]
+        table.add_row(metric.label, *(short(getattr(rates, window)) for window in WINDOWS))
+    console.print(table)
+
+
+def facts(summary: Summary) -> Iterable[tuple[str, str]]:
+    """What stands beside the tables, each under a word."""
+    requests, found = summary.requests, summary.facts
+    yield "traces", ", ".join(f"{count} {outcome}" for outcome, count in summary.traces.items())
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in requests.items())
+    errors = ", ".join(f"{kind} {count}" for kind, count in found["errors"].items())
+    yield "requests", f"{counts}; {found['retries']} retries" + (f"; errors: {errors}" if errors else "")
+    drift, cache, censoring = found["drift"], found["cache"], found["censoring"]
+    yield (
+        "drift",
+        (
+            f"prompt {percent(drift['prompt_ratio'], 2, sign=True)} "
+            f"(at most {short(drift['prompt_max_abs_tokens'], 0)} tokens a request), {_template(drift)}"
+            f"completions short {percent(drift['completion_short_ratio'], 2)}"
+        ),
+    )
+    yield (
+        "cache",
+        (
+            f"{short(cache['hit_rate_pct'])} % token-weighted; eligible ceiling "
+            f"{short(cache['eligible_ceiling_pct'])} %; first requests with hits {percent(cache['turn0_hit_share'])}"
+        ),
+    )
+    yield (
+        "censoring",
+        (
+            f"{percent(censoring['share'])} of the traces cut off at {percent(censoring['progress'])} of "
+            f"their requests; Kaplan-Meier latency p50 {short(censoring['latency_km_p50_s'])} s, "
+            f"p90 {short(censoring['latency_km_p90_s'])} s"
+        ),
+    )
+    if (workers := found.get("workers")) is not None:
+        yield "workers", _workers(workers)
+    if (engine := found.get("engine")) is not None:
+        for word, line in zip(("engine", ""), engine_lines(engine), strict=False):
+            yield word, line
+    concurrency, client, budget = found["concurrency"], found["client"], found["budget"] or {}
+    yield (
+        "active",
+        (
+            f"{short(concurrency['active_traces'])} of {concurrency['configured']} traces active, "
+            f"{short(concurrency['in_flight_requests'])} requests in flight on average"
+        ),
+    )
+    shares = ", ".join(f"{key.replace('_', ' ')} {percent(share)}" for key, share in budget.items())
+    yield "time", shares or MISSING
+    calibration = client.get("calibration")
+    lag = client["loop_lag_p99_s"]
+    yield (
+        "client",
+        (
+            f"{percent(client['cpu_share'])} of a core, event loop late by "
+            f"{short(None if lag is None else lag * 1e3)} ms at p99, "
+            f"suspect requests {percent(client['suspect_share'])}"
+        ),
+    )
+    if calibration is not None:
+        for line in client_lines(calibration):
+            yield "", line
+
+
+def _workers(found: Mapping[str, Any]) -> str:
+    """Who served how much, and what moving cost."""
+    total = sum(found["requests"].values())
+    rates = found["hit_rate_pct"]
+    each = ", ".join(
+        f"{name} {percent(n / total)} ({short(rates[name])} % cached)" for name, n in found["requests"].items()
+    )
+    more = found["count"] - len(found["requests"])
+    said = f"{each}{f', and {more} more' if more else ''}"
+    if not found["moved_turns"]:
+        return said
+    return (
+        f"{said}; {found['moved_turns']} of {found['turns']} turns moved: "
+        f"{short(found['moved_hit_rate_pct'])} % cached there, {short(found['stayed_hit_rate_pct'])} % in the others"
+    )
+
+
+def _template(drift: Mapping[str, Any]) -> str:
+    """The part of the drift that a chat's template makes."""
+    if drift.get("template_ratio") is None:
+        return ""
+    first, turn = drift["template_first_tokens"], drift["template_per_turn_tokens"]
+    return (
+        f"of it the template {percent(drift['template_ratio'], 2, sign=True)} ({first} tokens, {turn} more with each "
+        f"turn) and unexplained {percent(drift['unexplained_ratio'], 2, sign=True)} "
+        f"(at most {short(drift['unexplained_max_abs_tokens'], 0)}), "
+    )
+
+
+def client_lines(found: Mapping[str, Any]) -> Iterable[str]:
+    """What a calibration found: the client's error at a load, and the most it can read."""
+    yield (
+        f"client error at {found['concurrency']} streams and {short(found['reached_chunks_s'], 0)} chunks/s "
+        f"({found['requests']} requests): TTFT {found['ttft_p50_s'] * 1e3:+.2f} ms p50, "
+        f"{found['ttft_p99_s'] * 1e3:+.2f} ms p99; decode time {percent(found['decode_p50'], 2)} p50, "
+        f"{percent(found['decode_p99'], 2)} p99; {percent(found['cpu_share'])} of a core"
+    )
+    limit = "its limit" if found["ceiling_cpu_share"] >= FULL_CPU else "the endpoint's limit, not the client's"
+    yield (
+        f"client ceiling {short(found['ceiling_chunks_s'], 0)} chunks/s at {percent(found['ceiling_cpu_share'])} of "
+        f"a core ({limit}): the load is {percent(found['share_of_ceiling'])} of it"
+    )
+
+
+def _verdict(console: Console, summary: Summary) -> None:
+    word, style = ("VALID", "bold green") if summary.valid else ("INVALID", "bold red")
+    warnings = [check for check in summary.verdict if not check.ok and check.level == "warning"]
+    counted = f" with {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
+    console.print(Text.assemble(f"{'verdict':<11}", (word, style), counted))
+    for check in summary.verdict:
+        if not check.ok:
+            said = f"{check.check}: {check.found}; {check.advice}"
+            print_lines(console, [(f"  {check.level}", said)], style="red" if check.level == "error" else "yellow")
+
+
+def _number(stats: Stats | None, name: str, scale: float) -> str:
+    if stats is None:
+        return MISSING
+    return fine(getattr(stats, name) * scale)

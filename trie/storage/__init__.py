@@ -1,0 +1,1 @@
+"""What lies on disk: rows, run directories, sweep directories, manifests."""

@@ -1,0 +1,258 @@
+"""The hinge of the data path: one row for each request that started, kept in crash-safe Parquet parts.
+
+Left of it a run produces rows once; right of it every number is derived from the rows alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trie.errors import RunDirError
+from trie.storage.record import SCHEMA_VERSION, VERSION_KEY, RequestRecord, arrow_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PART = "part-{:06d}.parquet"
+RANGE_PART = "part-{:06d}-{:06d}.parquet"
+MERGE_AT = 64  # parts that become one while a run goes on
+
+
+def to_table(records: Iterable[RequestRecord]) -> pa.Table:
+    """Rows as an Arrow table of `arrow_schema()`."""
+    import pyarrow as pa
+
+    schema = arrow_schema()
+    rows = list(records)
+    arrays = [_column([getattr(row, column.name) for row in rows], column.type) for column in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """Values, None for nulls, as an Arrow array, out of its buffers: `pyarrow.array` would import pandas."""
+    import numpy as np
+    import pyarrow as pa
+
+    def bits(flags: list[Any]) -> pa.Buffer:
+        return pa.py_buffer(np.packbits(np.array(flags, bool), bitorder="little"))
+
+    nulls = values.count(None)
+    valid = bits([value is not None for value in values]) if nulls else None
+    if pa.types.is_string(kind):
+        texts = [(value or "").encode(errors="replace") for value in values]
+        ends = np.fromiter(accumulate(map(len, texts), initial=0), np.int32, len(texts) + 1)
+        data = [pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+    elif pa.types.is_boolean(kind):
+        data = [bits(values)]
+    else:
+        data = [pa.py_buffer(np.array([value or 0 for value in values], kind.to_pandas_dtype()))]
+    return pa.Array.from_buffers(kind, len(values), [valid, *data], nulls)
+
+
+def warm_up() -> None:
+    """Import what writing rows needs and write none, so that the first part of a run costs no more than the others."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(to_table([]), pa.BufferOutputStream(), compression="zstd")
+
+
+class RecordWriter:
+    """Writes rows as numbered Parquet parts, each complete on disk before it has its name.
+
+    Small parts are merged into larger ones as a run goes on, so that a long run is not a folder of thousands. A part
+    named for a range of numbers stands for all of them; a reader passes over those it covers, so that being killed
+    between the rename and the clean-up costs nothing. Not thread-safe: one caller at a time, which may be a thread.
+
+    Raises:
+        RunDirError: when the folder exists already or can't be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._next = 0
+        self._unmerged = 0  # number of the first part that is not in a merged one
+        try:
+            folder.mkdir(parents=True, exist_ok=False)
+        except FileExistsError:
+            raise RunDirError(f"{folder}: holds another run's rows; choose a new output directory") from None
+        except OSError as error:
+            raise RunDirError(f"{folder}: can't make the folder for the rows: {error.strerror}") from error
+
+    def write(self, records: list[RequestRecord]) -> None:
+        """One part of these rows, on disk when this returns; nothing for an empty list.
+
+        Raises:
+            RunDirError: when it can't be written; what was written before is whole.
+        """
+        if not records:
+            return
+        self._put(to_table(records), PART.format(self._next))
+        self._next += 1
+        if self._next - self._unmerged == MERGE_AT:
+            self._merge(self._unmerged)
+            self._unmerged = self._next
+
+    def close(self) -> None:
+        """Merge all parts into one; the rows were safe before, and are as safe where they can't be merged."""
+        if self._next > 1:
+            self._merge(0)
+
+    def _merge(self, first: int) -> None:
+        """Replace the parts from number `first` on by one that stands for them.
+
+        It takes as much disk again for a moment: where there is none, the parts stay as they are.
+        """
+        old = [part for part in parts(self._folder) if _range(part)[0] >= first]
+        name = RANGE_PART.format(first, self._next - 1)
+        with suppress(RunDirError, OSError):
+            self._put(_concat([_read_part(part) for part in old]), name)
+            for part in old:
+                if part.name != name:
+                    part.unlink()
+
+    def _put(self, table: pa.Table, name: str) -> None:
+        import pyarrow.parquet as pq
+
+        target = self._folder / name
+        aside = target.with_suffix(".tmp")
+        try:
+            pq.write_table(table, aside, compression="zstd")
+            with aside.open("rb+") as file:
+                os.fsync(file.fileno())
+            aside.replace(target)
+        except OSError as error:
+            discard(aside)
+            reason = os.strerror(error.errno) if error.errno else error  # Arrow's own text is long and says less
+            raise RunDirError(f"{target}: can't write rows: {reason}; those before are kept") from error
+
+
+def discard(aside: Path) -> None:
+    """Remove what was left half-written, where it can be removed: the disk may be read-only or gone."""
+    with suppress(OSError):
+        aside.unlink(missing_ok=True)
+
+
+def parts(folder: Path) -> list[Path]:
+    """The complete parts of a requests folder that stand for its rows, in the order they were written."""
+    found = sorted((_range(part), part) for part in folder.glob("part-*.parquet"))
+    wide_first = sorted(found, key=lambda item: (item[0][0], -item[0][1]))
+    kept: list[Path] = []
+    covered = -1
+    for (_, last), part in wide_first:
+        if last > covered:
+            kept.append(part)
+            covered = last
+    return kept
+
+
+def _range(part: Path) -> tuple[int, int]:
+    """The numbers of the parts that a file stands for; a foreign name is its owner's mistake.
+
+    Raises:
+        RunDirError: for a name that no writer gives.
+    """
+    numbers = part.stem.removeprefix("part-").split("-")
+    if not 1 <= len(numbers) <= 2 or not all(number.isdecimal() for number in numbers):
+        raise RunDirError(f"{part}: not the name of a part; move it out of the folder")
+    return int(numbers[0]), int(numbers[-1])
+
+
+def _concat(tables: list[pa.Table]) -> pa.Table:
+    """One table out of many of `arrow_schema()`; of none, an empty one."""
+    import pyarrow as pa
+
+    return pa.concat_tables(tables).combine_chunks() if tables else arrow_schema().empty_table()
+
+
+def _read_part(part: Path) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(part, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise RunDirError(f"{part}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
+    version = (table.schema.metadata or {}).get(VERSION_KEY, b"none").decode()
+    if version != str(SCHEMA_VERSION):
+        raise RunDirError(f"{part}: rows of schema version {version}, this trie reads {SCHEMA_VERSION}")
+    return _completed(table)
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """A table with the columns that were added since it was written: null, or zero where a column has no nulls."""
+    import pyarrow as pa
+
+    schema = arrow_schema()
+    if table.schema.names == schema.names:
+        return table
+    for column in (column for column in schema if column.name not in table.schema.names):
+        values = pa.nulls(len(table), column.type)
+        values = values if column.nullable else values.fill_null(0)
+        table = table.append_column(column, values)
+    return table.select(schema.names)
+
+
+def read_records(folder: Path) -> pa.Table:
+    """All rows of a requests folder as one table of `arrow_schema()`; no rows is a table of length 0.
+
+    Raises:
+        RunDirError: for a missing folder, a part that is no Parquet file, or rows of another schema version.
+    """
+    if not folder.is_dir():
+        raise RunDirError(f"{folder}: no such folder; a run directory holds its rows in requests/")
+    return _concat([_read_part(part) for part in parts(folder)])
+
+
+FLUSH_EVERY_S = 0.5  # well below the second that a killed run may lose
+
+
+class Recorder:
+    """Collects rows and hands them to a writer in a thread.
+
+    Run `flush_regularly` beside the replay; call `close` once at its end, which writes what is left.
+    """
+
+    def __init__(self, writer: RecordWriter) -> None:
+        self._writer = writer
+        self._rows: list[RequestRecord] = []
+        self._writing = asyncio.Lock()
+
+    def add(self, row: RequestRecord) -> None:
+        """Take a finished row; costs one append."""
+        self._rows.append(row)
+
+    async def flush_regularly(self) -> None:
+        """Write what is new twice a second, until cancelled.
+
+        Raises:
+            RunDirError: when rows can't be written; the rows stay in memory for `close` to try again.
+        """
+        while True:
+            await asyncio.sleep(FLUSH_EVERY_S)
+            await self._flush()
+
+    async def close(self) -> None:
+        """Write the last rows and merge the parts; returns when everything is on disk."""
+        await self._flush()
+        async with self._writing:
+            await asyncio.to_thread(self._writer.close)
+
+    async def _flush(self) -> None:
+        async with self._writing:
+            count = len(self._rows)
+            # Shielded: a cancellation must not leave the thread writing rows that a later flush writes again.
+            work = asyncio.ensure_future(asyncio.to_thread(self._writer.write, self._rows[:count]))
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await work
+                del self._rows[:count]
+                raise
+            del self._rows[:count]

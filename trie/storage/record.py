@@ -1,0 +1,77 @@
+"""The row of a request, the boundary of the data path: a run writes rows, every number is derived from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+VERSION_KEY = b"trie.records.version"
+
+
+class Outcome(StrEnum):
+    """What became of a request: our own deadline or Ctrl-C is cancelled, which no failure rate includes."""
+
+    ok = "ok"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestRecord:
+    """One request. Instants are seconds since the run began, on one monotonic clock; None means not reached.
+
+    A null usage field was not reported by the server; a zero was reported as zero.
+    """
+
+    trace_id: int  # row of the workload
+    session_id: int  # nth trace started in this run
+    slot: int  # which of the `concurrency` places the session had
+    turn: int  # 0 for a session's first request
+    num_turns: int  # of the trace: the request with turn == num_turns is the final one
+    is_final: bool
+    outcome: Outcome
+    error_kind: str | None = None  # closed set, see docs/records.md
+    error: str | None = None  # for people; shortened, no secrets
+    http_status: int | None = None  # of the last attempt that got a status line
+    attempts: int = 0  # made for this row, those that found no connection included
+    rate_limited: int = 0  # of them, those that were answered with 429
+    queued_s: float = 0.0  # due: slot free, or tool latency over
+    sent_s: float | None = None  # first byte of the first attempt handed to the socket
+    attempt_sent_s: float | None = None  # the same of the last attempt; equal to sent_s without retries
+    headers_s: float | None = None  # read of the socket that completed the response headers
+    first_token_s: float | None = None  # read of the socket that brought the first chunk bearing a token
+    last_token_s: float | None = None  # the same for the last one
+    end_s: float | None = None  # end of the response, of the failure or of the cancellation
+    new_prompt_tokens: int = 0  # synthetic accounting: input prompt, or the tool output just appended
+    cached_prompt_tokens: int = 0  # synthetic accounting: everything before it
+    requested_completion_tokens: int = 0
+    usage_prompt_tokens: int | None = None
+    usage_completion_tokens: int | None = None
+    usage_cached_tokens: int | None = None
+    finish_reason: str | None = None
+    chunks: int = 0  # events that bore a token; not a count of tokens
+    first_chunk_tokens: int | None = None  # tokens in the first of them, where the server tells
+    max_gap_s: float | None = None  # longest time between two reads that brought tokens
+    request_bytes: int = 0  # of the request's body
+    response_bytes: int = 0  # of the response's body, after any decompression
+    loop_lag_s: float = 0.0  # worst lateness of the client's own event loop while the request was open
+    worker: str | None = None  # who served it: what endpoint.worker_header names, or the base URL of several
+
+
+_ARROW = {"int": "int64", "float": "float64", "str": "string", "bool": "bool_", "Outcome": "string"}
+
+
+def arrow_schema() -> pa.Schema:
+    """The Parquet schema: `RequestRecord`'s fields in order, with the schema's version in the metadata."""
+    import pyarrow as pa  # `import trie` must not load it
+
+    columns = []
+    for column in fields(RequestRecord):
+        kind, _, optional = str(column.type).partition(" | ")
+        columns.append(pa.field(column.name, getattr(pa, _ARROW[kind])(), nullable=bool(optional)))
+    return pa.schema(columns, metadata={VERSION_KEY: str(SCHEMA_VERSION).encode()})

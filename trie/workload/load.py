@@ -1,0 +1,137 @@
+"""The one way from a workload's settings to its traces."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from trie.config import WorkloadConfig
+from trie.errors import WorkloadError
+from trie.workload import hub, jsonl, synthetic
+from trie.workload.trace import Trace, Workload, parse_trace
+
+log = logging.getLogger(__name__)
+
+
+def load(config: WorkloadConfig) -> Workload:
+    """Read, fetch or draw the traces that the settings name, and keep those of the contexts asked for.
+
+    Raises:
+        WorkloadError: when they can't be had, are not those of the sha256 given, or a row is not allowed.
+    """
+    workload = _whole(config)
+    if config.sha256 is not None and workload.sha256 != config.sha256:
+        raise WorkloadError(
+            f"workload.sha256={config.sha256}: {workload.source} has {workload.sha256}, so its traces are others; "
+            "workload.sha256=null takes them all the same"
+        )
+    return _within(workload, config.min_context_tokens, config.max_context_tokens)
+
+
+def _within(workload: Workload, least: int | None, most: int | None) -> Workload:
+    """The traces whose contexts are within the bounds, each with its own row number.
+
+    Raises:
+        WorkloadError: when none is.
+    """
+    if least is None and most is None:
+        return workload
+    kept = [
+        trace
+        for trace in workload.traces
+        if (least is None or trace.context_tokens >= least) and (most is None or trace.context_tokens <= most)
+    ]
+    if not kept:
+        longest = max(trace.context_tokens for trace in workload.traces)
+        shortest = min(trace.context_tokens for trace in workload.traces)
+        raise WorkloadError(
+            f"workload.min_context_tokens={least}, workload.max_context_tokens={most}: no trace of "
+            f"{workload.source} is within them; contexts go from {shortest} to {longest} tokens"
+        )
+    return replace(workload, traces=kept)
+
+
+def _whole(config: WorkloadConfig) -> Workload:
+    """All traces of the source."""
+    if config.synthetic is not None:
+        traces = synthetic.draw(config.synthetic, config.rows, config.seed)
+        source = f"synthetic stand-in for {config.synthetic} (seed {config.seed})"
+        return Workload(config.name, traces, source, _sha256(jsonl.dump(traces)), synthetic=True)
+    if config.bundled is not None:
+        content = _bundled(config.bundled)
+        source = f"made-up sample, bundled as {config.bundled}"
+        return Workload(config.name, jsonl.parse(content, where=config.bundled), source, _sha256(content))
+    if config.hub_file is not None:
+        path, source = (
+            hub.fetch(config.hub_repo, config.hub_file, config.hub_sha256),
+            f"{config.hub_file} of {config.hub_repo}",
+        )
+    else:
+        path = Path(config.path or "").expanduser()
+        source = str(path)
+    content = _read(path)
+    found = _sha256(content)
+    if config.hub_file is not None and config.hub_sha256 not in (None, found):
+        log.warning(
+            "%s is not the recorded file (sha256 %s..., recorded %s...)", path, found[:12], config.hub_sha256[:12]
+        )
+    return Workload(config.name, jsonl.parse(content, where=str(path)), source, found)
+
+
+def from_traces(rows: Iterable[Trace | Mapping[str, Any]], *, name: str = "custom") -> Workload:
+    """A workload out of traces, or of rows in the JSONL format's own form.
+
+    Raises:
+        WorkloadError: for no rows, or a row that is not allowed.
+    """
+    traces = [
+        parse_trace(jsonl.row(row) if isinstance(row, Trace) else row, where=f"{name}[{index}]", index=index)
+        for index, row in enumerate(rows)
+    ]
+    if not traces:
+        raise WorkloadError(f"{name}: holds no trace")
+    return Workload(name, traces, "a list of traces", _sha256(jsonl.dump(traces)))
+
+
+def describe(workload: Workload) -> str:
+    """A workload in one line: what it is, how long its traces are, what a perfect cache could serve."""
+    traces = workload.traces
+    contexts = sorted(trace.context_tokens for trace in traces)
+    requests = [plan for trace in traces for plan in trace.requests()]
+    cached = sum(plan.cached_prompt_tokens for plan in requests)
+    prompt = cached + sum(plan.new_prompt_tokens for plan in requests)
+    return (
+        f"{workload.name}: {len(traces)} traces ({workload.source}), "
+        f"{fmean(trace.num_turns for trace in traces):.1f} turns on average, "
+        f"context p50 {contexts[len(contexts) // 2]} p99 {contexts[int(len(contexts) * 0.99)]} tokens, "
+        f"ideal cache hit rate {cached / prompt:.1%}"
+    )
+
+
+def _bundled(name: str) -> bytes:
+    """A file of the package itself, by its plain name."""
+    file = resources.files("trie.workload").joinpath(name)
+    if Path(name).name != name or not file.is_file():
+        raise WorkloadError(f"workload.bundled={name}: no file of the package; sample.jsonl is one")
+    return file.read_bytes()
+
+
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        raise WorkloadError(f"{path}: is a folder, must be a JSONL file")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise WorkloadError(f"{path}: no such file; workload= takes a name or the path of a JSONL file") from None
+    except OSError as error:
+        raise WorkloadError(f"{path}: can't be read: {error.strerror}") from error
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
