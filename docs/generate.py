@@ -1,6 +1,6 @@
 """Writes the pages that say what the code says: configuration.md, metrics.md, records.md.
 
-Each is its `.head.md`, written by hand, and tables out of the source.
+Each is its template in docs/templates/, written by hand, and tables out of the source.
 
     python docs/generate.py          writes them
     python docs/generate.py --check  exits with 1 when one is not up to date
@@ -66,7 +66,7 @@ def table(*rows: tuple[str, ...]) -> str:
 
 
 def head(name: str) -> str:
-    return (DOCS / f"{name}.head.md").read_text().rstrip()
+    return (DOCS / "templates" / f"{name}.md").read_text().rstrip()
 
 
 def configuration() -> str:
