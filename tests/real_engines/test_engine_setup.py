@@ -18,7 +18,8 @@ from replaying import Replay
 from tokenizers import Tokenizer
 
 pytestmark = pytest.mark.engine
-SERVE = Path(__file__).parent / "serve.py"
+TOOLS = Path(__file__).parents[2] / "tools" / "engines"
+SERVE = TOOLS / "serve.py"
 PROMPT = "import os\nfor value in range(12): print(value)"
 
 
@@ -106,7 +107,8 @@ def test_an_engine_that_can_not_be_had_skips_or_fails_the_test(tmp_path: Path) -
         "markers=engine",
         str(tmp_path),
     ]
-    given = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "LLAMA_SERVER": str(tmp_path / "none")}
+    path = f"{Path(__file__).parent}{os.pathsep}{TOOLS}"
+    given = {**os.environ, "PYTHONPATH": path, "LLAMA_SERVER": str(tmp_path / "none")}
 
     def ended(required: str) -> subprocess.CompletedProcess[str]:
         env = {**given, "TRIE_ENGINES_REQUIRED": required}

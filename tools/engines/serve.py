@@ -1,10 +1,10 @@
 """A real engine with a tiny model, on this machine, until Ctrl-C.
 
-    python tests/engines/serve.py vllm --port 8000
-    python tests/engines/serve.py vllm --port 8000 -- --stream-interval 4
-    python tests/engines/serve.py llama.cpp --port 8080 --output any
-    python tests/engines/serve.py transformers
-    python tests/engines/serve.py smg --worker http://127.0.0.1:8001 --worker http://127.0.0.1:8002 -- --backend vllm
+    python tools/engines/serve.py vllm --port 8000
+    python tools/engines/serve.py vllm --port 8000 -- --stream-interval 4
+    python tools/engines/serve.py llama.cpp --port 8080 --output any
+    python tools/engines/serve.py transformers
+    python tools/engines/serve.py smg --worker http://127.0.0.1:8001 --worker http://127.0.0.1:8002 -- --backend vllm
 
 The first start installs the engine into TRIE_ENGINES, ~/.cache/trie-engines by default: vLLM takes two minutes and
 2.5 GB, llama.cpp 15 seconds. What follows `--` goes to the engine. Needs Linux, and the packages of trie.
