@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support import DONE, HEAD, USAGE, chunked, event, manifest, row
 
 from trie.config import EndpointConfig
-from trie.endpoint.connection import StampedProtocol, take_out
+from trie.endpoint.aiohttp_protocol import StampedProtocol, take_out
 from trie.endpoint.exchange import Exchange
 from trie.endpoint.request import Request, Requester, fill
 from trie.endpoint.request_body import RequestFormat

@@ -35,13 +35,6 @@ class Exchange:
     read_size: array[int] = field(default_factory=lambda: array("Q"))
     pieces: list[bytes] = field(default_factory=list)  # the body as far as it was taken out of the stream
 
-    def add(self, now: float, content: bytes) -> None:
-        """A read of the socket brought this part of the body."""
-        size = self.read_size
-        self.read_at.append(now)
-        size.append(len(content) + (size[-1] if size else 0))
-        self.pieces.append(content)
-
     @property
     def body(self) -> bytes:
         """The body as received, decompressed."""
