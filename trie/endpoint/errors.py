@@ -17,10 +17,6 @@ from aiohttp.http_exceptions import (
 
 from trie.one_line import one_line
 
-# A failure before any answer, or an answer that asks to come back later: worth another attempt.
-RETRYABLE_KINDS = frozenset({"connect", "connect_timeout", "dns", "client_limit", "disconnected", "reset"})
-RETRYABLE_STATUS = frozenset({408, 409, 429, *range(500, 600)})
-
 # Not the server's: this machine has no file descriptor, port or buffer left.
 CLIENT_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 

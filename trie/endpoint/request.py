@@ -9,17 +9,13 @@ from dataclasses import dataclass, field
 from operator import sub
 from time import perf_counter
 
-from trie.endpoint import response, sse
+from trie.endpoint import response, retry, sse
 from trie.endpoint.connection import Connections
-from trie.endpoint.errors import RETRYABLE_KINDS, RETRYABLE_STATUS
 from trie.endpoint.exchange import Exchange
 from trie.endpoint.request_body import RequestFormat
 from trie.one_line import one_line
 from trie.storage.record import Outcome, RequestRecord
 
-BACKOFF_S = 0.25
-MAX_BACKOFF_S = 8.0
-DOUBLINGS = 16  # beyond which a pause is at its limit anyway, and a power of two no float
 MAX_STALE = 16  # connections found closed before one attempt is counted
 
 
@@ -103,13 +99,15 @@ class Requester:
         exchange.worker = self._worker if exchange.worker is None else hide(exchange.worker)
 
     async def _attempts(self, request: Request) -> None:
-        for retry in range(self._max_retries + 1):
+        for retries in range(self._max_retries + 1):
             await self._attempt(request)
             request.failure = await self._judge(request)
-            if request.failure is None or retry == self._max_retries or not worth_another(request):
+            if request.failure is None or retries == self._max_retries:
+                return
+            if not retry.is_worthwhile(request.exchange, tokens_came=bool(request.answer.token_ends)):
                 return
             self._on_retry()
-            await asyncio.sleep(_pause_s(request.exchange, retry))
+            await asyncio.sleep(retry.pause_s(request.exchange, retries))
 
     async def _attempt(self, request: Request) -> None:
         for _ in range(MAX_STALE):
@@ -200,22 +198,6 @@ async def unless_stalled(exchange: Exchange, silence: asyncio.Timeout, stall_s: 
         yield
     finally:
         timer.cancel()
-
-
-def worth_another(request: Request) -> bool:
-    """Whether a failed attempt may be made again: never once tokens have come, or it would measure a warm cache."""
-    exchange = request.exchange
-    if request.answer.token_ends:
-        return False
-    if exchange.status is not None and exchange.status >= 300:
-        return exchange.status in RETRYABLE_STATUS
-    return exchange.error_kind in RETRYABLE_KINDS
-
-
-def _pause_s(exchange: Exchange, retry: int) -> float:
-    if exchange.retry_after_s is not None:
-        return exchange.retry_after_s
-    return min(BACKOFF_S * 2.0 ** min(retry, DOUBLINGS), MAX_BACKOFF_S)
 
 
 def _said(exchange: Exchange) -> str:
