@@ -1,4 +1,4 @@
-"""Writes the pages that say what the code says: configuration.md, metrics.md, records.md.
+"""Writes the pages that say what the code says: configuration.md, metrics.md, checks.md, records.md.
 
 Each is its template in docs/templates/, written by hand, and tables out of the source.
 
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trie.metrics.definitions import PER_REQUEST, PER_TRACE, RUN, WINDOW_DEFINITIONS, WINDOW_LABELS, WORKLOAD, Metric
+from trie.metrics.verdict import CONDITIONS
 
 DOCS = Path(__file__).parent
 SOURCE = DOCS.parent / "trie"
@@ -106,6 +107,11 @@ def metrics() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def checks() -> str:
+    rows = [(f"`{check.id}`", check.level, check.holds, check.fails) for check in CONDITIONS]
+    return f"{head('checks')}\n\n{table(('id', 'level', 'title when it is ok', 'title when it fails'), *rows)}\n"
+
+
 def records() -> str:
     rows = [("column", "type", "meaning")]
     for name, kind, _, comment in fields(SOURCE / "storage" / "record.py", "RequestRecord"):
@@ -131,7 +137,7 @@ def faults() -> str:
     return "\n\n".join(parts)
 
 
-PAGES = {"configuration.md": configuration, "metrics.md": metrics, "records.md": records}
+PAGES = {"configuration.md": configuration, "metrics.md": metrics, "checks.md": checks, "records.md": records}
 
 
 def main() -> int:

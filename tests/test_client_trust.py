@@ -11,7 +11,7 @@ from trie.config import ConcurrencyConfig, ProgressStyle, PromptConfig, RunConfi
 from trie.metrics.summary import Summary
 from trie.run import execute_async
 
-CLIENT = ("client on time", "client not saturated")
+CLIENT = ("client_on_time", "client_not_saturated")
 
 
 async def run(directory: Path, sim: SimConfig) -> Summary:
@@ -27,7 +27,7 @@ async def run(directory: Path, sim: SimConfig) -> Summary:
 
 
 def failed(summary: Summary) -> dict[str, str]:
-    return {check.check: check.advice for check in summary.verdict if not check.ok and check.check in CLIENT}
+    return {check.id: check.advice for check in summary.verdict if not check.ok and check.id in CLIENT}
 
 
 async def hold_up() -> None:
@@ -46,7 +46,7 @@ async def test_a_client_that_is_held_up_makes_the_run_invalid_and_says_what_to_d
         with suppress(asyncio.CancelledError):
             await work
     assert not summary.valid
-    assert "another host" in failed(summary)["client on time"]
+    assert "another host" in failed(summary)["client_on_time"]
     assert summary.facts["client"]["suspect_share"] > 0.5
 
 

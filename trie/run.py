@@ -18,9 +18,9 @@ from trie.endpoint.request import Requester
 from trie.endpoint.request_body import RECORDED, RequestFormat
 from trie.engines.counters import Meter
 from trie.errors import ReportError
+from trie.metrics.checks.circumstances import LIMITS
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate
 from trie.metrics.summary import SUSPECT_LAG_S, Summary
-from trie.metrics.verdict import LIMITS
 from trie.preflight.limits import allow_open_files
 from trie.preflight.prompt_lengths import Calibration
 from trie.preflight.steps import Prepared, prepared

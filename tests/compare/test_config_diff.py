@@ -51,7 +51,7 @@ def test_ports_of_embedded_endpoints_are_no_difference() -> None:
         ({"concurrency": ConcurrencyConfig(2)}, "load", "concurrency 8 and 2"),
         ({"stream": False}, "load", "stream True and False"),
         ({"wall_s": 50.0}, "length", "100 s and 50 s, "),
-        ({"server": Server(fail=2)}, "candidate invalid", "few failures"),
+        ({"server": Server(fail=2)}, "candidate invalid", "too many requests failed"),
     ],
 )
 def test_every_reason_for_doubt_is_said(tmp_path: Path, other: dict[str, Any], what: str, found: str) -> None:

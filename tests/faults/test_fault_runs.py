@@ -202,7 +202,7 @@ async def test_a_limit_on_failures_ends_a_run(
     assert at_least <= result.summary.requests["failed"] <= at_least + 40
     assert {row.error_kind for row in rows if row.outcome == "cancelled"} <= {reason}
     assert not result.summary.valid
-    (check,) = [check for check in result.summary.verdict if check.check == "ran its duration"]
+    (check,) = [check for check in result.summary.verdict if check.id == "ran_its_duration"]
     assert check.level == "error"
     assert f"ended by {reason}=" in check.found
 
@@ -213,11 +213,11 @@ async def test_usage_that_lies_makes_a_run_invalid(tmp_path: Path) -> None:
                                            b'"cached_tokens":11}}'), DONE)  # fmt: skip
     async with playing(endpoint(lambda *_: (0.01, *many))) as (url, _):
         result = await run(url, tmp_path, SINGLE, concurrency=1, duration=0.5)
-    failed = {check.check for check in result.summary.verdict if check.level == "error" and not check.ok}
+    failed = {check.id for check in result.summary.verdict if check.level == "error" and not check.ok}
     # What the machine that runs the tests makes of the client is no matter of the server's usage.
-    assert failed - {"client on time", "client not saturated"} == {
-        "completions no longer than asked",
-        "possible cache figures",
+    assert failed - {"client_on_time", "client_not_saturated"} == {
+        "completions_no_longer_than_asked",
+        "possible_cache_figures",
     }
     assert result.summary.facts["drift"]["completion_long_ratio"] == 1.0
     assert result.summary.facts["cache"]["impossible_requests"] == result.summary.requests["ok"]

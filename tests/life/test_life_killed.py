@@ -42,7 +42,9 @@ def test_killed_run_keeps_all_but_its_last_second(
     assert due <= found
     assert moment_s < LOST_AT_MOST_S or due  # the first answers were on disk when the moment began
     assert main.run(["report", str(killed.directory)]) == 0
-    assert ("ended in order" in capsys.readouterr().out) == (RunDir.open(killed.directory).manifest()["end"] is None)
+    assert ("the end of the run is missing" in capsys.readouterr().out) == (
+        RunDir.open(killed.directory).manifest()["end"] is None
+    )
 
 
 @pytest.mark.parametrize("moment_s", [0.5, *(pytest.param(s / 5, marks=pytest.mark.slow) for s in (1, 2, 4, 6, 7))])

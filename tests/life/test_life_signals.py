@@ -59,6 +59,6 @@ def test_suspended_run_is_invalid_and_its_rows_are_suspect(tmp_path: Path) -> No
     assert (open_throughout.loop_lag_s > 1.0).all()
     assert (rows.loop_lag_s > 1.0).sum() <= len(open_throughout) + 16  # those that were due then, one a slot
     summary = suspended.rows().summary()
-    failed = {check["check"]: check["found"] for check in summary["verdict"] if not check["ok"]}
+    failed = {check["id"]: check["found"] for check in summary["verdict"] if not check["ok"]}
     assert not summary["valid"]
-    assert "stood still for 1." in failed["client ran throughout"]
+    assert "stood still for 1." in failed["client_ran_throughout"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from metrics_builders import manifest, row
 
-from trie.metrics.checks import Check
+from trie.metrics.checks.check import Check
 from trie.metrics.columns import Columns
 from trie.metrics.engine_counters import engine
 from trie.metrics.summary import Summary, summarize
@@ -105,20 +105,20 @@ def test_without_counters_there_is_nothing(counted: dict[str, float] | None) -> 
 
 
 def check(found: Summary, name: str) -> Check | None:
-    return next((check for check in found.verdict if check.check == name), None)
+    return next((check for check in found.verdict if check.id == name), None)
 
 
 def test_preemptions_and_a_long_queue_are_warnings() -> None:
     busy = {**VLLM, "vllm:num_preemptions_total": 5.0, "vllm:request_queue_time_seconds_sum": 0.6}
-    preempting, queue = (check(summary(TWO, busy), name) for name in ("engine not preempting", "short queue"))
+    preempting, queue = (check(summary(TWO, busy), name) for name in ("engine_not_preempting", "short_queue"))
     assert preempting is not None
     assert queue is not None
     assert (preempting.level, preempting.ok, queue.level, queue.ok) == ("warning", False, "warning", False)
     assert "requests: 5" in preempting.found
-    assert "of 400 ms to the first token, requests waited 300 ms" in queue.found
+    assert "300 of 400 ms to the first token passed" in queue.found
     calm = summary(TWO, VLLM)
-    assert [getattr(check(calm, name), "ok", None) for name in ("engine not preempting", "short queue")] == [True, True]
-    assert check(summary(TWO, None), "engine not preempting") is None
+    assert [getattr(check(calm, name), "ok", None) for name in ("engine_not_preempting", "short_queue")] == [True, True]
+    assert check(summary(TWO, None), "engine_not_preempting") is None
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,6 @@ def test_what_the_cache_lost(cached: int, lost_tokens: int, ok: bool) -> None:
     rows[1].usage_cached_tokens = cached
     found = summarize(to_table(rows), manifest())
     assert found.facts["cache"]["lost_pct"] == pytest.approx(100 * lost_tokens / 1011)
-    kept = check(found, "prefix cache kept")
+    kept = check(found, "prefix_cache_kept")
     assert kept is not None
     assert kept.ok is ok

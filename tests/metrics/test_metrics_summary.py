@@ -231,7 +231,7 @@ def test_a_killed_run_lasts_until_its_last_instant():
     found = summary([row(), row(1, sent=8.5)], end=KILLED)
     assert found.wall_time_s == 10.0
     assert found.trace_per_s == pytest.approx(0.2)
-    assert not next(check for check in found.verdict if check.check == "ended in order").ok
+    assert not next(check for check in found.verdict if check.id == "ended_in_order").ok
 
 
 CANCELLED = {"outcome": Outcome.cancelled, "sent_s": None, "first_token_s": None, "max_gap_s": None}
@@ -261,7 +261,7 @@ def test_poor_data_gives_a_report(rows: list[RequestRecord], end: dict[str, Any]
 def test_the_form_of_summary_json():
     found = summary(two_turns(), num_gpus=2).to_json()
     assert list(found)[:3] == ["schema_version", "valid", "verdict"]
-    assert set(found["verdict"][0]) == {"check", "level", "ok", "found", "advice"}
+    assert set(found["verdict"][0]) == {"id", "level", "ok", "title", "check", "found", "advice"}
     assert set(found["traces"]) == {"completed", "failed", "cancelled"}
     assert set(found["requests"]) == {"ok", "failed", "cancelled"}
     assert set(found["per_trace"]["latency_s"]) == {"mean", "min", "p50", "p90", "p95", "p99", "max"}

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from metrics_builders import KILLED, manifest, row
 
+from trie.metrics.checks.check import Check
 from trie.metrics.summary import Summary, summarize
+from trie.metrics.verdict import CONDITIONS
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
 
@@ -32,72 +34,72 @@ def many(count: int = 20, **other: Any) -> list[RequestRecord]:
 
 
 CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
-    "nothing completed": (many(**FAILED), {}, "something completed", "error", "0 traces"),
-    "failures": (many(18) + [row(i, **FAILED) for i in (30, 31)], {}, "few failures", "error", "2 of 20"),
-    "prompt drift": (many(usage_prompt_tokens=110), {}, "prompt lengths", "error", "+10.00%"),
-    "prompts cut": (many(usage_prompt_tokens=90), {}, "prompt lengths", "error", "-10.00%"),
-    "short answers": (many(usage_completion_tokens=9), {}, "completion lengths", "error", "18.18%"),
+    "nothing completed": (many(**FAILED), {}, "something_completed", "error", "0 traces"),
+    "failures": (many(18) + [row(i, **FAILED) for i in (30, 31)], {}, "few_failures", "error", "2 of 20"),
+    "prompt drift": (many(usage_prompt_tokens=110), {}, "prompt_lengths", "error", "+10.00%"),
+    "prompts cut": (many(usage_prompt_tokens=90), {}, "prompt_lengths", "error", "-10.00%"),
+    "short answers": (many(usage_completion_tokens=9), {}, "completion_lengths", "error", "18.18%"),
     "short answers, some cut": (
         [
             *many(2, usage_completion_tokens=9, finish_reason="stop"),
             row(7, usage_completion_tokens=3, finish_reason="length"),
         ],
         {},
-        "completion lengths",
+        "completion_lengths",
         "error",
         "(3 requests: 2 ended by stop, 1 ended by length)",
     ),
-    "rate limits": (many(rate_limited=1, attempts=2), {}, "no rate limits", "warning", "20 attempts"),
+    "rate limits": (many(rate_limited=1, attempts=2), {}, "no_rate_limits", "warning", "20 attempts"),
     "a session that moved": (
         [row(0, turn, turns=2, worker=name) for turn, name in enumerate("abb")],
         {},
-        "sessions stay",
+        "sessions_stay",
         "warning",
         "1 of 2 turns",
     ),
     "long answers": (
         many(usage_completion_tokens=22),
         {},
-        "completions no longer than asked",
+        "completions_no_longer_than_asked",
         "error",
         "100.00%",
     ),
-    "impossible hits": (many(usage_cached_tokens=1000), {}, "possible cache figures", "error", "20 requests"),
+    "impossible hits": (many(usage_cached_tokens=1000), {}, "possible_cache_figures", "error", "20 requests"),
     "too many failures": (
         many(),
         {"end": end(reason="max_failures", wall_time_s=12.0), "max_failures": 5, "duration": 99.0},
-        "ran its duration",
+        "ran_its_duration",
         "error",
         "ended by max_failures=5 after 12 of 99 s",
     ),
-    "late loop": (many(), {"end": end(LAGGED)}, "client on time", "error", "50.0 ms"),
-    "busy client": (many(), {"end": end(SPENT)}, "client not saturated", "error", "95%"),
-    "suspects": (many(loop_lag_s=0.01), {}, "few suspect requests", "warning", "100.0%"),
+    "late loop": (many(), {"end": end(LAGGED)}, "client_on_time", "error", "50.0 ms"),
+    "busy client": (many(), {"end": end(SPENT)}, "client_not_saturated", "error", "95%"),
+    "suspects": (many(loop_lag_s=0.01), {}, "few_suspect_requests", "warning", "100.0%"),
     "answers in one read": (
         [*many(18), *many(2, last_token_s=0.5)],
         {},
-        "tokens seen as they came",
+        "tokens_seen_as_they_came",
         "warning",
         "10.0% of the answers",
     ),
-    "censoring": ([*many(2), *(row(i, turns=3) for i in (7, 8))], {}, "little censoring", "warning", "2 of 4"),
-    "a stand-in": (many(), {"synthetic": True}, "recorded workload", "warning", "synthetic stand-in"),
-    "no cache report": (many(usage_cached_tokens=None), {}, "cache reported", "warning", "no cached tokens"),
+    "censoring": ([*many(2), *(row(i, turns=3) for i in (7, 8))], {}, "little_censoring", "warning", "2 of 4"),
+    "a stand-in": (many(), {"synthetic": True}, "recorded_workload", "warning", "synthetic stand-in"),
+    "no cache report": (many(usage_cached_tokens=None), {}, "cache_reported", "warning", "no cached tokens"),
     "no usage": (
         many(usage_prompt_tokens=None, usage_completion_tokens=None, usage_cached_tokens=None),
         {},
-        "usage reported",
+        "usage_reported",
         "warning",
         "no usage",
     ),
-    "some usage": ([*many(2), row(9, usage_prompt_tokens=None)], {}, "usage complete", "warning", "2 of 3"),
-    "a warm cache": (many(usage_cached_tokens=64), {}, "cold start", "warning", "100.0%"),
-    "interrupted": (many(), {"end": end(reason="interrupted")}, "ran its duration", "warning", "interrupted"),
-    "killed": (many(), {"end": KILLED}, "ended in order", "warning", "killed"),
+    "some usage": ([*many(2), row(9, usage_prompt_tokens=None)], {}, "usage_complete", "warning", "2 of 3"),
+    "a warm cache": (many(usage_cached_tokens=64), {}, "cold_start", "warning", "100.0%"),
+    "interrupted": (many(), {"end": end(reason="interrupted")}, "ran_its_duration", "warning", "interrupted"),
+    "killed": (many(), {"end": KILLED}, "ended_in_order", "warning", "killed"),
     "not streamed": (many(), {"stream": False}, "streaming", "warning", "TTFT"),
-    "recorded answers": (many(), {"history": "recorded"}, "answers in the history", "warning", "recorded lengths"),
-    "retries": (many(attempts=2), {}, "no retries", "warning", "20 attempts"),
-    "a trial": (many(), {"end": end(wall_time_s=20.0)}, "long enough", "warning", "20 s"),
+    "recorded answers": (many(), {"history": "recorded"}, "answers_in_the_history", "warning", "recorded lengths"),
+    "retries": (many(attempts=2), {}, "no_retries", "warning", "20 attempts"),
+    "a trial": (many(), {"end": end(wall_time_s=20.0)}, "long_enough", "warning", "20 s"),
 }
 
 
@@ -106,7 +108,7 @@ def test_a_condition_that_does_not_hold(
     rows: list[RequestRecord], about: dict[str, Any], check: str, level: str, said: str
 ):
     found = judged(rows, **about)
-    (failed,) = [item for item in found.verdict if item.check == check]
+    (failed,) = [item for item in found.verdict if item.id == check]
     assert (failed.ok, failed.level) == (False, level)
     assert said in failed.found
     assert failed.advice
@@ -119,14 +121,14 @@ def test_what_a_template_explains_is_not_held_against_the_lengths(prompt: int, o
     about = manifest()
     about["prompts"]["template"] = {"first_tokens": 10, "per_turn_tokens": 13}
     found = summarize(to_table(many(usage_prompt_tokens=prompt)), about)
-    (check,) = [check for check in found.verdict if check.check == "prompt lengths"]
+    (check,) = [check for check in found.verdict if check.id == "prompt_lengths"]
     assert check.ok is ok
     assert "beyond the +10.00% of its template" in check.found
 
 
 def test_an_ordinary_run_passes():
     found = judged(many())
-    assert [check.check for check in found.verdict if not check.ok] == []
+    assert [check.id for check in found.verdict if not check.ok] == []
     assert found.valid
 
 
@@ -140,3 +142,32 @@ def test_our_own_deadline_is_no_failure():
     found = judged([*many(), *cut])
     assert found.valid
     assert found.facts["errors"] == {}
+
+
+def test_every_check_is_declared_and_its_title_is_that_of_its_outcome():
+    declared = {condition.id: condition for condition in CONDITIONS}
+    assert len(declared) == len(CONDITIONS)
+    seen = set()
+    for rows, about, *_ in CASES.values():
+        for check in judged(rows, **about).verdict:
+            condition = declared[check.id]
+            assert check.title == (condition.holds if check.ok else condition.fails)
+            seen.add(check.id)
+    made_elsewhere = {"client_ran_throughout", "engine_not_preempting", "short_queue", "whole_workload"}
+    assert declared.keys() - seen <= made_elsewhere | {"engine_to_itself"}
+
+
+def test_a_check_reads_as_what_is_wrong():
+    checks = {check.id: check for check in judged([*many(2), *(row(i, turns=3) for i in (7, 8))]).verdict}
+    assert checks["little_censoring"].line.startswith("many traces were cut off: 2 of 4")
+    assert checks["few_failures"].line.startswith("few requests failed: 0 of ")
+
+
+def test_a_check_as_json_and_from_before_it_had_an_id():
+    check = judged(many(**FAILED)).verdict[0]
+    content = check.to_json()
+    assert content["check"] == content["title"] == "no trace completed"
+    assert Check.from_json(content) == check
+    former = {"check": "something completed", "level": "error", "ok": False, "found": "0", "advice": "run longer"}
+    assert Check.from_json(former).id == "something_completed"
+    assert Check.from_json(former).title == "something completed"

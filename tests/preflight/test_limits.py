@@ -82,8 +82,8 @@ async def test_a_context_that_is_too_short_is_found_before_the_start(sim: Serve,
     assert set(result.rows.trace_id) == {0, 2}
     assert result.summary.requests["failed"] == 0
     assert result.manifest["workload"]["skipped_too_long"] == 2
-    found = {check.check: check.found for check in result.summary.verdict if not check.ok}
-    assert found["whole workload"] == "2 of 4 traces are too long for the model's context"
+    found = {check.id: check.found for check in result.summary.verdict if not check.ok}
+    assert found["whole_workload"] == "2 of 4 traces are too long for the model's context"
 
 
 def test_too_few_open_files_are_said_before_anything_is_sent(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ async def test_a_chats_template_is_found_and_explains_the_drift(
     added = 2 * sum(2 + per_turn * turn for turn in (0, 1, 2, 0, 1))  # two rounds of both traces
     assert (drift["prompt_tokens"], drift["unexplained_ratio"], drift["unexplained_max_abs_tokens"]) == (added, 0, 0)
     assert drift["template_ratio"] == drift["prompt_ratio"] > 0.05
-    (check,) = [check for check in result.summary.verdict if check.check == "prompt lengths"]
+    (check,) = [check for check in result.summary.verdict if check.id == "prompt_lengths"]
     assert check.ok
 
 
@@ -76,8 +76,8 @@ async def test_recorded_answers_make_prompts_exact_and_say_so(sim: Serve, tmp_pa
         recorded = await replayed(url, tmp_path / "recorded", endpoint=endpoint, history="recorded")
     assert own.summary.facts["drift"]["unexplained_max_abs_tokens"] > 0
     assert recorded.summary.facts["drift"]["unexplained_max_abs_tokens"] == 0
-    warned = [check.check for check in recorded.summary.verdict if not check.ok]
-    assert "answers in the history" in warned
+    warned = [check.id for check in recorded.summary.verdict if not check.ok]
+    assert "answers_in_the_history" in warned
 
 
 @pytest.mark.parametrize("stream", [True, False])

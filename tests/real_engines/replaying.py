@@ -51,7 +51,7 @@ class Finished:
 
     def check(self, name: str) -> Any:
         """One condition of the verdict."""
-        (found,) = (check for check in self.summary["verdict"] if check["check"] == name)
+        (found,) = (check for check in self.summary["verdict"] if check["id"] == name)
         return found
 
 

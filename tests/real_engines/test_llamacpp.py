@@ -147,8 +147,8 @@ def test_more_sessions_than_slots_lose_their_caches_and_wait(
     assert waited.sum() >= len(served) // 2  # sent while the one before was being answered: that is in its TTFT
     cache = shared.summary["cache"]
     assert cache["hit_rate_pct"] < cache["eligible_ceiling_pct"] - 40
-    assert alone.check("prefix cache kept")["ok"]
-    assert not shared.check("prefix cache kept")["ok"]
+    assert alone.check("prefix_cache_kept")["ok"]
+    assert not shared.check("prefix_cache_kept")["ok"]
 
 
 def test_copies_in_memory_bring_a_replaced_cache_back(start_llama_cpp: Any, replay: Replay, tokenizer: str) -> None:
@@ -190,7 +190,7 @@ def test_the_dialect_asks_for_greedy_answers_and_for_the_cache(
     assert done.manifest["config"]["endpoint"]["extra_body"] == {"temperature": 0, "cache_prompt": True}
     done = replay.completed(llama_cpp, DIALECT, *common, "endpoint.extra_body.cache_prompt=false")
     assert (done.rows.usage_cached_tokens == 0).all()
-    assert done.check("cold start")["ok"]
+    assert done.check("cold_start")["ok"]
     replay.completed(llama_cpp, *common, "+endpoint.extra_body.temperature=0.5")
     assert 0.5 in temperatures()
 
@@ -209,10 +209,10 @@ def test_requests_of_others_are_waited_for_and_said(llama_cpp: Server, replay: R
         busy = replay.completed(llama_cpp, *common, "idle_timeout=1")
     assert busy.manifest["server"]["in_flight_before"] == 1
     assert "requests of others in flight: 1" in busy.printed
-    assert not busy.check("engine to itself")["ok"]
+    assert not busy.check("engine_to_itself")["ok"]
     idle = replay.completed(llama_cpp, *common)
     assert idle.manifest["server"]["in_flight_before"] == 0
-    assert idle.check("engine to itself")["ok"]
+    assert idle.check("engine_to_itself")["ok"]
 
 
 def in_flight(server: Server) -> float:
@@ -300,8 +300,8 @@ def test_streams_that_break_off_with_an_error_under_a_200_are_failures(
     last = done.rows.sort_values("turn").groupby("session_id").tail(1)
     assert set(failed.index) <= set(last.index)  # a session ends with its failure
     assert done.summary["traces"]["failed"] == len(failed)
-    assert not done.check("few failures")["ok"]
-    assert f"error_event {len(failed)}" in done.check("few failures")["found"]
+    assert not done.check("few_failures")["ok"]
+    assert f"error_event {len(failed)}" in done.check("few_failures")["found"]
     assert re.search(r"^verdict +INVALID", done.printed, re.MULTILINE)
     assert done.printed.count("request failed, error_event") == 1
     if len(failed) > 1:

@@ -69,7 +69,7 @@ def test_round_robin_takes_each_turn_to_the_other_worker(workers: list[Server], 
     assert found["moved_turns"] == found["turns"]
     assert found["requests"] == {worker.root: SESSIONS * TURNS // 2 for worker in workers}
     assert found["stayed_hit_rate_pct"] is None
-    stay = done.check("sessions stay")
+    stay = done.check("sessions_stay")
     assert not stay["ok"]
     assert stay["found"].startswith(f"{found['turns']} of {found['turns']} turns were served by another worker")
     said = LISTED.search(done.printed)
@@ -89,7 +89,7 @@ def test_cache_aware_routing_keeps_a_session_where_its_prefix_is(
     found = done.summary["workers"]
     assert (found["moved_turns"], found["moved_hit_rate_pct"]) == (0, None)
     if found["count"] > 1:
-        assert done.check("sessions stay")["ok"]
+        assert done.check("sessions_stay")["ok"]
 
 
 KEYED = [("consistent_hashing", ()), ("manual", ()), ("prefix_hash", ()), ("round_robin", (OVERRIDE,))]
@@ -134,7 +134,7 @@ def test_requests_of_others_are_seen_through_the_gateway(workers: list[Server], 
     with somebody_else(gateway, 100_000), somebody_else(gateway, 100_000):
         busy = sessions(replay, gateway, TOKENSPEED, "idle_timeout=1")
     assert busy.manifest["server"]["in_flight_before"] == 2
-    assert not busy.check("engine to itself")["ok"]
+    assert not busy.check("engine_to_itself")["ok"]
     idle = sessions(replay, gateway, TOKENSPEED)
     assert idle.manifest["server"]["in_flight_before"] == 0
 

@@ -92,7 +92,7 @@ def test_a_stream_without_done_is_whole_and_the_cache_is_not_measured(
     assert rows.usage_cached_tokens.isna().all()
     assert summary["cache"]["hit_rate_pct"] is None
     assert summary["per_trace"]["cache_hit_rate_pct"] is None
-    reported = done.check("cache reported")
+    reported = done.check("cache_reported")
     assert not reported["ok"]
     assert reported["found"] == "the server reports no cached tokens"
     assert re.search(r"^cache +- % token-weighted", done.printed, re.MULTILINE)

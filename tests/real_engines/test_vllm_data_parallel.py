@@ -44,7 +44,7 @@ def test_a_run_sees_what_others_send_to_either(two_engines: Server, replay: Repl
         done = _run(two_engines, replay, "idle_timeout=1")
     assert f"requests in flight on the engine: {OTHERS}; waiting for 1 s at most" in done.printed
     assert done.manifest["server"]["in_flight_before"] == OTHERS
-    assert not done.check("engine to itself")["ok"]
+    assert not done.check("engine_to_itself")["ok"]
 
 
 def _run(server: Server, replay: Replay, *settings: str) -> Finished:

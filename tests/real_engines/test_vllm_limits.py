@@ -50,7 +50,7 @@ def test_answers_that_vllm_cuts_to_what_fits_are_short_completions(cramped: Serv
     assert (added > 0).all()
     assert (rows.usage_completion_tokens == 58 - added).all()
     assert (rows.finish_reason == "length").all()
-    check = done.check("completion lengths")
+    check = done.check("completion_lengths")
     assert not check["ok"]
     assert not done.summary["valid"]
     assert f"{added.sum() / (4 * 58):.2%} of the requested completion tokens did not come" in check["found"]
@@ -66,8 +66,8 @@ def test_an_evicted_prefix_is_a_miss(cramped: Server, replay: Replay) -> None:
     assert len(later) == 4
     assert (later.usage_cached_tokens == 0).any()
     assert later.usage_cached_tokens.sum() < 4 * 992
-    assert not done.check("prefix cache kept")["ok"]
-    assert alone.check("prefix cache kept")["ok"]
+    assert not done.check("prefix_cache_kept")["ok"]
+    assert alone.check("prefix_cache_kept")["ok"]
     assert alone.rows.usage_cached_tokens.to_list() == [0, 992]  # 31 whole blocks of 1,007 tokens
 
 
@@ -76,8 +76,8 @@ def test_preempted_requests_end_well_and_whole(cramped: Server, replay: Replay) 
     done, before = run(cramped, replay, [trace(16, [], [], 800)], "concurrency=4", "max_traces=8")
     preemptions = Counters.read(cramped).since(before, "num_preemptions_total")
     assert preemptions > 0
-    assert not done.check("engine not preempting")["ok"]
-    assert f"preemptions of running requests: {preemptions:,.0f}" in done.check("engine not preempting")["found"]
+    assert not done.check("engine_not_preempting")["ok"]
+    assert f"preemptions of running requests: {preemptions:,.0f}" in done.check("engine_not_preempting")["found"]
     assert done.summary["requests"] == {"ok": 8, "failed": 0, "cancelled": 0}
     assert (done.rows.usage_completion_tokens == 800).all()
 
@@ -91,5 +91,5 @@ def test_queueing_shows_in_the_first_token(cramped: Server, replay: Replay) -> N
     assert ttft[3] < 0.5 * latency < ttft[4]
     assert ttft[7] < 1.5 * latency < ttft[8]
     assert sum(ttft) / 12 > theirs.mean > 0.5 * latency
-    assert not done.check("short queue")["ok"]
+    assert not done.check("short_queue")["ok"]
     assert done.summary["engine"]["counted"]["queue_s"] == pytest.approx(theirs.mean)

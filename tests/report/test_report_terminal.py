@@ -98,7 +98,7 @@ def test_a_stand_in_is_called_one():
     workload = {"name": "agentic-synthetic", "synthetic": True, "traces": 8192, "source": "drawn"}
     text = shown(ROWS, 80, manifest(workload=workload))
     assert "agentic-synthetic [synthetic stand-in]" in text
-    assert "recorded workload" in text
+    assert "the workload is not recorded: agentic-synthetic" in " ".join(text.split())
 
 
 def test_foreign_text_steers_nothing():
@@ -129,7 +129,7 @@ def test_the_verdict_with_what_to_do():
     failed = [request(i, outcome=Outcome.failed, error_kind="reset", first_token_s=None) for i in range(30, 40)]
     text = " ".join(shown(ROWS + failed, 80).split())
     assert "verdict INVALID" in text
-    assert "few failures: 10 of 30 requests failed (33.3%: reset 10); mend the server" in text
+    assert "too many requests failed: 10 of 30 requests failed (33.3%: reset 10); fix the server" in text
     assert "verdict VALID" in shown(ROWS, 80).replace("    ", " ")
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trie.metrics.checks.check import Check
+
 FACTS = ("trie_version", "versions", "workload", "prompts", "server", "host", "repository")  # of a manifest
 BESIDE = ("progress", "strict", "html")  # settings that change nothing in what is measured
 NEVER_THE_SAME = ("server.rtt.", "server.warm_up.seconds")  # measured anew by each run
@@ -132,10 +134,12 @@ def _again(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 def _validity(summaries: tuple[Mapping[str, Any], Mapping[str, Any]]) -> Iterator[Doubt]:
     for name, summary in zip(("baseline", "candidate"), summaries, strict=True):
-        failed = [check for check in summary["verdict"] if check["level"] == "error" and not check["ok"]]
+        checks = [Check.from_json(check) for check in summary["verdict"]]
+        failed = [check.line for check in checks if check.level == "error" and not check.ok]
         if failed:
-            found = "; ".join(f"{check['check']}: {check['found']}" for check in failed)
-            yield Doubt(f"{name} invalid", found, "mend that run first: its numbers would mislead")
+            yield Doubt(
+                f"{name} invalid", "; ".join(failed), "fix what made it invalid first: its numbers would mislead"
+            )
 
 
 def _load(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Doubt]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from trie.metrics import definitions, verdict
 from trie.metrics.cache import Parts, ratio, shares, workers
-from trie.metrics.checks import Check
+from trie.metrics.checks.check import Check
 from trie.metrics.columns import Bools, Columns, Floats, Stats
 from trie.metrics.engine_counters import engine
 from trie.metrics.throughput import Points, Rates, rates
@@ -46,16 +46,17 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; None for what was not measured."""
-        found = {"schema_version": SCHEMA_VERSION, "valid": self.valid, **asdict(self)}
-        found.update(found.pop("facts"))
-        return _finite(found)  # type: ignore[no-any-return]
+        checks = [check.to_json() for check in self.verdict]
+        content = {"schema_version": SCHEMA_VERSION, "valid": self.valid, **asdict(self), "verdict": checks}
+        content.update(content.pop("facts"))
+        return _finite(content)  # type: ignore[no-any-return]
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Summary:
         """The summary that `to_json` gave."""
         own = {"verdict", "traces", "requests", "wall_time_s", "trace_per_s", "per_trace", "per_request", "workload"}
         return cls(
-            verdict=tuple(Check(**check) for check in found["verdict"]),
+            verdict=tuple(Check.from_json(check) for check in found["verdict"]),
             traces=found["traces"],
             requests=found["requests"],
             wall_time_s=found["wall_time_s"],

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trie.metrics.checks import Check as Condition
+from trie.metrics.checks.check import Check as RunCheck
 from trie.metrics.columns import Columns, Stats
 from trie.metrics.definitions import (
     PER_REQUEST,
@@ -105,8 +105,8 @@ def _verdict(summary: Summary) -> Verdict:
     )
 
 
-def _check(check: Condition) -> Check:
-    return Check("ok" if check.ok else check.level, check.check, check.found, check.advice)
+def _check(check: RunCheck) -> Check:
+    return Check("ok" if check.ok else check.level, check.title, check.found, check.advice)
 
 
 def _headline(summary: Summary, manifest: Mapping[str, Any]) -> Cards:

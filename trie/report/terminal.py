@@ -268,8 +268,8 @@ def _verdict(console: Console, summary: Summary) -> None:
     console.print(Text.assemble(f"{'verdict':<11}", (word, style), counted))
     for check in summary.verdict:
         if not check.ok:
-            said = f"{check.check}: {check.found}; {check.advice}"
-            print_lines(console, [(f"  {check.level}", said)], style="red" if check.level == "error" else "yellow")
+            line = f"{check.line}; {check.advice}"
+            print_lines(console, [(f"  {check.level}", line)], style="red" if check.level == "error" else "yellow")
 
 
 def _number(stats: Stats | None, name: str, scale: float) -> str:

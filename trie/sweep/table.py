@@ -101,7 +101,11 @@ def _facts(cell: Cell, variant: str) -> Row:
     off = [
         check for check in at(cell.summary, "verdict") or () if isinstance(check, dict) and not check.get("ok", True)
     ]
-    misleading = [f"{check.get('check')}: {check.get('found')}" for check in off if check.get("level") == "error"]
+    misleading = [
+        f"{check.get('title', check.get('check'))}: {check.get('found')}"
+        for check in off
+        if check.get("level") == "error"
+    ]
     found = {
         "cell": cell.path.name,
         "workload": cell.workload,

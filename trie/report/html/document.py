@@ -6,7 +6,7 @@ A page is made of blocks, each of which knows its own HTML; everything that is n
         title="agentic, concurrency 8",
         subtitle="model M on http://localhost:8000/v1",
         blocks=[
-            Verdict(word="VALID", tone="good", checks=[Check("warning", "long enough", "20 s", "run longer")]),
+            Verdict(word="VALID", tone="good", checks=[Check("warning", "the run was short", "20 s", "run longer")]),
             Cards([Card("Steady completion", 720.2, "tok/s", "360.1 per GPU")]),
             Section("Throughput", [
                 Table(

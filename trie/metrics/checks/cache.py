@@ -1,0 +1,74 @@
+"""Checks of the cache figures: not reported, impossible, warm from the start, lost by a move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from trie.metrics.checks.check import Check, Condition, Evidence
+
+CACHE_REPORTED = Condition(
+    "cache_reported", "warning", "the server reports cached tokens", "cache hits are not measured"
+)
+SESSIONS_STAY = Condition(
+    "sessions_stay", "warning", "sessions stayed at their worker", "sessions moved from worker to worker"
+)
+POSSIBLE_FIGURES = Condition(
+    "possible_cache_figures", "error", "cache figures are possible", "cache figures are impossible"
+)
+ANSWERS_IN_HISTORY = Condition(
+    "answers_in_the_history",
+    "warning",
+    "the server's answers went back to it",
+    "the server's answers did not go back to it",
+)
+COLD_START = Condition("cold_start", "warning", "the cache started cold", "the cache started warm")
+CONDITIONS = (CACHE_REPORTED, SESSIONS_STAY, POSSIBLE_FIGURES, ANSWERS_IN_HISTORY, COLD_START)
+
+
+def cache_checks(run: Evidence) -> Iterator[Check]:
+    """Those that can't be made for want of data are left out."""
+    cache = run.facts["cache"]
+    if run.facts["drift"]["prompt_ratio"] is not None and not cache["requests_with_cached_tokens"]:
+        yield CACHE_REPORTED.check(False, "the server reports no cached tokens", _flag(run.manifest))
+    yield from _moves(run)
+    impossible = cache["impossible_requests"]
+    if impossible:
+        yield POSSIBLE_FIGURES.check(
+            False,
+            f"{impossible} requests report more cached tokens than their prompts have",
+            "do not use the hit rates: check what the server counts",
+        )
+    if run.manifest["config"].get("history") == "recorded":
+        yield ANSWERS_IN_HISTORY.check(
+            False,
+            "history=recorded: texts of the recorded lengths went back instead",
+            "prompts are exact, and no cache can hit on an answer: compare cache figures only with such runs",
+        )
+    warm = cache["turn0_hit_share"]
+    if warm is not None:
+        yield COLD_START.check(
+            warm <= 0.0,
+            f"{warm:.1%} of the first requests hit the cache",
+            "a warm cache or shared prefixes inflate both hit rates: leave seed=null, or reset the cache",
+        )
+
+
+def _flag(manifest: Mapping[str, Any]) -> str:
+    """What makes the server report cached tokens, as its dialect has it."""
+    flag = manifest["config"]["endpoint"].get("cache_flag")
+    if flag is not None:
+        return f"start it with {flag}"
+    return "TokenSpeed and SGLang: --enable-cache-report; vLLM: --enable-prompt-tokens-details"
+
+
+def _moves(run: Evidence) -> Iterator[Check]:
+    workers = run.facts["workers"]
+    if workers is not None and workers["count"] > 1:
+        turns, moved = workers["turns"], workers["moved_turns"]
+        yield SESSIONS_STAY.check(
+            moved == 0,
+            f"{moved} of {turns} turns were served by another worker than the turn before them",
+            "the cache of the worker before is lost to them: a router with sticky sessions or cache-aware routing "
+            "keeps it",
+        )

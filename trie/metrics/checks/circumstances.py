@@ -1,0 +1,107 @@
+"""Checks of a run's circumstances: how it ended, how long it lasted, what it replayed, who else was served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trie.metrics.checks.check import Check, Condition, Evidence
+
+CENSORED_SHARE = 0.25  # of the traces that completed or were cancelled, above which short ones are over-represented
+LIMITS = frozenset({"max_failures", "max_failure_rate"})  # settings that end a run early
+ORDERLY = frozenset({"deadline", "max_traces"})  # ends of a run that went as it was meant to
+STALE_S = 60.0  # a run shorter than this is a trial
+
+ENDED_IN_ORDER = Condition("ended_in_order", "warning", "the run ended in order", "the end of the run is missing")
+RAN_ITS_DURATION = Condition("ran_its_duration", "warning", "the run lasted its duration", "the run ended early")
+LITTLE_CENSORING = Condition("little_censoring", "warning", "few traces were cut off", "many traces were cut off")
+LONG_ENOUGH = Condition("long_enough", "warning", "the run was long enough", "the run was short")
+WHOLE_WORKLOAD = Condition(
+    "whole_workload", "warning", "the whole workload was replayed", "traces were left out of the workload"
+)
+ENGINE_TO_ITSELF = Condition(
+    "engine_to_itself", "warning", "the engine served nobody else", "the engine served others as well"
+)
+RECORDED_WORKLOAD = Condition(
+    "recorded_workload", "warning", "the workload is recorded", "the workload is not recorded"
+)
+STREAMING = Condition("streaming", "warning", "answers were streamed", "answers were not streamed")
+CONDITIONS = (
+    ENDED_IN_ORDER,
+    RAN_ITS_DURATION,
+    LITTLE_CENSORING,
+    LONG_ENOUGH,
+    WHOLE_WORKLOAD,
+    ENGINE_TO_ITSELF,
+    RECORDED_WORKLOAD,
+    STREAMING,
+)
+
+
+def end_checks(run: Evidence) -> Iterator[Check]:
+    """How the run ended; nothing where it ended as it was meant to."""
+    end, config = run.manifest.get("end"), run.manifest["config"]
+    if not end:
+        yield ENDED_IN_ORDER.check(
+            False,
+            "the run was killed, or its disk was full: up to a second of rows is missing as well",
+            "run it again before publishing",
+        )
+        return
+    reason, lasted = end["reason"], f"after {run.wall_time_s:.0f} of {config['duration']:g} s"
+    if reason in LIMITS:
+        yield RAN_ITS_DURATION.check(
+            False,
+            f"ended by {reason}={config[reason]:g} {lasted}",
+            f"fix what fails, or set another {reason}=...",
+            level="error",
+        )
+    elif reason not in ORDERLY:
+        yield RAN_ITS_DURATION.check(
+            False,
+            f"{reason.replace('_', ' ')} {lasted}",
+            "run it again to its end",
+            level="error" if reason == "endpoint_died" else "warning",
+        )
+
+
+def circumstance_checks(run: Evidence) -> Iterator[Check]:
+    """What a reader must know before comparing the numbers with others."""
+    completed, cut = run.traces["completed"], run.traces["cancelled"]
+    share = cut / (completed + cut) if completed + cut else 0.0
+    yield LITTLE_CENSORING.check(
+        share <= CENSORED_SHARE,
+        f"{cut} of {completed + cut} at the end of the run: those that completed are the short ones",
+        "run longer; the Kaplan-Meier latencies count the cut-off ones in",
+    )
+    yield LONG_ENOUGH.check(
+        run.wall_time_s >= STALE_S,
+        f"{run.wall_time_s:.0f} s",
+        "it is a trial: publish runs of half an hour or more",
+    )
+    yield from _workload(run)
+    others = run.manifest["server"].get("in_flight_before")
+    if others is not None:
+        yield ENGINE_TO_ITSELF.check(
+            others == 0,
+            f"requests of others in flight at the start: {others}",
+            "the load of others is in every number: measure an engine that serves nobody else",
+        )
+    if not run.manifest["config"]["stream"]:
+        yield STREAMING.check(False, "TTFT, TTFAT and decode speed are not measured", "stream=true")
+
+
+def _workload(run: Evidence) -> Iterator[Check]:
+    workload = run.manifest["workload"]
+    skipped = workload.get("skipped_too_long")
+    if skipped:
+        yield WHOLE_WORKLOAD.check(
+            False,
+            f"{skipped} of {skipped + workload['traces']} traces are too long for the model's context",
+            "the rest is a shorter workload: compare it only with runs that skipped the same traces",
+        )
+    if workload["synthetic"]:
+        yield RECORDED_WORKLOAD.check(
+            False,
+            f"{workload['name']} is a synthetic stand-in",
+            "say so wherever the numbers go; use the recorded traces to compare with others",
+        )

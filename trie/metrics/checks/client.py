@@ -1,0 +1,61 @@
+"""Checks of the client itself: was it on time, did it have a core, did it see tokens as they came?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trie.metrics.checks.check import Check, Condition, Evidence
+
+AT_ONCE_SHARE = 0.05  # of the answers, above which decode speeds say little
+SUSPECT_SHARE = 0.05  # of the requests
+
+ON_TIME = Condition("client_on_time", "error", "the client was on time", "the client was late")
+NOT_SATURATED = Condition("client_not_saturated", "error", "the client had time to spare", "the client was saturated")
+RAN_THROUGHOUT = Condition("client_ran_throughout", "error", "the client ran throughout", "the client stood still")
+TOKENS_SEEN = Condition(
+    "tokens_seen_as_they_came", "warning", "tokens were seen as they came", "answers came in one piece"
+)
+FEW_SUSPECT = Condition("few_suspect_requests", "warning", "few requests are suspect", "requests met a late client")
+CONDITIONS = (ON_TIME, NOT_SATURATED, RAN_THROUGHOUT, TOKENS_SEEN, FEW_SUSPECT)
+
+
+def client_checks(run: Evidence) -> Iterator[Check]:
+    """Of a run that was killed, those that its rows tell."""
+    client, limits = run.facts["client"], run.limits
+    lag_s, longest_s, cpu = client["loop_lag_p99_s"], client["loop_lag_max_s"], client["cpu_share"]
+    if lag_s is not None:
+        yield ON_TIME.check(
+            lag_s <= limits.loop_lag_s,
+            f"event loop late by {lag_s * 1e3:.1f} ms at p99, {(longest_s or lag_s) * 1e3:.0f} ms at most",
+            "leave the client a core of its own (another host), or lower the concurrency",
+        )
+    if cpu is not None:
+        yield NOT_SATURATED.check(
+            cpu <= limits.client_cpu,
+            f"client used {cpu:.0%} of one core",
+            "the numbers are the client's, not the server's: lower the concurrency, or share it among several clients",
+        )
+    if longest_s is not None:
+        yield RAN_THROUGHOUT.check(
+            longest_s <= limits.stall_s,
+            f"the client stood still for {longest_s:.1f} s (suspended, swapped out, or starved of its core)",
+            "run it again; column loop_lag_s of the rows tells which requests were open then",
+        )
+    yield from _rows(run)
+
+
+def _rows(run: Evidence) -> Iterator[Check]:
+    at_once = run.facts["one_read_share"]
+    if at_once is not None:
+        yield TOKENS_SEEN.check(
+            at_once <= AT_ONCE_SHARE,
+            f"{at_once:.1%} of the answers of several chunks came whole, in one read",
+            "their TTFT and decode speed are those of a buffer: a proxy that collects, a server that flushes late, or "
+            "a client that is kept from its core",
+        )
+    suspect = run.facts["client"]["suspect_share"] or 0.0
+    yield FEW_SUSPECT.check(
+        suspect <= SUSPECT_SHARE,
+        f"{suspect:.1%} of the requests were open while the loop was late by more than 5 ms",
+        "look at the column loop_lag_s of the rows",
+    )
