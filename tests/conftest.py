@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from support import Serve
+from helpers.simulator import Serve
 
 from trie.config import SimConfig
 from trie.sim.server import serve

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from support import manifest, row
+from helpers.manifests import manifest
+from helpers.rows import row
 
 from trie.calibrate_client import Load, calibrate, load_of
 from trie.cli.main import run

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import QUICK, Serve, plain_response, scripted
+from helpers.scripted_server import plain_response, scripted
+from helpers.simulator import QUICK, Serve
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from trie.config import (

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import CONSOLE_SCRIPT, Command, Endpoint, Finished, environment
+from helpers.command_line import CONSOLE_SCRIPT, Command, Endpoint, Finished, environment
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import Command, Endpoint, Finished
+from helpers.command_line import Command, Endpoint, Finished
 from hydra import compose, initialize_config_dir
 
 from trie.cli import group_options, main, rerun

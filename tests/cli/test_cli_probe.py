@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import Command, Endpoint
+from helpers.command_line import Command, Endpoint
 
 from trie.cli.commands.probe import settings
 from trie.errors import TrieError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commands import Command, Endpoint
-from generated_runs import run_directory
+from helpers.command_line import Command, Endpoint
+from helpers.generated_runs import run_directory
 
 QUIET = ("progress=none", "profile=fast", "prompts.pool_tokens=16384", "tokenizer_model=words", "duration=1")
 MARKER = "sk-marker-4711"

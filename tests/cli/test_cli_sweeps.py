@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Command, Endpoint, Finished, environment
+from helpers.command_line import Command, Endpoint, Finished, environment
 
 FAST = ("duration=0.5", "tokenizer_model=words", "progress=none", "prompts.pool_tokens=16384")
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands import CONSOLE_SCRIPT, ROOT, Command, Endpoint, environment
+from helpers.command_line import CONSOLE_SCRIPT, ROOT, Command, Endpoint, environment
 
 MARKER = "sk-marker-4711"
 FAST = ("profile=fast", "progress=none")

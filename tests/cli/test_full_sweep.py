@@ -11,8 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from commands import environment
-from sweep_loop import throughput
+from helpers.closed_loop import throughput
+from helpers.command_line import environment
 
 from trie.config import SimConfig
 from trie.workload.trace import Trace

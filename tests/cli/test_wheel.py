@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import ROOT
+from helpers.command_line import ROOT
 
 pytestmark = pytest.mark.slow
 QUICK = ("progress=none", "duration=3")

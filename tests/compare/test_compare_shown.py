@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from compare_builders import Server, written
+from helpers.compare_builders import Server, written
 from rich.console import Console
 
 from trie.cli import main

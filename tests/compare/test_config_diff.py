@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compare_builders import Server, written
+from helpers.compare_builders import Server, written
 
 from trie.compare import config_diff
 from trie.compare.comparison import Pair, compare

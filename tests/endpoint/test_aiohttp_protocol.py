@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
-from support import DONE, END, HEAD, chunked, event, playing
+from helpers.scripted_server import DONE, END, HEAD, chunked, event, playing
 
 import trie
 from trie.config import EndpointConfig

@@ -6,7 +6,8 @@ import asyncio
 from time import perf_counter
 
 import pytest
-from support import CLOSE, DONE, END, HEAD, USAGE, Script, chunked, event, plain_response, row, scripted
+from helpers.rows import row
+from helpers.scripted_server import CLOSE, DONE, END, HEAD, USAGE, Script, chunked, event, plain_response, scripted
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from support import playing
+from helpers.scripted_server import playing
 
 from trie.config import EndpointConfig, TlsConfig
 from trie.endpoint.connection import Connections

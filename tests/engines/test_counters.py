@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support import plain_response, playing
+from helpers.scripted_server import plain_response, playing
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from engine_answers import HEADERS, LLAMACPP, METRICS, SGLANG, SIM, SMG, TRANSFORMERS, VLLM, models, replies
+from helpers.engine_answers import HEADERS, LLAMACPP, METRICS, SGLANG, SIM, SMG, TRANSFORMERS, VLLM, models, replies
 
 from trie.config import Api, EndpointConfig, PromptForm, dialects
 from trie.engines.detect import MODELS, ROUTES, WORKERS, Finding, context_beside, facts_beside, identify

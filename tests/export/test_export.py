@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from export_builders import (
+from helpers.export_builders import (
     AIPERF_METADATA,
     AIPERF_METRICS,
     NOT_REACHED,

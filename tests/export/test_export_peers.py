@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from export_builders import ROWS, VLLM_DETAILED, VLLM_MORE, VLLM_SUMMARY, stated
+from helpers.export_builders import ROWS, VLLM_DETAILED, VLLM_MORE, VLLM_SUMMARY, stated
 
 from trie.export import aiperf
 from trie.storage.parquet_parts import to_table

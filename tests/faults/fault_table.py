@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from support import CLOSE, COUNTS, DONE, END, HEAD, USAGE, Script, chunked, event, plain_response
+from helpers.scripted_server import CLOSE, COUNTS, DONE, END, HEAD, USAGE, Script, chunked, event, plain_response
 
 LARGE = b" x" * (4 << 20)  # a prompt that fits no socket's buffer
 RETRIED = 3  # attempts of a request with max_retries=2 that never goes well

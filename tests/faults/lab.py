@@ -16,7 +16,8 @@ from time import perf_counter
 
 import trustme
 from fault_table import TELLS, WHOLE, Fault, sized
-from support import Script, plain_response, playing, row
+from helpers.rows import row
+from helpers.scripted_server import Script, plain_response, playing
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections

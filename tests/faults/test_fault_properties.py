@@ -11,9 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from helpers.manifests import manifest
+from helpers.rows import row
+from helpers.scripted_server import DONE, HEAD, USAGE, chunked, event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import DONE, HEAD, USAGE, chunked, event, manifest, row
 
 from trie.config import EndpointConfig
 from trie.endpoint.aiohttp_protocol import StampedProtocol, take_out

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import trustme
 from fault_table import FAULTS, WHOLE, Fault, counts, data, head, stream
+from helpers.scripted_server import DONE, Script, event, plain_response, playing
 from lab import KEY, certificate
-from support import DONE, Script, event, plain_response, playing
 from test_fault_table import check
 
 from trie.config import ConcurrencyConfig, EndpointConfig, ProgressStyle, PromptConfig, RunConfig, WorkloadConfig

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import uvloop
 from fault_table import FAULTS, TELLS, Fault
+from helpers.scripted_server import plain_response, playing
 from lab import KEY, MAX_RETRIES, Observed, ask, observe
-from support import plain_response, playing
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections

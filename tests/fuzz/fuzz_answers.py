@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["trie.endpoint", "trie.one_line"]):
     from trie.endpoint.request_body import Chat, Ids, Text
     from trie.endpoint.token_ids import IdAnswer
 
-from support import row
+from helpers.rows import row
 
 from trie.storage.record import arrow_schema
 

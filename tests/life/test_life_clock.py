@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import run
+from helpers.run_process import run
 
 import trie
 

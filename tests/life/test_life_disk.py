@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import run
+from helpers.run_process import run
 
 from trie.cli import main
 from trie.storage.run_dir import RunDir

@@ -6,7 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from running import run
+from helpers.run_process import run
 
 LISTENING = "0A"
 

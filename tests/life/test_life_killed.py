@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import answered, logging_server, run, write_workload
+from helpers.run_process import answered, logging_server, run, write_workload
 
 from trie.cli import main
 from trie.errors import RunDirError

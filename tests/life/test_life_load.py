@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import ROOT
+from helpers.run_process import ROOT
 
 SOAK_S = float(os.environ.get("TRIE_SOAK_S", "3600"))
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import run
+from helpers.run_process import run
 
 INTERRUPTED = (130, "trie: interrupted\n")
 NUMBERS = [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]

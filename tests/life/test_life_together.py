@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from running import run
+from helpers.run_process import run
 
 from trie.cli.hydra_app import claim
 from trie.errors import RunDirError

@@ -7,9 +7,9 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+from helpers.metrics_builders import manifest, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metrics_builders import manifest, row
 
 from trie.metrics.summary import summarize
 from trie.storage.parquet_parts import to_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from metrics_builders import manifest, row
+from helpers.metrics_builders import manifest, row
 
 from trie.metrics.checks.check import Check
 from trie.metrics.columns import Columns

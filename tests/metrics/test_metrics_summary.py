@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from metrics_builders import KILLED, manifest, row
+from helpers.metrics_builders import KILLED, manifest, row
 
 from trie.metrics.summary import Summary, summarize
 from trie.storage.parquet_parts import to_table

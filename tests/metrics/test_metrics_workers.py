@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from metrics_builders import manifest, row
+from helpers.metrics_builders import manifest, row
 
 from trie.metrics.cache import MOST, workers
 from trie.metrics.columns import Columns

@@ -6,7 +6,8 @@ import asyncio
 
 import aiohttp
 import pytest
-from support import QUICK, Serve, plain_response, scripted
+from helpers.scripted_server import plain_response, scripted
+from helpers.simulator import QUICK, Serve
 
 from trie.config import LOAD_KEYS, EndpointConfig, SimConfig
 from trie.endpoint.connection import Connections

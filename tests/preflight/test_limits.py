@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import QUICK, Serve
+from helpers.simulator import QUICK, Serve
 
 from trie.config import ConcurrencyConfig, EndpointConfig, ProgressStyle, RunConfig, SimConfig, WorkloadConfig
 from trie.errors import WorkloadError

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from engine_answers import LLAMACPP, TRANSFORMERS, VLLM, serving
-from support import DONE, END, HEAD, QUICK, Script, Serve, chunked, event, plain_response, playing
+from helpers.engine_answers import LLAMACPP, TRANSFORMERS, VLLM, serving
+from helpers.scripted_server import DONE, END, HEAD, Script, chunked, event, plain_response, playing
+from helpers.simulator import QUICK, Serve
 
 from trie.config import Api, EndpointConfig, PromptConfig, RunConfig, SimConfig, WorkloadConfig
 from trie.endpoint import sse

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from engine_answers import LLAMACPP, SMG, TRANSFORMERS, VLLM, models, serving
-from support import DONE, END, HEAD, QUICK, Script, Serve, chunked, event, plain_response, playing
+from helpers.engine_answers import LLAMACPP, SMG, TRANSFORMERS, VLLM, models, serving
+from helpers.scripted_server import DONE, END, HEAD, Script, chunked, event, plain_response, playing
+from helpers.simulator import QUICK, Serve
 
 from trie.config import ConcurrencyConfig, EndpointConfig, PromptConfig, RunConfig, SimConfig, WorkloadConfig
 from trie.errors import ConfigError, EndpointError

@@ -8,7 +8,7 @@ from importlib import util
 from pathlib import Path
 
 import pytest
-from small_tokenizers import save
+from helpers.small_tokenizers import save
 
 from trie.config import PromptConfig, RunConfig, WorkloadConfig
 

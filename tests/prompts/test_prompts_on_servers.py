@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import DONE, END, HEAD, QUICK, Script, Serve, chunked, plain_response, playing
+from helpers.scripted_server import DONE, END, HEAD, Script, chunked, plain_response, playing
+from helpers.simulator import QUICK, Serve
 
 from trie.config import (
     Api,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from support import row
+from helpers.rows import row
 
 from trie.replay.counters import Live
 from trie.replay.failure_policy import MAX_SAID, FailureWatch

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generated_runs import run_directory
+from helpers.generated_runs import run_directory
 
 pytest.importorskip("selenium")
 from selenium import webdriver

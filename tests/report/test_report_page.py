@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generated_runs import manifest, run_directory
-from support import row
+from helpers.generated_runs import manifest, run_directory
+from helpers.rows import row
 
 from trie.metrics.columns import Columns
 from trie.metrics.evaluate_run import evaluate

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import row
+from helpers.rows import row
 
 from trie.errors import RunDirError
 from trie.storage.parquet_parts import MERGE_AT, RecordWriter, parts, read_records, to_table

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import manifest, row
+from helpers.manifests import manifest
+from helpers.rows import row
 
 from trie.errors import EndpointError, RunDirError
 from trie.storage import sweep_dir

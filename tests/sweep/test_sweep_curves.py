@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sweep_loop import throughput
-from sweep_rows import THROUGHPUT, row
+from helpers.closed_loop import throughput
+from helpers.sweep_rows import THROUGHPUT, row
 
 from trie.config import SimConfig
 from trie.sweep.curves import IN_TOTAL, PER_GPU, Curve, Spread, best, curves, knee, pareto

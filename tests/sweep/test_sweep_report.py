@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from support import manifest, row
+from helpers.manifests import manifest
+from helpers.rows import row
 
 from trie.config import ConcurrencyConfig
 from trie.metrics.evaluate_run import write_summary

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from local_hub import Hub
+from helpers.local_hub import Hub
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from local_hub import ROW, Hub
+from helpers.local_hub import ROW, Hub
 
 from trie.config import WorkloadConfig
 from trie.errors import WorkloadError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from support import manifest, row
-
+from helpers.manifests import manifest
+from helpers.rows import row
 from trie.storage.record import Outcome, RequestRecord
 
 # As `vllm bench serve --save-result` of vLLM 0.33 writes them, in its order.

@@ -6,8 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from support import Script, plain_response
-
+from helpers.scripted_server import Script, plain_response
 from trie.endpoint.get_json import Reply
 
 METRICS = "/metrics"
@@ -78,7 +77,7 @@ def _told(answer: Any) -> tuple[int, bytes]:
 def serving(
     answers: Mapping[str, Any], otherwise: Callable[[bytes], Script], *headers: str
 ) -> Callable[[bytes], Script]:
-    """A server of these answers for `support.playing`; a POST is answered by `otherwise`."""
+    """A server of these answers for `scripted_server.playing`; a POST is answered by `otherwise`."""
 
     def answer(request: bytes) -> Script:
         method, route, *_ = request.split(b" ", 2)

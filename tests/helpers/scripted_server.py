@@ -1,4 +1,4 @@
-"""Builders that show only what a test is about."""
+"""A raw server that plays what a test scripts, byte by byte, and the pieces of answers to script."""
 
 from __future__ import annotations
 
@@ -9,20 +9,6 @@ import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import Enum
-from typing import Any
-
-from trie.config import RunConfig, SimConfig, WorkloadConfig
-from trie.storage.manifest import plain
-from trie.storage.record import Outcome, RequestRecord
-
-# An endpoint that answers at once.
-QUICK: dict[str, float] = {
-    "prefill_tok_s": 1e9,
-    "decode_base_s": 0.001,
-    "decode_per_request_s": 0.0,
-    "request_overhead_s": 0.0,
-}
-Serve = Callable[[SimConfig], AbstractAsyncContextManager[str]]
 
 
 class Ending(Enum):
@@ -33,29 +19,6 @@ CLOSE = Ending.close
 # Bytes to write, seconds to wait, CLOSE to close the connection in order, None to reset it. A script that ends
 # otherwise leaves it open for another request.
 Script = Sequence[bytes | float | Ending | None]
-
-
-def row(session: int, turn: int, turns: int, *, outcome: Outcome = Outcome.ok, **given: Any) -> RequestRecord:
-    """One row of a trace of `turns` tool turns."""
-    base = {"trace_id": session, "slot": 0, "new_prompt_tokens": 10, "requested_completion_tokens": 5}
-    return RequestRecord(
-        session_id=session, turn=turn, num_turns=turns, is_final=turn == turns, outcome=outcome, **{**base, **given}
-    )
-
-
-def manifest(*, wall_time_s: float | None = 100.0, synthetic: bool = False, **settings: Any) -> dict[str, Any]:
-    """A manifest of a run that ended in order."""
-    config = RunConfig(workload=WorkloadConfig(name="w", path="w.jsonl"), **settings)
-    client = {"cpu_s": 1.0, "loop_lag_p50_s": 0.0, "loop_lag_p99_s": 0.001, "loop_lag_max_s": 0.002, "samples": 10}
-    end = {"reason": "deadline", "wall_time_s": wall_time_s, "client": client}
-    return {
-        "config": plain(config),
-        "workload": {"name": "w", "source": "w.jsonl", "traces": 2, "synthetic": synthetic},
-        "server": {"base_url": "http://h/v1", "embedded": False, "model": "m"},
-        "prompts": {"name": "word list", "finding": "lengths proven"},
-        "seed": 1,
-        "end": end if wall_time_s is not None else None,
-    }
 
 
 @asynccontextmanager

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support import manifest, row
 
+from helpers.manifests import manifest
+from helpers.rows import row
 from trie.metrics.evaluate_run import write_summary
 from trie.storage.record import Outcome, RequestRecord
 from trie.storage.run_dir import RunDir
