@@ -38,7 +38,7 @@ WORDS = {
     "field(default_factory=dict)": "{}",
     "field(default_factory=dict, repr=False)": "{}",
     "field(default_factory=list)": "[]",
-    "field(default_factory=lambda: [*LOAD_KEYS])": "of four engines",
+    "field(default_factory=catalog.load_keys)": "of all engines",
     "1 << 18": "262144",
 }
 

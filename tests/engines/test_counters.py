@@ -6,7 +6,7 @@ from helpers.scripted_server import plain_response, playing
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections
-from trie.engines.counters import Counters, Meter, counters, grown
+from trie.engines.counters import Counters, Meter, growth, read_counters
 
 VLLM = b"""# HELP vllm:prompt_tokens_total Number of prefill tokens processed.
 # TYPE vllm:prompt_tokens_total counter
@@ -36,7 +36,7 @@ broken{a="
 
 
 def test_counters_and_histograms_summed_over_places() -> None:
-    found = counters([VLLM])
+    found = read_counters([VLLM])
     assert found.values == {
         "vllm:prompt_tokens_total": 111.0,
         'vllm:request_success_total{finished_reason="length"}': 7.0,
@@ -47,26 +47,26 @@ def test_counters_and_histograms_summed_over_places() -> None:
         "vllm:request_params_n_sum": 2.0,
     }
     assert found.engines == 2
-    assert counters([VLLM, VLLM]).values["vllm:prompt_tokens_total"] == 222.0
-    assert counters([VLLM, VLLM]).engines == 4
+    assert read_counters([VLLM, VLLM]).values["vllm:prompt_tokens_total"] == 222.0
+    assert read_counters([VLLM, VLLM]).engines == 4
 
 
 def test_ranks_of_one_engine_count_once() -> None:
     lines = "".join(f'sglang:x_total{{tp_rank="{rank}",source="device"}} 5\n' for rank in range(4))
-    assert counters([f"# TYPE sglang:x_total counter\n{lines}".encode()]).values == {
+    assert read_counters([f"# TYPE sglang:x_total counter\n{lines}".encode()]).values == {
         'sglang:x_total{source="device"}': 5.0
     }
 
 
 def test_only_what_changed_is_kept() -> None:
     before, after = Counters({"a": 1.0, "b": 2.0}, 1), Counters({"a": 4.5, "b": 2.0, "new": 1.0}, 1)
-    assert grown(before, after) == {"engines": 1, "restarted": False, "counters": {"a": 3.5, "new": 1.0}}
+    assert growth(before, after) == {"engines": 1, "restarted": False, "counters": {"a": 3.5, "new": 1.0}}
 
 
 def test_an_engine_that_was_started_anew_is_not_believed() -> None:
     for after in (Counters({"a": 0.5}), Counters({})):
-        assert grown(Counters({"a": 1.0}), after)["restarted"]
-        assert grown(Counters({"a": 1.0}), after)["counters"] == {}
+        assert growth(Counters({"a": 1.0}), after)["restarted"]
+        assert growth(Counters({"a": 1.0}), after)["counters"] == {}
 
 
 async def test_another_host_gets_no_key() -> None:
@@ -78,7 +78,7 @@ async def test_another_host_gets_no_key() -> None:
         endpoint = EndpointConfig(metrics_route=metrics, headers={"X-Team": "blue"}, load_keys=[])
         async with Connections(endpoint, url, api_key="sk-secret") as beside:
             meter = Meter(endpoint, [beside])
-            assert (await meter.start()) == counters([VLLM])
+            assert (await meter.start()) == read_counters([VLLM])
             assert (await meter.end()) == {"engines": 2, "restarted": False, "counters": {}, "settled": None}
     assert [request.split(b"\r\n")[0] for request in got if b"/other" in request] == [
         b"GET /other/metrics HTTP/1.1"

@@ -8,9 +8,11 @@ import pytest
 from helpers.engine_answers import HEADERS, LLAMACPP, METRICS, SGLANG, SIM, SMG, TRANSFORMERS, VLLM, models, replies
 
 from trie.config import Api, EndpointConfig, PromptForm, dialects
-from trie.engines.detect import MODELS, ROUTES, WORKERS, Finding, context_beside, facts_beside, identify
+from trie.engines.declaration import MODELS
+from trie.engines.detect import Finding, context_beside, facts_beside, identify, routes
 from trie.errors import ConfigError
 
+ROUTES = routes()
 ALL = (MODELS, *ROUTES)
 
 
@@ -54,7 +56,8 @@ def test_what_speaks_against_the_leading_dialect_is_said() -> None:
     finding = found({"/version": {"version": "1"}, MODELS: models("vllm", "M"), METRICS: "llamacpp:x 1\n"})
     assert (finding.dialect, finding.confidence) == ("vllm", "contradicted")
     assert str(finding) == (
-        "vllm 1 (contradicted: /version answers 1, models owned by vllm; but /metrics names llamacpp:... is llamacpp's)"
+        "vLLM 1 (contradicted: /version answers 1, models owned by vllm; "
+        "but /metrics names llamacpp:... is llama.cpp's)"
     )
 
 
@@ -73,7 +76,7 @@ def test_facts_beside_the_api() -> None:
     assert facts_beside(replies(VLLM, ROUTES)) == {"block_size": 32, "num_gpu_blocks": 80, "cache_dtype": "auto"}
     llama = facts_beside(replies(LLAMACPP, ROUTES))
     assert (llama, context_beside(llama)) == ({"total_slots": 8, "slot_context": 16384}, 16384)
-    gateway = facts_beside(replies(SMG, (*ROUTES, WORKERS)))
+    gateway = facts_beside(replies(SMG, (*ROUTES, "/workers")))
     assert gateway["workers"][0] == {"url": "http://w2", "engine": "vllm 0.32.0", "context": 8192}
     assert context_beside(gateway) == 4096  # of the smaller worker: a request may reach it
     assert facts_beside(replies(SGLANG, ROUTES)) == {"page_size": 64, "tp_size": 2}
@@ -82,7 +85,7 @@ def test_facts_beside_the_api() -> None:
 
 @pytest.mark.parametrize("name", dialects.names())
 def test_every_dialect_fills_a_blank_endpoint_with_what_its_file_says(name: str) -> None:
-    endpoint, taken = dialects.settled(EndpointConfig(base_url="http://h/v1"), name)
+    endpoint, taken = dialects.applied(EndpointConfig(base_url="http://h/v1"), name)
     assert (endpoint.name, endpoint.base_url) == (name, "http://h/v1")
     for key, value in dialects.settings_of(name).items():
         own = getattr(endpoint, key)
@@ -92,14 +95,14 @@ def test_every_dialect_fills_a_blank_endpoint_with_what_its_file_says(name: str)
 
 def test_what_the_user_set_stays() -> None:
     own = EndpointConfig(base_url="http://h/v1", reset_route="/mine", extra_body={"temperature": 1})
-    endpoint, taken = dialects.settled(own, "llamacpp")
+    endpoint, taken = dialects.applied(own, "llamacpp")
     assert endpoint.extra_body == {"temperature": 1, "cache_prompt": True}
     assert taken == {
         "keep_alive": False,
         "cached_tokens_field": "prompt_tokens_details.cached_tokens",
         "extra_body.cache_prompt": True,
     }
-    assert dialects.settled(own, "vllm")[0].reset_route == "/mine"
+    assert dialects.applied(own, "vllm")[0].reset_route == "/mine"
     assert own.name == "custom"
 
 
@@ -111,4 +114,4 @@ def test_settings_are_listed_as_one_would_write_them() -> None:
 def test_settings_that_exclude_each_other_are_refused() -> None:
     ids = EndpointConfig(base_url="http://h/v1", prompt_form=PromptForm.token_ids)
     with pytest.raises(ConfigError, match=r"endpoint\.prompt_form=token_ids"):
-        dialects.settled(ids, "openai")
+        dialects.applied(ids, "openai")

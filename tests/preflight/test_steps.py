@@ -58,7 +58,7 @@ async def test_a_dialect_is_found_taken_and_said(caplog: pytest.LogCaptureFixtur
     assert (server["model"], server["max_model_len"]) == ("tiny", 131072)
     assert 0 < server["rtt"]["connect_min_s"] < 5
     assert 0 < server["rtt"]["get_min_s"] < 5
-    assert "dialect vllm 0.32.0 (certain: /version answers 0.32.0, models owned by vllm" in caplog.text
+    assert "server is vLLM 0.32.0 (certain: /version answers 0.32.0, models owned by vllm" in caplog.text
     assert "from conf/endpoint/vllm.yaml: cached_tokens_field=" in caplog.text
     assert "no cached tokens in usage: start the server with --enable-prompt-tokens-details" in caplog.text
 
@@ -69,14 +69,15 @@ async def test_a_named_dialect_is_checked_and_left_as_it_is(caplog: pytest.LogCa
         pass
     assert found.config.endpoint == EndpointConfig(base_url=url, name="vllm")
     assert found.server()["dialect"]["taken"] == {}
-    assert "dialect vllm as named, but the server looks like llamacpp" in caplog.text
+    assert "server is llama.cpp b10434-3ebe0e6 (certain: " in caplog.text
+    assert "), but endpoint=vllm was named; nothing is changed: endpoint=llamacpp has" in caplog.text
     assert found.context == 16384  # of a slot, not of the model
 
 
 async def test_an_unknown_server_is_taken_as_custom_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
     async with playing(serving({"/v1/models": models("me", "M")}, answered)) as (url, _), ready(url) as found:
         assert found.config.endpoint.name == "custom"
-    assert "dialect unknown: taken as custom: completions, ignore_eos true sent, max_tokens" in caplog.text
+    assert "server is unknown; no dialect is applied: completions, ignore_eos true sent, max_tokens" in caplog.text
 
 
 async def test_a_gateway_tells_the_context_of_its_workers() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from trie.config.validation import HEADER_NAME, require, require_seconds, require_whole
+from trie.engines import catalog
 from trie.errors import ConfigError
 
 URL = re.compile(r"https?://(\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(:(\d{1,5}))?(/[^\s?#]*)?", re.IGNORECASE)
@@ -22,17 +23,7 @@ class Api(Enum):
     chat = "chat"
 
 
-# Gauges of requests that run and that wait, by the names that engines give them; no two engines share one.
-LOAD_KEYS = (
-    "vllm:num_requests_running",
-    "vllm:num_requests_waiting",
-    "sglang:num_running_reqs",
-    "sglang:num_queue_reqs",
-    "llamacpp:requests_processing",
-    "llamacpp:requests_deferred",
-    "trie_sim:num_requests_running",
-    "trie_sim:num_requests_waiting",
-)
+LOAD_KEYS = tuple(catalog.load_keys())
 
 
 class PromptForm(Enum):
@@ -99,8 +90,8 @@ class EndpointConfig:
     tls: TlsConfig = field(default_factory=TlsConfig)
     metrics_route: str | None = "/metrics"  # beside /v1, or a URL: the engine's own counters; null: not read
     load_route: str = "/metrics"  # beside /v1: tells, in Prometheus' format or JSON, how many requests are in flight
-    # there, by name, summed, labels and all: vLLM's, SGLang's, llama.cpp's and our own; []: the load is not asked for
-    load_keys: list[str] = field(default_factory=lambda: [*LOAD_KEYS])
+    # there, by name, summed over labels; the default: those of all engines; []: the load is not asked for
+    load_keys: list[str] = field(default_factory=catalog.load_keys)
     reset_route: str | None = None  # beside /v1: a POST empties the prefix cache; null: the engine has no such route
 
     def __post_init__(self) -> None:

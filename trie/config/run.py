@@ -77,7 +77,7 @@ MAX_WARM_UP = 100_000
 # text of the recorded length.
 HISTORIES = ("content", "content+reasoning", "recorded")
 
-NO_ROUTE = "endpoint.reset_route is not set (/flush_cache on SGLang, /reset_prefix_cache on vLLM)"
+NO_ROUTE = "endpoint.reset_route is not set (the route by which the engine empties its prefix cache)"
 
 
 @dataclass

@@ -1,4 +1,7 @@
-"""The engine's own counters over a run: read right before its clock starts and after its end, and what they grew by."""
+"""The engine's own counters over a run, and the requests that it has in flight.
+
+Counters are read right before the clock starts and after its end; a run is what they grew by.
+"""
 
 from __future__ import annotations
 
@@ -6,51 +9,29 @@ import asyncio
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections
 from trie.endpoint.get_json import ask
 from trie.endpoint.response import loads
+from trie.engines import catalog
+from trie.engines.prometheus import Sample, kinds, samples
 
 ANSWER_S = 5.0
 SETTLE_S, SETTLE_EVERY_S = 5.0, 0.1  # for an engine to let go of the requests that a run's end cut off
-OF_THE_PLACE = frozenset(  # labels that say where a series is from: series that differ in them alone are one
+PLACE_LABELS = frozenset(  # they say where a series is from: series that differ in them alone are summed
     {"engine", "engine_type", "model_name", "model", "pod", "instance", "job", "namespace", "node", "pid"}
     | {"dp_rank", "worker", "worker_id"}
 )
-RANKS = frozenset({"tp_rank", "pp_rank", "moe_ep_rank"})  # of one engine's parts, which all count the same
-ENGINES = ("engine", "dp_rank")  # labels of which each value is an engine
-OTHERS = ("python_", "process_", "http_")  # families of the process around the engine
-LATENCIES = ("time_to_first_token", "inter_token_latency", "e2e_request_latency", "queue_time")  # buckets are kept
-_PART = re.compile(r"(.+)_(sum|count|bucket)")
-_SAMPLE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*$", re.MULTILINE)
-_LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
-_KIND = re.compile(r"^# TYPE ([A-Za-z_:][\w:]*) (\w+)", re.MULTILINE)
-
-
-class Sample(NamedTuple):
-    """One line: a name, its labels, its value; NaN and infinities as they are."""
-
-    name: str
-    labels: Mapping[str, str]
-    value: float
-
-
-def samples(body: bytes) -> Iterator[Sample]:
-    """Every sample of a text; what is none is passed over."""
-    for name, labels, value in _SAMPLE.findall(body.decode("utf-8", "replace")):
-        with suppress(ValueError):
-            yield Sample(name, dict(_LABEL.findall(labels)), float(value))
-
-
-def kinds(body: bytes) -> dict[str, str]:
-    """The kind of each family that states one: counter, gauge, histogram, summary."""
-    return dict(_KIND.findall(body.decode("utf-8", "replace")))
+RANK_LABELS = frozenset({"tp_rank", "pp_rank", "moe_ep_rank"})  # of one engine's parts, which all count the same
+DATA_PARALLEL_LABELS = ("engine", "dp_rank")  # each value is an engine
+PROCESS_PREFIXES = ("python_", "process_", "http_")  # families of the process around the engine
+HISTOGRAM_PART = re.compile(r"(.+)_(sum|count|bucket)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,46 +42,48 @@ class Counters:
     engines: int = 0  # data-parallel ones seen
 
 
-def counters(bodies: Iterable[bytes]) -> Counters:
-    """Counters, and histograms' sums, counts and some buckets, of the texts of one server or several."""
+def read_counters(bodies: Iterable[bytes]) -> Counters:
+    """Counters, and histograms' sums, counts and the buckets of latencies, of one server's /metrics or several."""
     values: dict[str, float] = defaultdict(float)
-    engines = 0
+    engines, latencies = 0, catalog.latency_histograms()
     for body in bodies:
-        kind = kinds(body)
-        seen: set[tuple[str, str]] = set()
+        kind_of = kinds(body)
+        places: set[tuple[str, str]] = set()
         for sample in samples(body):
-            seen |= {(label, sample.labels[label]) for label in ENGINES if label in sample.labels}
-            if _counts(sample, kind) and math.isfinite(sample.value):
+            places |= {(label, sample.labels[label]) for label in DATA_PARALLEL_LABELS if label in sample.labels}
+            if _only_grows(sample, kind_of, latencies) and math.isfinite(sample.value):
                 values[_key(sample)] += sample.value
-        engines += max((sum(name == label for name, _ in seen) for label in ENGINES), default=0)
+        engines += max((sum(name == label for name, _ in places) for label in DATA_PARALLEL_LABELS), default=0)
     return Counters(dict(values), engines)
 
 
-def _counts(sample: Sample, kind: Mapping[str, str]) -> bool:
-    """Whether a sample is of those that only grow, and of an engine's first rank."""
-    if sample.name.startswith(OTHERS) or any(sample.labels.get(rank, "0") != "0" for rank in RANKS):
+def _only_grows(sample: Sample, kind_of: Mapping[str, str], latencies: frozenset[str]) -> bool:
+    """Whether a sample is a counter or a kept part of a histogram, and of an engine's first rank."""
+    if sample.name.startswith(PROCESS_PREFIXES) or any(sample.labels.get(rank, "0") != "0" for rank in RANK_LABELS):
         return False
-    if "counter" in (kind.get(sample.name), kind.get(sample.name.removesuffix("_total"))):
+    if "counter" in (kind_of.get(sample.name), kind_of.get(sample.name.removesuffix("_total"))):
         return True
-    part = _PART.fullmatch(sample.name)
-    if part is None or kind.get(part[1]) != "histogram":
+    part = HISTOGRAM_PART.fullmatch(sample.name)
+    if part is None or kind_of.get(part[1]) != "histogram":
         return False
-    return part[2] != "bucket" or any(name in part[1] for name in LATENCIES)
+    return part[2] != "bucket" or part[1] in latencies
 
 
 def _key(sample: Sample) -> str:
-    kept = sorted((name, value) for name, value in sample.labels.items() if name not in OF_THE_PLACE | RANKS)
-    return sample.name + ("{" + ",".join(f'{name}="{value}"' for name, value in kept) + "}" if kept else "")
+    """A sample's name, with the labels that are not summed over."""
+    ignored = PLACE_LABELS | RANK_LABELS
+    labels = sorted((name, value) for name, value in sample.labels.items() if name not in ignored)
+    return sample.name + ("{" + ",".join(f'{name}="{value}"' for name, value in labels) + "}" if labels else "")
 
 
-def grown(before: Counters, after: Counters) -> dict[str, Any]:
+def growth(before: Counters, after: Counters) -> dict[str, Any]:
     """What a run made of the counters, for its manifest: those that changed, by how much.
 
-    An engine that was started anew meanwhile counts from 0: then nothing is known, and that is said.
+    An engine that was restarted meanwhile counts from 0: then nothing is known, and `restarted` says so.
     """
-    change = {name: value - before.values.get(name, 0.0) for name, value in after.values.items()}
-    restarted = any(value < 0 for value in change.values()) or not before.values.keys() <= after.values.keys()
-    kept = {} if restarted else {name: round(value, 9) for name, value in sorted(change.items()) if value}
+    changes = {name: value - before.values.get(name, 0.0) for name, value in after.values.items()}
+    restarted = any(value < 0 for value in changes.values()) or not before.values.keys() <= after.values.keys()
+    kept = {} if restarted else {name: round(value, 9) for name, value in sorted(changes.items()) if value}
     return {"engines": after.engines, "restarted": restarted, "counters": kept}
 
 
@@ -132,15 +115,15 @@ class Meter:
                 after = await self._read()
         except TimeoutError:
             return None
-        return None if after is None else {**grown(self._before, after), "settled": settled}
+        return None if after is None else {**growth(self._before, after), "settled": settled}
 
     async def _settle(self) -> bool | None:
         """Whether nothing was in flight any more; None where the engine does not tell."""
         until = perf_counter() + SETTLE_S
         while True:
-            found = await load(self._beside, self._endpoint.load_route, self._endpoint.load_keys)
-            if not found or perf_counter() >= until:
-                return None if found is None else found == 0
+            in_flight = await requests_in_flight(self._beside, self._endpoint.load_route, self._endpoint.load_keys)
+            if not in_flight or perf_counter() >= until:
+                return None if in_flight is None else in_flight == 0
             await asyncio.sleep(SETTLE_EVERY_S)
 
     async def _read(self) -> Counters | None:
@@ -148,13 +131,20 @@ class Meter:
         if route is None:
             return None
         async with AsyncExitStack() as stack:
-            places: Sequence[Connections] = self._beside
+            servers: Sequence[Connections] = self._beside
             if not route.startswith("/"):  # of another host, maybe: no key and no header of ours goes there
                 plain = EndpointConfig(tls=self._endpoint.tls, connect_timeout=self._endpoint.connect_timeout)
-                places, route = [await stack.enter_async_context(Connections(plain, route))], ""
-            replies = [await ask(place, route) for place in places]
-        found = counters(reply.body for reply in replies if reply.ok)
-        return found if found.values and all(reply.ok for reply in replies) else None
+                servers, route = [await stack.enter_async_context(Connections(plain, route))], ""
+            replies = [await ask(server, route) for server in servers]
+        counters = read_counters(reply.body for reply in replies if reply.ok)
+        return counters if counters.values and all(reply.ok for reply in replies) else None
+
+
+async def requests_in_flight(servers: Sequence[Connections], route: str, keys: Sequence[str]) -> int | None:
+    """Requests in flight on all servers together; None where one of them does not tell."""
+    replies = [await ask(server, route) for server in servers]
+    numbers = [in_flight(reply.body if reply.ok else b"", keys) for reply in replies]
+    return None if None in numbers else sum(number for number in numbers if number is not None)
 
 
 def in_flight(body: bytes, keys: Sequence[str]) -> int | None:
@@ -165,11 +155,11 @@ def in_flight(body: bytes, keys: Sequence[str]) -> int | None:
         keys: names of gauges, or of numbers in the JSON at any depth.
     """
     try:
-        found = list(_numbers(loads(body), set(keys)))
+        numbers = list(_numbers(loads(body), set(keys)))
     except ValueError:
-        found = [sample.value for sample in samples(body) if sample.name in keys]
-    known = [value for value in found if math.isfinite(value)]
-    return round(sum(known)) if known else None
+        numbers = [sample.value for sample in samples(body) if sample.name in keys]
+    finite = [number for number in numbers if math.isfinite(number)]
+    return round(sum(finite)) if finite else None
 
 
 def _numbers(content: Any, keys: set[str]) -> Sequence[float]:
@@ -178,11 +168,5 @@ def _numbers(content: Any, keys: set[str]) -> Sequence[float]:
         return [value for item in content for value in _numbers(item, keys)]
     if not isinstance(content, dict):
         return []
-    own = [float(content[key]) for key in keys & content.keys() if type(content[key]) in (int, float)]
-    return own + [value for item in content.values() for value in _numbers(item, keys)]
-
-
-async def load(connections: Sequence[Connections], route: str, keys: Sequence[str]) -> int | None:
-    """Requests in flight on all servers together; None where one of them does not tell."""
-    found = [in_flight(reply.body if (reply := await ask(one, route)).ok else b"", keys) for one in connections]
-    return None if None in found else sum(number for number in found if number is not None)
+    numbers = [float(content[key]) for key in keys & content.keys() if type(content[key]) in (int, float)]
+    return numbers + [value for item in content.values() for value in _numbers(item, keys)]

@@ -3,68 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from trie.engines import catalog
+from trie.engines.declaration import Engine
 from trie.metrics.columns import Bools, Columns
 
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What an engine calls its counters; several names are summed, and empty is what it does not count."""
-
-    prompt_tokens: tuple[str, ...]
-    cached_tokens: tuple[str, ...]
-    completion_tokens: tuple[str, ...]
-    requests: tuple[str, ...] = ()
-    preemptions: tuple[str, ...] = ()
-    queue_s: str = ""  # histograms, in seconds
-    ttft_s: str = ""
-    itl_s: str = ""
-    e2e_s: str = ""
-
-
-# vLLM's and llama.cpp's were compared with rows; SGLang's stand here as its documentation has them.
-ENGINES = {
-    "vllm": Names(
-        prompt_tokens=("prompt_tokens_total",),
-        cached_tokens=("prefix_cache_hits_total",),
-        completion_tokens=("generation_tokens_total",),
-        requests=("request_success_total",),
-        preemptions=("num_preemptions_total",),
-        queue_s="request_queue_time_seconds",
-        ttft_s="time_to_first_token_seconds",
-        itl_s="inter_token_latency_seconds",
-        e2e_s="e2e_request_latency_seconds",
-    ),
-    "sglang": Names(
-        prompt_tokens=("prompt_tokens_total",),
-        cached_tokens=("cached_tokens_total",),
-        completion_tokens=("generation_tokens_total",),
-        requests=("num_requests_total",),
-        queue_s="queue_time_seconds",
-        ttft_s="time_to_first_token_seconds",
-        itl_s="inter_token_latency_seconds",
-        e2e_s="e2e_request_latency_seconds",
-    ),
-    "llamacpp": Names(
-        prompt_tokens=("prompt_tokens_total", "prompt_tokens_cached_total"),  # the first: those that were computed
-        cached_tokens=("prompt_tokens_cached_total",),
-        completion_tokens=("tokens_predicted_total",),
-    ),
-    "trie_sim": Names(
-        prompt_tokens=("prompt_tokens_total",),
-        cached_tokens=("prefix_cache_hits_total",),
-        completion_tokens=("generation_tokens_total",),
-        requests=("request_success_total",),
-        queue_s="queue_time_seconds",
-        ttft_s="time_to_first_token_seconds",
-        itl_s="inter_token_latency_seconds",
-        e2e_s="e2e_request_latency_seconds",
-    ),
-}
 COUNTS = ("prompt_tokens", "cached_tokens", "completion_tokens", "requests", "preemptions")
 TIMES = ("queue_s", "ttft_s", "itl_s", "e2e_s")
 
@@ -77,16 +23,16 @@ def engine(columns: Columns, manifest: Mapping[str, Any]) -> dict[str, Any] | No
     end = (manifest.get("end") or {}).get("engine")
     if not end or not end["counters"]:
         return None
-    found = end["counters"]
-    prefix = next((name for name in ENGINES if any(key.startswith(f"{name}:") for key in found)), None)
-    if prefix is None:
+    counters = end["counters"]
+    declared = next((engine for engine in catalog.ENGINES if _counts(engine, counters)), None)
+    if declared is None:
         return None
-    counted = _counted(found, prefix)
+    counted = _counted(counters, declared)
     rows = _rows(columns)
     beside = _beside(columns)
     dialect = manifest["server"].get("dialect") or {}
     return {
-        "name": prefix,
+        "name": declared.metrics_prefix,
         "version": dialect.get("version"),
         "engines": end["engines"],
         "settled": end["settled"],
@@ -98,13 +44,17 @@ def engine(columns: Columns, manifest: Mapping[str, Any]) -> dict[str, Any] | No
     }
 
 
-def _counted(found: Mapping[str, float], prefix: str) -> dict[str, float | None]:
-    names = ENGINES[prefix]
+def _counts(engine: Engine, counters: Mapping[str, float]) -> bool:
+    return engine.counters is not None and any(key.startswith(engine.metric("")) for key in counters)
+
+
+def _counted(counters: Mapping[str, float], engine: Engine) -> dict[str, float | None]:
+    names = engine.counters
+    assert names is not None
 
     def total(name: str) -> float:
         """Over the labels that are left."""
-        key = f"{prefix}:{name}"
-        return sum(value for full, value in found.items() if full.partition("{")[0] == key)
+        return sum(value for key, value in counters.items() if key.partition("{")[0] == engine.metric(name))
 
     def count(*of: str) -> float | None:
         return sum(total(name) for name in of) if of else None

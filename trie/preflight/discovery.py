@@ -13,7 +13,8 @@ import trie
 from trie.config import EndpointConfig, dialects
 from trie.endpoint.connection import Connections
 from trie.endpoint.get_json import Reply, ask
-from trie.engines.detect import GATEWAY, MODELS, ROUTES, WORKERS, Finding, facts_beside, identify
+from trie.engines.declaration import MODELS
+from trie.engines.detect import Finding, facts_beside, identify, listed_context, routes, routes_of
 from trie.errors import EndpointError
 from trie.one_line import one_line
 
@@ -48,12 +49,15 @@ async def meet(endpoint: EndpointConfig, url: str, *, api_key: str | None, wait_
         listed, reply = await reach(connections, wait_s=wait_s)
         if endpoint.base_url is None:
             return Met(listed, EMBEDDED, {})
-        found = await asyncio.gather(*(ask(beside, route) for route in ROUTES))
-        replies: dict[str, Reply] = {MODELS: reply, **dict(zip(ROUTES, found, strict=True))}
+        replies = {MODELS: reply, **await _ask_all(beside, routes())}
         finding = identify(replies)
-        if finding.dialect == GATEWAY:
-            replies[WORKERS] = await ask(beside, WORKERS)
+        replies |= await _ask_all(beside, [route for route in routes_of(finding.dialect) if route not in replies])
         return Met(listed, finding, facts_beside(replies))
+
+
+async def _ask_all(beside: Connections, asked: Sequence[str]) -> dict[str, Reply]:
+    replies = await asyncio.gather(*(ask(beside, route) for route in asked))
+    return dict(zip(asked, replies, strict=True))
 
 
 def settled(endpoint: EndpointConfig, met: Sequence[Met]) -> tuple[EndpointConfig, dict[str, Any]]:
@@ -67,14 +71,14 @@ def settled(endpoint: EndpointConfig, met: Sequence[Met]) -> tuple[EndpointConfi
     if endpoint.name != dialects.CUSTOM:
         _check(endpoint, finding)
     elif finding.dialect is None:
-        log.warning("dialect %s: taken as custom: %s", finding, _spoken(endpoint))
+        log.warning("server is %s; no dialect is applied: %s", finding, _spoken(endpoint))
     else:
-        endpoint, taken = dialects.settled(endpoint, finding.dialect)
-        source = f"conf/endpoint/{finding.dialect}.yaml"
-        log.info("dialect %s; from %s: %s", finding, source, dialects.listed(taken) or "nothing that was not set")
+        endpoint, taken = dialects.applied(endpoint, finding.dialect)
+        settings = dialects.listed(taken) or "nothing is set that was not set"
+        log.info("server is %s; from conf/endpoint/%s.yaml: %s", finding, finding.dialect, settings)
     others = {str(one.finding.dialect) for one in met} - {str(finding.dialect)}
     if others:
-        log.warning("not all servers speak one dialect: %s beside %s", ", ".join(sorted(others)), finding.dialect)
+        log.warning("the servers are not of one kind: %s beside %s", ", ".join(sorted(others)), finding.dialect)
     return endpoint, taken
 
 
@@ -83,12 +87,12 @@ def _check(endpoint: EndpointConfig, finding: Finding) -> None:
     named = endpoint.name
     fits = finding.dialect in (None, named) or finding.behind == named or named not in dialects.names()
     if fits:
-        log.info("dialect %s as named; the server: %s", named, finding)
+        log.info("server is %s; endpoint=%s as named", finding, named)
     else:
         log.warning(
-            "dialect %s as named, but the server looks like %s; nothing was changed: endpoint=%s is that one's",
-            named,
+            "server is %s, but endpoint=%s was named; nothing is changed: endpoint=%s has the right settings",
             finding,
+            named,
             finding.dialect,
         )
 
@@ -96,7 +100,7 @@ def _check(endpoint: EndpointConfig, finding: Finding) -> None:
 def _spoken(endpoint: EndpointConfig) -> str:
     """What is said to a server that nobody knows."""
     eos = "not sent" if endpoint.ignore_eos is None else f"{str(endpoint.ignore_eos).lower()} sent"
-    return f"{endpoint.api.name}, ignore_eos {eos}, {endpoint.max_tokens_field}; endpoint=NAME takes another"
+    return f"{endpoint.api.name}, ignore_eos {eos}, {endpoint.max_tokens_field}; endpoint=NAME applies another dialect"
 
 
 log = logging.getLogger("trie")
@@ -220,16 +224,6 @@ def facts_of(answer: Any) -> ServerFacts:
     owner = entries[0].get("owned_by") if entries else None
     return ServerFacts(
         models=tuple(one_line(entry["id"], 200) for entry in named),
-        contexts=tuple(_context(entry) for entry in named),
+        contexts=tuple(listed_context(entry) for entry in named),
         owned_by=one_line(owner, 80) if isinstance(owner, str) else None,
     )
-
-
-def _context(entry: Mapping[str, Any]) -> int | None:
-    """As vLLM and SGLang state it, max_model_len, or as llama.cpp does, the n_ctx of a slot."""
-    meta = entry.get("meta")
-    return _tokens(entry.get("max_model_len")) or _tokens(meta.get("n_ctx") if isinstance(meta, dict) else None)
-
-
-def _tokens(length: object) -> int | None:
-    return length if isinstance(length, int) and not isinstance(length, bool) and length > 0 else None

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from trie.endpoint.connection import Connections
 from trie.endpoint.get_json import ask
-from trie.engines.counters import load
+from trie.engines.counters import requests_in_flight
 from trie.errors import EndpointError
 
 log = logging.getLogger("trie")
@@ -36,7 +36,7 @@ async def wait_until_idle(
     """
     began = perf_counter()
     while True:
-        found = await load(connections, route, keys)
+        found = await requests_in_flight(connections, route, keys)
         if found is None:
             _say_untold(route)
             return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from trie.engines import catalog
 from trie.report.html.blocks import Column, Table, Value
 from trie.report.number_format import MISSING, short
 
-NAMES = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "trie_sim": "trie sim"}
 LABELS = {
     "prompt_tokens": ("prompt tokens", "tokens"),
     "cached_tokens": ("of them cached", "tokens"),
@@ -49,7 +49,9 @@ def engine_lines(found: Mapping[str, Any]) -> Iterator[str]:
 def named(found: Mapping[str, Any]) -> str:
     """The engine, its version, and how many of it there are."""
     several = f", {found['engines']} engines," if found["engines"] > 1 else ""
-    return f"{' '.join(filter(None, (NAMES[found['name']], found['version'])))}{several}"
+    engine = catalog.of_metrics_prefix(found["name"])
+    name = found["name"] if engine is None else engine.name
+    return f"{' '.join(filter(None, (name, found['version'])))}{several}"
 
 
 def beside(found: Mapping[str, Any]) -> str:

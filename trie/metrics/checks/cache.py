@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from trie.config import dialects
 from trie.metrics.checks.check import Check, Condition, Evidence
 
 CACHE_REPORTED = Condition(
@@ -59,7 +60,7 @@ def _flag(manifest: Mapping[str, Any]) -> str:
     flag = manifest["config"]["endpoint"].get("cache_flag")
     if flag is not None:
         return f"start it with {flag}"
-    return "TokenSpeed and SGLang: --enable-cache-report; vLLM: --enable-prompt-tokens-details"
+    return dialects.cache_flags()
 
 
 def _moves(run: Evidence) -> Iterator[Check]:
