@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from trie.config import CommandConfig, RunConfig
+from trie.config.setting import Setting, settings_of
 from trie.metrics.definitions import PER_REQUEST, PER_TRACE, RUN, WINDOW_DEFINITIONS, WINDOW_LABELS, WORKLOAD, Metric
 from trie.metrics.verdict import CONDITIONS
 
@@ -20,33 +22,21 @@ DOCS = Path(__file__).parent
 SOURCE = DOCS.parent / "trie"
 TESTS = DOCS.parent / "tests"
 
-GROUPS = {
-    "RunConfig": ("", "The run"),
-    "CommandConfig": ("", "The sweep"),
-    "WorkloadConfig": ("workload.", "Workload"),
-    "EndpointConfig": ("endpoint.", "Endpoint"),
-    "TlsConfig": ("endpoint.tls.", "TLS of the endpoint"),
-    "ConcurrencyConfig": ("concurrency.", "Concurrency"),
-    "PromptConfig": ("prompts.", "Prompts"),
-    "LimitsConfig": ("limits.", "Limits of the verdict"),
-    "SimConfig": ("sim.", "The embedded endpoint"),
-}
-WORDS = {
-    "None": "null",
-    "True": "true",
-    "False": "false",
-    "field(default_factory=dict)": "{}",
-    "field(default_factory=dict, repr=False)": "{}",
-    "field(default_factory=list)": "[]",
-    "field(default_factory=catalog.load_keys)": "of all engines",
-    "1 << 18": "262144",
+GROUPS = {  # the first part of a key, and the heading of its table
+    "": "The run",
+    "workload": "Workload",
+    "endpoint": "Endpoint",
+    "endpoint.tls": "TLS of the endpoint",
+    "concurrency": "Concurrency",
+    "prompts": "Prompts",
+    "limits": "Limits of the verdict",
+    "sim": "The embedded endpoint",
 }
 
 
 def fields(source: Path, name: str) -> Iterator[tuple[str, str, str, str]]:
-    """Name, type, default and comment of each field of a dataclass, from its module or a package's."""
-    modules = sorted(source.glob("*.py")) if source.is_dir() else [source]
-    text = next(found for module in modules if f"\nclass {name}" in (found := module.read_text()))
+    """Name, type, default and comment of each field of a dataclass of a module."""
+    text = source.read_text()
     lines = text.splitlines()
     owner = next(node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
     for node in owner.body:
@@ -71,16 +61,28 @@ def head(name: str) -> str:
 
 
 def configuration() -> str:
+    settings = list(settings_of(CommandConfig))
+    of_runs = {setting.key for setting in settings_of(RunConfig)}
     parts = [head("configuration")]
-    for name, (prefix, title) in GROUPS.items():
-        rows = [("key", "type", "default", "meaning")]
-        for key, kind, default, comment in fields(SOURCE / "config", name):
-            if kind.endswith("Config"):
-                continue
-            plain = default.rpartition(".")[2] if default[:1].isupper() else default.strip("'")
-            rows.append((f"`{prefix}{key}`", kind.replace(" | None", " or null"), WORDS.get(default, plain), comment))
-        parts.append(f"## {title}\n\n{table(*rows)}")
+    for group, title in GROUPS.items():
+        chosen = [setting for setting in settings if setting.key.rpartition(".")[0] == group and setting.key in of_runs]
+        parts.append(f"## {title}\n\n{settings_table(chosen)}")
+    of_sweeps = [setting for setting in settings if setting.key not in of_runs]
+    parts.append(f"## The sweep\n\n{settings_table(of_sweeps)}")
+    names = ", ".join(f"`{setting.key}`" for setting in settings if not setting.rule.measured)
+    parts.append(
+        "## What does not change the measurement\n\n"
+        f"Runs that differ in these alone count as the same cell of a sweep, and `trie compare` ignores them: {names}."
+    )
     return "\n\n".join(parts) + "\n"
+
+
+def settings_table(settings: list[Setting]) -> str:
+    rows = [
+        (f"`{setting.key}`", setting.type_name, setting.default_text, setting.allowed, setting.rule.doc)
+        for setting in settings
+    ]
+    return table(("key", "type", "default", "allowed", "meaning"), *rows)
 
 
 def metrics() -> str:

@@ -40,6 +40,32 @@ def test_all_names_are_there() -> None:
         trie.Clint  # noqa: B018
 
 
+def test_settings_are_reached_through_the_package_alone() -> None:
+    """As README has it: nothing imports trie.config by name."""
+    code = "import trie; print(trie.config.EndpointConfig(base_url='http://h/v1', api=trie.config.Api.chat).base_url)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "http://h/v1\n"
+
+
+@pytest.mark.slow
+def test_the_documented_use_is_typed(tmp_path: Path) -> None:
+    file = tmp_path / "use.py"
+    file.write_text(
+        "import trie\n"
+        "client = trie.Client(trie.config.EndpointConfig(base_url='http://h/v1', api=trie.config.Api.chat))\n"
+        "reveal_type(client)\n"
+        "reveal_type(client.sync_run('sample', concurrency=8).summary.valid)\n"
+        "trie.config.EndpointConfig(base_url=3)\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", str(file)]
+    done = subprocess.run(command, cwd=Path(trie.__file__).parents[1], capture_output=True, text=True, check=False)
+    lines = [line.partition("use.py:")[2] for line in done.stdout.splitlines()]
+    assert lines[0] == '3: note: Revealed type is "trie.api.Client"'
+    assert lines[1].removesuffix('"').endswith("bool")
+    assert lines[2].startswith('5: error: Argument "base_url" to "EndpointConfig" has incompatible type "int"')
+    assert lines[3] == ""
+
+
 def test_sync_run_of_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = Client().sync_run(ROWS, concurrency=2, duration=1.0, num_gpus=2, directory=tmp_path / "r", progress="none")
     assert result.summary.traces["completed"] > 0

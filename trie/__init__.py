@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trie import config
     from trie.api import Client
     from trie.errors import TrieError
     from trie.metrics.summary import Summary
     from trie.run import Result
     from trie.workload.trace import Trace
 
-__all__ = ["Client", "Result", "Summary", "Trace", "TrieError", "__version__"]
+__all__ = ["Client", "Result", "Summary", "Trace", "TrieError", "__version__", "config"]
 
 _HOMES = {
     "Client": "trie.api",
@@ -33,6 +34,8 @@ def __getattr__(name: str) -> Any:
             return metadata.version("trie")
         except metadata.PackageNotFoundError:  # run from a checkout that was never installed
             return "0+unknown"
+    if name == "config":
+        return import_module("trie.config")
     if name not in _HOMES:
         raise AttributeError(f"module 'trie' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -32,7 +32,7 @@ from trie.cli import errors, main
         ("qqq", "qqq: no such command; trie --help lists the commands"),
         ("report nix", "nix: no such directory; give the directory of a run"),
         ("sim foo=1", "foo=1: no setting of the endpoint; use profile=NAME or sim.KEY=VALUE"),
-        ("sim sim.fault_rate=4", "sim.fault_rate=4.0: must be between 0 and 1"),
+        ("sim sim.fault_rate=4", "sim.fault_rate=4.0: must be from 0 to 1"),
         ("sim profile=nix", "profile=nix: no such profile"),
         ("concurrency=8 report", "report: no setting, which is KEY=VALUE; a command such as report or sim comes first"),
         ("api-key=sk", "api-key: no such key; did you mean api_key?"),

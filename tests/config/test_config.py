@@ -75,7 +75,7 @@ def run(**settings: Any) -> RunConfig:
         (SimConfig, {"decode_base_s": math.nan}, "sim.decode_base_s=nan: must be 0 or more (seconds)"),
         (SimConfig, {"max_running": 0}, "sim.max_running=0: must be above 0"),
         (SimConfig, {"cache_blocks": -1}, "sim.cache_blocks=-1: must be 0 or more"),
-        (SimConfig, {"fault_rate": math.nan}, "sim.fault_rate=nan: must be between 0 and 1"),
+        (SimConfig, {"fault_rate": math.nan}, "sim.fault_rate=nan: must be from 0 to 1"),
         (SimConfig, {"faults": ["x"]}, "sim.faults=['x']: must be a list of http_429"),
     ],
 )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from trie.cli import config_guard, rerun
 from trie.cli.errors import GROUPS
-from trie.config import CommandConfig, RunConfig
+from trie.config import CommandConfig
+from trie.config.setting import unmeasured
 
 Load = Callable[[str], Any]
 
@@ -42,8 +42,6 @@ PLAIN_PATHS = "paths"
 _PLAIN_PATH = re.compile(r"(\.{1,2}|~\w*)?/")
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 ALIASES = {"workload_path": "workload"}  # the reference's spelling
-OF_A_SWEEP = frozenset(field.name for field in fields(CommandConfig)) - {field.name for field in fields(RunConfig)}
-BESIDE_THE_RUN = OF_A_SWEEP | {"html", "hydra", "progress", "strict", "repeat"}  # change nothing in what is measured
 
 
 class OptionSource(ConfigSource):  # type: ignore[misc]
@@ -133,8 +131,10 @@ def slug(text: object) -> str:
 
 def _fingerprint(*, _root_: DictConfig) -> str:
     """A short hash of what a run measures: a changed setting is another cell of a sweep."""
-    beside = BESIDE_THE_RUN if _root_.endpoint.base_url is None else {*BESIDE_THE_RUN, "sim"}
-    run = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in beside])
+    ignored = {*unmeasured(CommandConfig), "hydra"}
+    if _root_.endpoint.base_url is not None:
+        ignored.add("sim")
+    run = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in ignored])
     text = OmegaConf.to_yaml(run, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

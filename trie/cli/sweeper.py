@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -24,8 +24,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from trie.cli import hydra_app
-from trie.cli.group_options import OF_A_SWEEP
-from trie.config import CommandConfig
+from trie.config import CommandConfig, RunConfig
 from trie.errors import ConfigError, RunDirError, TrieError
 from trie.one_line import lasting
 from trie.storage import sweep_dir
@@ -180,9 +179,10 @@ def report(directory: Path) -> None:
 
 def _refuse_swept(overrides: Sequence[Override], settings: CommandConfig) -> None:
     """Refuse several values for what a sweep has one of."""
+    of_a_sweep = {field.name for field in fields(CommandConfig)} - {field.name for field in fields(RunConfig)}
     for override in overrides:
         key = override.get_key_element()
-        if override.is_sweep_override() and key in OF_A_SWEEP:
+        if override.is_sweep_override() and key in of_a_sweep:
             raise ConfigError(f"{override.input_line}: a sweep has one {key}")
         if key == "repeat" and settings.repeats > 1:
             raise ConfigError(

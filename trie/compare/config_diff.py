@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trie.config import RunConfig
+from trie.config.setting import unmeasured
 from trie.metrics.checks.check import Check
 
 FACTS = ("trie_version", "versions", "workload", "prompts", "server", "host", "repository")  # of a manifest
-BESIDE = ("progress", "strict", "html")  # settings that change nothing in what is measured
 NEVER_THE_SAME = ("server.rtt.", "server.warm_up.seconds")  # measured anew by each run
 OF_THE_WORKLOAD = ("sha256", "traces")
 WALL_TIME = 1.2  # ratio of the wall times above which censoring differs by itself
@@ -35,9 +36,10 @@ class Setting:
 
 
 def settings(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[Setting]:
-    """The config keys that differ."""
+    """The config keys that differ and may change what is measured."""
     pairs = _differing(flat(baseline["config"]), flat(candidate["config"]))
-    return [setting for setting in pairs if setting.key not in BESIDE]
+    ignored = unmeasured(RunConfig)
+    return [setting for setting in pairs if setting.key not in ignored]
 
 
 def facts(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[Setting]:

@@ -9,11 +9,12 @@ from typing import Any
 
 import orjson
 
-from trie.config.validation import HEADER_NAME, require, require_seconds, require_whole
+from trie.config.setting import SECONDS, check, require, setting
 from trie.engines import catalog
 from trie.errors import ConfigError
 
 URL = re.compile(r"https?://(\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(:(\d{1,5}))?(/[^\s?#]*)?", re.IGNORECASE)
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110's token
 
 
 class Api(Enum):
@@ -45,10 +46,10 @@ class ToolRole(Enum):
 class TlsConfig:
     """How an https server proves who it is, and we to it."""
 
-    verify: bool = True  # false: any certificate will do, and anybody may listen
-    ca_file: str | None = None  # PEM file of the authorities to trust; null: those of the system
-    cert_file: str | None = None  # PEM file of our own certificate, for servers that ask for one
-    key_file: str | None = None  # PEM file of its key; null: it stands in cert_file
+    verify: bool = setting(True, "check the server's certificate; false: any will do, and anybody may listen")
+    ca_file: str | None = setting(None, "PEM file of the authorities to trust; null: those of the system")
+    cert_file: str | None = setting(None, "PEM file of the client's certificate, for servers that ask for one")
+    key_file: str | None = setting(None, "PEM file of that certificate's key; null: cert_file holds it")
 
     def __post_init__(self) -> None:
         alone = self.key_file is not None and self.cert_file is None
@@ -63,36 +64,70 @@ class EndpointConfig:
     `endpoint=URL` gives, has the dialect found by asking the server, and takes from it what is not set here.
     """
 
-    name: str = "custom"  # of the dialect; custom: found by asking the server
-    base_url: str | None = None  # up to and including /v1; null: the embedded endpoint
-    replicas: list[str] = field(default_factory=list)  # more base URLs of the same model: sessions take turns on all
-    api: Api = Api.completions  # completions or chat
-    prompt_form: PromptForm = PromptForm.text  # text or token_ids (completions, with the model's own tokenizer)
-    api_key_env: str = "OPENAI_API_KEY"  # environment variable that holds the key; the key itself is no setting
-    api_key_header: str = "Authorization"  # header that carries the key, such as api-key
-    api_key_scheme: str = "Bearer"  # word before the key in that header; empty: the key alone
-    ignore_eos: bool | None = True  # sent as given; null: the field is left out
-    max_tokens_field: str = "max_tokens"  # max_completion_tokens for some clouds
-    min_tokens_field: str | None = None  # field that asks for at least as many tokens, such as min_tokens; null: none
-    include_usage: bool = True  # ask for usage in streams (stream_options.include_usage)
-    continuous_usage: bool = False  # ask for usage in every chunk (vLLM): tells the tokens of the first chunk
-    cached_tokens_field: str | None = None  # of usage, dotted, looked at first; null: where servers are known to put it
-    cache_flag: str | None = None  # of the server, for people: what makes it report cached tokens
-    tool_role: ToolRole = ToolRole.tool  # of chat messages that bring a tool's output: tool or user
-    declare_tools: bool = False  # send the declaration of the tool that chat messages call
-    session_header: str | None = None  # header that carries a trace's own id, such as X-SMG-Routing-Key
-    worker_header: str | None = None  # header of answers that names the worker behind a router; kept in the rows
-    headers: dict[str, str] = field(default_factory=dict, repr=False)  # sent with every request
-    extra_body: dict[str, Any] = field(default_factory=dict)  # merged into every request body
-    bos_tokens: int | None = None  # tokens the server adds before the first prompt; null: found by calibration
-    connect_timeout: float = 30.0  # seconds to open a connection
-    keep_alive: bool = True  # use connections again; false: one for each request, for servers that close them anyway
+    name: str = setting("custom", "name of the dialect; custom: the server is asked for it")
+    base_url: str | None = setting(None, "URL up to and including /v1; null: the embedded endpoint")
+    replicas: list[str] = setting([], "more base URLs of the same model; sessions take turns on all of them")
+    api: Api = setting(Api.completions, "the OpenAI route that requests take")
+    prompt_form: PromptForm = setting(
+        PromptForm.text, "how prompts are sent; token_ids needs api=completions and the model's own tokenizer"
+    )
+    api_key_env: str = setting(
+        "OPENAI_API_KEY", "environment variable that holds the API key; the key itself is no setting"
+    )
+    api_key_header: str = setting("Authorization", "header that carries the key, such as api-key")
+    api_key_scheme: str = setting("Bearer", "word before the key in that header; empty: the key alone")
+    ignore_eos: bool | None = setting(True, "ignore_eos of each request; null: the field is left out")
+    max_tokens_field: str = setting(
+        "max_tokens", "field that limits the answer; max_completion_tokens on some clouds", text="the name of a field"
+    )
+    min_tokens_field: str | None = setting(
+        None,
+        "field that asks for at least as many tokens, such as min_tokens; null: none is sent",
+        text="the name of a field",
+    )
+    include_usage: bool = setting(True, "ask for usage in streams (stream_options.include_usage)")
+    continuous_usage: bool = setting(
+        False, "ask for usage in every chunk (vLLM): it tells the tokens of the first chunk"
+    )
+    cached_tokens_field: str | None = setting(
+        None,
+        "dotted field of usage in which cached tokens are looked for first; null: the places that are known",
+        text="the name of a field",
+    )
+    cache_flag: str | None = setting(None, "for people: the flag that makes the server report cached tokens")
+    tool_role: ToolRole = setting(ToolRole.tool, "role of the chat messages that bring a tool's output")
+    declare_tools: bool = setting(False, "send the declaration of the tool that chat messages call")
+    session_header: str | None = setting(
+        None, "header that carries the session's id, such as X-SMG-Routing-Key; null: none is sent"
+    )
+    worker_header: str | None = setting(
+        None, "header of answers that names the worker behind a router; the rows keep it"
+    )
+    headers: dict[str, str] = setting({}, "headers sent with every request", shown=False)
+    extra_body: dict[str, Any] = setting({}, "fields merged into every request body")
+    bos_tokens: int | None = setting(
+        None, "tokens that the server adds before the first prompt; null: measured before the run", minimum=0
+    )
+    connect_timeout: float = setting(30.0, "time to open a connection", above=0, unit=SECONDS)
+    keep_alive: bool = setting(
+        True, "reuse connections; false: one for each request, for servers that close them anyway"
+    )
     tls: TlsConfig = field(default_factory=TlsConfig)
-    metrics_route: str | None = "/metrics"  # beside /v1, or a URL: the engine's own counters; null: not read
-    load_route: str = "/metrics"  # beside /v1: tells, in Prometheus' format or JSON, how many requests are in flight
-    # there, by name, summed over labels; the default: those of all engines; []: the load is not asked for
-    load_keys: list[str] = field(default_factory=catalog.load_keys)
-    reset_route: str | None = None  # beside /v1: a POST empties the prefix cache; null: the engine has no such route
+    metrics_route: str | None = setting(
+        "/metrics", "route beside /v1, or a URL, of the engine's own counters; null: not read"
+    )
+    load_route: str = setting(
+        "/metrics",
+        "route beside /v1 that tells, as Prometheus text or JSON, how many requests are in flight",
+    )
+    load_keys: list[str] = setting(
+        catalog.load_keys(),
+        "names of the numbers there that are summed, whatever their labels; default: those of all known engines; "
+        "[]: the load is not asked for",
+    )
+    reset_route: str | None = setting(
+        None, "route beside /v1 on which a POST empties the prefix cache; null: the engine has none"
+    )
 
     def __post_init__(self) -> None:
         if self.base_url is not None:
@@ -100,8 +135,7 @@ class EndpointConfig:
         self.replicas = [_url("replicas", url) for url in self.replicas]
         alone = bool(self.replicas) and self.base_url is None
         require(not alone, "endpoint.replicas", self.replicas, "[] without endpoint.base_url")
-        require_whole("endpoint.bos_tokens", self.bos_tokens, 0)
-        require_seconds("endpoint.connect_timeout", self.connect_timeout)
+        check(self, "endpoint.")
         self._check_fields()
         self._check_headers()
         for key in ("metrics_route", "load_route", "reset_route"):
@@ -118,8 +152,6 @@ class EndpointConfig:
         return [] if self.base_url is None else [self.base_url, *self.replicas]
 
     def _check_fields(self) -> None:
-        for key in ("max_tokens_field", "min_tokens_field", "cached_tokens_field"):
-            require(getattr(self, key) != "", f"endpoint.{key}", "(empty)", "the name of a field")
         alone = self.continuous_usage and not self.include_usage
         require(not alone, "endpoint.continuous_usage", "true", "false without endpoint.include_usage")
         ids = self.prompt_form is PromptForm.token_ids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trie.config.validation import require, require_whole
+from trie.config.setting import check, require, setting
 
 MAX_ROWS = 10_000_000  # traces of a stand-in
 
@@ -13,26 +13,33 @@ MAX_ROWS = 10_000_000  # traces of a stand-in
 class WorkloadConfig:
     """Where traces come from; exactly one of path, hub_file, bundled and synthetic is set."""
 
-    name: str = "workload"  # as reports and directories call it
-    path: str | None = None  # a JSONL file, relative to where the user stands
-    hub_repo: str = "lightseekorg/trie-dataset"  # dataset repository of hub_file
-    hub_file: str | None = None  # file name in hub_repo, kept under the same name in the cache folder
-    hub_sha256: str | None = (
-        None  # of hub_file's bytes: another download is refused, another file warned of; null: not known
+    name: str = setting("workload", "its name in reports and directories")
+    path: str | None = setting(None, "a JSONL file, relative to the folder that you are in")
+    hub_repo: str = setting("lightseekorg/trie-dataset", "dataset repository that holds hub_file")
+    hub_file: str | None = setting(None, "file in hub_repo; the cache folder keeps it under the same name")
+    hub_sha256: str | None = setting(
+        None,
+        "SHA-256 of hub_file: a download with another one is refused, a cached file with another one is warned of; "
+        "null: not known",
     )
-    bundled: str | None = None  # a file inside the package
-    synthetic: str | None = None  # name of a stand-in's distributions: agentic, qa, office
-    rows: int = 8192  # traces drawn for a stand-in
-    seed: int = 0  # of a stand-in's draws: the same seed is the same workload
-    skip_too_long: bool = False  # leave out traces that the model's context can't hold, and count them; false: refuse
-    min_context_tokens: int | None = None  # keep traces whose final request needs a window of at least so many tokens
-    max_context_tokens: int | None = None  # and of at most so many: the window of a small server
-    sha256: str | None = None  # refuse traces that are others than these (manifest.json has it); null: any
+    bundled: str | None = setting(None, "a file inside the package")
+    synthetic: str | None = setting(None, "distributions of a synthetic stand-in: agentic, qa, office")
+    rows: int = setting(8192, "traces drawn for a synthetic stand-in", minimum=1, maximum=MAX_ROWS)
+    seed: int = setting(0, "seed of a synthetic stand-in: the same seed gives the same workload", minimum=0)
+    skip_too_long: bool = setting(
+        False, "leave out the traces that do not fit the model's context, and count them; false: refuse to run"
+    )
+    min_context_tokens: int | None = setting(
+        None, "keep only traces whose final request needs a window of at least so many tokens", minimum=1
+    )
+    max_context_tokens: int | None = setting(
+        None, "keep only traces whose final request fits a window of so many tokens", minimum=1
+    )
+    sha256: str | None = setting(
+        None, "refuse a workload whose traces have another SHA-256 (manifest.json holds it); null: any"
+    )
 
     def __post_init__(self) -> None:
         sources = [key for key in ("path", "hub_file", "bundled", "synthetic") if getattr(self, key) is not None]
         require(len(sources) == 1, "workload", sources or "nothing", "one of path, hub_file, bundled, synthetic")
-        require_whole("workload.rows", self.rows, 1, MAX_ROWS)
-        require_whole("workload.seed", self.seed, 0)
-        require_whole("workload.min_context_tokens", self.min_context_tokens, 1)
-        require_whole("workload.max_context_tokens", self.max_context_tokens, 1)
+        check(self, "workload.")

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from trie.config import RunConfig
+from trie.config.setting import unmeasured
 from trie.metrics.definitions import (
     PER_REQUEST,
     PER_TRACE,
@@ -152,8 +154,9 @@ def to_arrow(found: Sequence[Row]) -> pa.Table:
     return pa.Table.from_pylist(list(found), schema=schema)
 
 
-# Rows and columns of a sweep, what every run draws for itself, and what changes nothing in what is measured.
-NOT_A_VARIANT = ("workload", "concurrency", "repeat", "seed", "html", "progress", "strict", "endpoint.headers")
+# The rows and columns of a sweep's tables, the seed that every run draws for itself, values that manifests hide, and
+# what changes nothing in what is measured.
+NOT_A_VARIANT = frozenset({"workload", "concurrency", "seed", "endpoint.headers"}) | unmeasured(RunConfig)
 
 
 def variants(cells: Sequence[Cell]) -> list[str]:
