@@ -12,7 +12,8 @@ import asyncio
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain, pairwise
 from time import perf_counter, process_time
 from typing import Any
 
@@ -91,20 +92,58 @@ class LoopHealth:
         self._arm(now)
 
     def worst(self, start: float, end: float) -> float:
-        """The worst lag, in seconds, that was felt between two instants; 0.0 for none worth noting."""
+        """The longest time that the loop stood still between two instants, in seconds; 0.0 for none worth noting.
+
+        Of a standstill that had begun before, or went on after, only the part between them counts. One that no beat has
+        shown yet counts too: after it the loop may handle a response before the beat.
+        """
         first = bisect_left(self._late_at, start)
-        last = bisect_right(self._late_at, end + INTERVAL_S)
-        felt = self._late_by[first:last]
-        return float(max(felt)) if felt else 0.0
+        last = bisect_right(self._late_at, end)
+        inside = max(self._late_by[first + 1 : last], default=0.0)
+        edges = [
+            (self._late_at[at] - self._late_by[at], self._late_at[at])
+            for at in (first, last)
+            if at < len(self._late_at)
+        ]
+        if (now := perf_counter()) - self._due > NOTICEABLE_S:
+            edges.append((self._due, now))
+        return float(max(inside, *(min(until, end) - max(due, start) for due, until in edges), 0.0))
 
     def facts(self) -> dict[str, Any]:
         """Figures for the manifest, once stopped: this process's CPU time and percentiles of the lag, in seconds."""
-        lags = sorted(self._lags) or [0.0]
-        last = len(lags) - 1
+        p50, p99 = lateness_percentiles(self._lags, (0.50, 0.99))
         return {
             "cpu_s": round(self._cpu, 6),
-            "loop_lag_p50_s": round(lags[last // 2], 6),
-            "loop_lag_p99_s": round(lags[int(last * 0.99)], 6),
-            "loop_lag_max_s": round(lags[last], 6),
+            "loop_lag_p50_s": round(p50, 6),
+            "loop_lag_p99_s": round(p99, 6),
+            "loop_lag_max_s": round(max(self._lags, default=0.0), 6),
             "samples": len(self._lags),
         }
+
+
+def lateness_percentiles(lags: Sequence[float], shares: Sequence[float]) -> list[float]:
+    """By how much an event at a random moment is noticed late, at these percentiles, in seconds.
+
+    A beat that is late by `lag` means that the loop stood still for so long: an event of that time waits for what is
+    left of it. So a standstill weighs by its length; percentiles of the beats alone hardly see it, since a loop that
+    stands still has none. With all lags L and the whole time T, the share of time with a wait of more than x is
+    sum(max(L - x, 0)) / T.
+
+    Args:
+        lags: of all beats, in seconds; a beat is due INTERVAL_S after the one before.
+        shares: such as 0.99 for the 99th percentile.
+    """
+    longest_first = sorted(lags, reverse=True)
+    total = sum(longest_first) + INTERVAL_S * len(longest_first)
+    return [_wait_exceeded(longest_first, (1.0 - share) * total) for share in shares]
+
+
+def _wait_exceeded(longest_first: Sequence[float], seconds: float) -> float:
+    """The wait x for which sum(max(lag - x, 0)) is so many seconds; 0.0 where all lags together are less."""
+    longer_s = 0.0
+    for count, (lag, shorter) in enumerate(pairwise(chain(longest_first, (0.0,))), 1):
+        longer_s += lag
+        wait = (longer_s - seconds) / count
+        if wait >= shorter:
+            return min(max(wait, 0.0), lag)
+    return 0.0

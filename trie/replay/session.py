@@ -93,7 +93,7 @@ def _record(setting: Setting, request: Request, row: RequestRecord) -> None:
     live = setting.live
     row.queued_s = request.queued - setting.began
     end_s = row.end_s or 0.0
-    row.loop_lag_s = setting.health.worst(request.queued, setting.began + end_s)
+    _note_lag(setting, request, row, end_s)
     if row.outcome is Outcome.ok:
         live.completed(end_s, row.new_prompt_tokens, row.cached_prompt_tokens, row.requested_completion_tokens)
         setting.backoff.succeeded()
@@ -103,3 +103,14 @@ def _record(setting: Setting, request: Request, row: RequestRecord) -> None:
     else:
         live.requests_cancelled += 1
     setting.recorder.add(row)
+
+
+def _note_lag(setting: Setting, request: Request, row: RequestRecord, end_s: float) -> None:
+    """Note how late the client's own loop was while the request was open, and while its first token was awaited."""
+    worst, began = setting.health.worst, setting.began
+    row.loop_lag_s = worst(request.queued, began + end_s)
+    if not row.loop_lag_s or row.sent_s is None:
+        return
+    if row.first_token_s is not None:
+        row.first_token_lag_s = worst(began + row.sent_s, began + row.first_token_s)
+    row.later_lag_s = worst(began + (row.first_token_s or row.sent_s), began + end_s)

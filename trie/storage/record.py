@@ -60,6 +60,8 @@ class RequestRecord:
     request_bytes: int = 0  # of the request's body
     response_bytes: int = 0  # of the response's body, after any decompression
     loop_lag_s: float = 0.0  # worst lateness of the client's own event loop while the request was open
+    first_token_lag_s: float = 0.0  # the same until the first token: at most so much may its instant be too late
+    later_lag_s: float = 0.0  # the same from the first token, or without one from the send, to the end
     worker: str | None = None  # who served it: what endpoint.worker_header names, or the base URL of several
 
 
