@@ -10,9 +10,10 @@ from helpers.rows import row
 from helpers.scripted_server import CLOSE, DONE, END, HEAD, USAGE, Script, chunked, event, plain_response, scripted
 
 from trie.config import EndpointConfig
+from trie.endpoint.aiohttp_protocol import OPEN_AFTER_DONE_S
 from trie.endpoint.connection import Connections
 from trie.endpoint.request import Request, Requester, fill
-from trie.endpoint.request_body import RequestFormat
+from trie.endpoint.request_body import Conversation, RequestFormat
 from trie.storage.record import Outcome, RequestRecord
 
 WHOLE = (HEAD, chunked(event(" a")), chunked(event(" b", '"length"')), chunked(USAGE), chunked(DONE), END)
@@ -34,10 +35,14 @@ async def ask(*scripts: Script, max_retries: int = 0, timeout_s: float = 5.0, re
     return rows
 
 
-async def one(requester: Requester, fmt: RequestFormat, began: float) -> RequestRecord:
+def asked(fmt: RequestFormat) -> Conversation:
     talk = fmt.conversation()
     talk.ask((b" hello",))
-    request = Request(fmt.body(talk, 2), b"", began)
+    return talk
+
+
+async def one(requester: Requester, fmt: RequestFormat, began: float) -> RequestRecord:
+    request = Request(fmt.body(asked(fmt), 2), b"", began)
     await requester.run(request)
     found = row(0, 0, 0)
     fill(found, request, began)
@@ -66,6 +71,39 @@ async def test_instants_are_those_of_the_reads() -> None:
         assert instant is not None
         assert expected - 0.005 <= instant - found.sent_s < expected + 0.05
     assert found.max_gap_s == pytest.approx(0.1, abs=0.05)
+
+
+async def test_an_answer_ends_with_done_and_a_response_left_open_is_dropped() -> None:
+    """The end is the read that brought [DONE]; the next request goes out on a connection of its own, and soon."""
+    script = (*WHOLE[:3], 0.2, *WHOLE[3:5], 9.0)
+    async with scripted(script, WHOLE) as (url, _):
+        endpoint = EndpointConfig(base_url=url)
+        fmt = RequestFormat(endpoint, "m", stream=True)
+        async with Connections(endpoint, url) as connections:
+            requester = Requester(connections, fmt, max_retries=0, timeout_s=5.0)
+            began = perf_counter()
+            first, second = await one(requester, fmt, began), await one(requester, fmt, began)
+    for found in (first, second):
+        assert (found.outcome, found.chunks, found.usage_completion_tokens) == (Outcome.ok, 2, 2)
+    assert first.last_token_s is not None
+    assert first.end_s is not None
+    assert second.sent_s is not None
+    assert 0.19 < first.end_s - first.last_token_s < 0.29  # a late usage chunk moves the end and no token
+    assert OPEN_AFTER_DONE_S - 0.01 < second.sent_s - first.end_s < OPEN_AFTER_DONE_S + 1.0
+
+
+async def test_a_connection_whose_last_chunk_follows_done_is_used_again() -> None:
+    async with scripted((*WHOLE[:-1], 0.02, END), WHOLE) as (url, _):
+        endpoint = EndpointConfig(base_url=url)
+        fmt = RequestFormat(endpoint, "m", stream=True)
+        async with Connections(endpoint, url) as connections:
+            requester = Requester(connections, fmt, max_retries=0, timeout_s=5.0)
+            first = Request(fmt.body(asked(fmt), 2), b"", perf_counter())
+            await requester.run(first)
+            second = Request(fmt.body(asked(fmt), 2), b"", perf_counter())
+            await requester.run(second)
+    assert first.failure is None
+    assert second.exchange.idle_s > 0  # since [DONE]
 
 
 @pytest.mark.parametrize("cut", [1, 7, 30, 90])

@@ -60,7 +60,8 @@ TWO = {"chunks": 2, **COUNTED}
 JSON_ERROR = b'{"error": {"message": "it broke"}}'
 HTML = b"<html><body><h1>Oops</h1></body></html>"
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-BODY = event(" a") + event(" b", '"length"') + USAGE + DONE
+UNENDED = event(" a") + event(" b", '"length"') + USAGE  # no [DONE] behind it
+BODY = UNENDED + DONE
 TELLS = 0.1  # seconds in which what was sent arrives before the connection is reset
 
 
@@ -238,13 +239,13 @@ BROKEN = Chapter(
               row={"chunks": 2, "finish_reason": "length", **UNREAD}),
         Fault(what="closes in the middle of a chunk", script=(HEAD, A, B[:9], TELLS, CLOSE), error_kind="reset",
               row={"chunks": 1}),
-        Fault(what="closes without the last chunk, all else said", script=(*WHOLE[:-1], TELLS, CLOSE),
+        Fault(what="closes without [DONE] and the last chunk, all else said", script=(*WHOLE[:-2], TELLS, CLOSE),
               error_kind="reset", row=TWO),
         Fault(what="a chunk size that is no number", script=(HEAD, A, TELLS, b"zz\r\n", TELLS),
               error_kind="bad_response", row={"chunks": 1}),
-        Fault(what="Content-Length too large, then closes", script=(sized(BODY, length=len(BODY) + 9), TELLS, CLOSE),
-              error_kind="reset", row=TWO),
-        Fault(what="Content-Length too large, left open", script=(sized(BODY, length=len(BODY) + 9), 9.0),
+        Fault(what="Content-Length too large, then closes",
+              script=(sized(UNENDED, length=len(BODY)), TELLS, CLOSE), error_kind="reset", row=TWO),
+        Fault(what="Content-Length too large, left open", script=(sized(UNENDED, length=len(BODY)), 9.0),
               error_kind="timeout", timeout_s=1.0, row=TWO),
         Fault(what="Content-Length too small", script=(sized(BODY, length=len(event(" a")) + 9),),
               error_kind="bad_response", status=None),
@@ -348,6 +349,28 @@ ODD_STREAMS = Chapter(
     ],
 )  # fmt: skip
 
+AFTER_DONE = Chapter(
+    "[DONE], and the response does not end with it",
+    [
+        Fault(what="left open behind [DONE]", script=(*WHOLE[:-1], 9.0), timeout_s=1.0, row=TWO),
+        Fault(what="left open behind [DONE], comments coming on", timeout_s=1.0,
+              script=(*WHOLE[:-1], *[chunked(b": ping\n\n"), 0.05] * 100), row=TWO),
+        Fault(what="[DONE] and a comment in one read, left open", timeout_s=1.0,
+              script=(*WHOLE[:-2], chunked(DONE) + chunked(b": ping\n\n"), 9.0), row=TWO),
+        Fault(what="every byte in a read of its own, left open", script=(*drip(b"".join(WHOLE[:-1]), 0.0), 9.0),
+              timeout_s=2.0, row=TWO),
+        Fault(what="Content-Length too large behind [DONE], left open",
+              script=(sized(BODY, length=len(BODY) + 9), 9.0), timeout_s=1.0, row=TWO),
+        Fault(what="until the close, which does not come", script=(UNTIL_CLOSE, BODY, 9.0), timeout_s=1.0, row=TWO),
+        Fault(what="[DONE] without its blank line, left open", timeout_s=1.0,
+              script=(*WHOLE[:-2], chunked(DONE.rstrip()), 9.0), row=TWO),
+        Fault(what="closes without the last chunk", script=(*WHOLE[:-1], CLOSE), row=TWO),
+        Fault(what="resets behind [DONE]", script=(*WHOLE[:-1], TELLS, None), row=TWO),
+        Fault(what="a chunk size that is no number behind [DONE]", script=(*WHOLE[:-1], 0.03, b"zz\r\n"), row=TWO),
+        Fault(what="the last chunk 50 ms behind [DONE]", script=(*WHOLE[:-1], 0.05, END), row=TWO),
+    ],
+)  # fmt: skip
+
 LIES = Chapter(
     "Usage that lies",
     [
@@ -376,5 +399,5 @@ LIES = Chapter(
     ],
 )  # fmt: skip
 
-CHAPTERS = (NO_CONNECTION, NO_ANSWER, NO_HTTP, STATUSES, BROKEN, NOT_MEANT, ODD_STREAMS, LIES)
+CHAPTERS = (NO_CONNECTION, NO_ANSWER, NO_HTTP, STATUSES, BROKEN, NOT_MEANT, ODD_STREAMS, AFTER_DONE, LIES)
 FAULTS = [fault for chapter in CHAPTERS for fault in chapter.faults]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from time import perf_counter
 
 import aiohttp
@@ -23,6 +24,10 @@ READ_LIMIT = 1 << 22  # bytes a body may wait in aiohttp's buffer before reading
 DRAIN_AT = 1 << 16  # bytes in that buffer at which the protocol takes them out
 MAX_BODY_BYTES = 1 << 28  # a response above this is broken off
 MAX_HEADER_BYTES = 1 << 17
+OPEN_AFTER_DONE_S = 0.1  # how long the body's end may follow [DONE] before the connection is given up
+SMALL_READ = 24  # bytes below which a read may hold a part of [DONE], with what frames a chunk
+TAIL_BYTES = 1 << 10  # in which [DONE] is looked for: comments may follow it in the same read
+DONE_LINE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\][ \t]*(?:$|[\r\n])")
 
 
 class StampedProtocol(ResponseHandler):
@@ -90,6 +95,9 @@ class StampedProtocol(ResponseHandler):
             if size > (exchange.read_size[-1] if exchange.read_size else 0):
                 exchange.read_at.append(now)
                 exchange.read_size.append(size)
+                if (b"DONE]" in data or len(data) < SMALL_READ) and exchange.answered is None and ends_stream(body):
+                    exchange.answered = now
+                    self._loop.call_later(OPEN_AFTER_DONE_S, self._give_up, exchange)
             if body.is_eof():
                 exchange.end = exchange.end or now  # aiohttp may call again from within, for what follows a 101
                 self._settle()
@@ -111,6 +119,11 @@ class StampedProtocol(ResponseHandler):
         super().connection_lost(exc)
         self._settle()
 
+    def _give_up(self, exchange: Exchange) -> None:
+        """Wait no longer for the end of a body whose stream has said that it is whole."""
+        if exchange is self._exchange:
+            self._settle()
+
     def _settle(self) -> None:
         if not self._ended.done():
             self._ended.set_result(None)
@@ -124,6 +137,16 @@ class StampedProtocol(ResponseHandler):
         if self.body is None or isinstance(self._exception, HttpProcessingError | ResponseTooLongError):
             return self._exception
         return self.body.exception()
+
+
+def ends_stream(payload: StreamReader) -> bool:
+    """Whether the line that ends a stream stands in the last bytes that came, however reads cut it."""
+    tail = b""
+    for piece in reversed(payload._buffer):  # noqa: SLF001
+        tail = piece + tail
+        if len(tail) >= TAIL_BYTES:
+            break
+    return DONE_LINE.search(tail) is not None
 
 
 def take_out(payload: StreamReader, exchange: Exchange) -> None:

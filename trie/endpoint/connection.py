@@ -96,14 +96,14 @@ class Connections:
         failure: BaseException | None = None
         try:
             await protocol.send(exchange, head, body)
-            failure = protocol.failure
+            failure = protocol.failure if exchange.answered is None else None  # nothing behind [DONE] can spoil it
             whole = failure is None and not protocol.should_close
         except FOREIGN as error:
             failure = error
         finally:
             self._note(protocol, exchange)
-            if exchange.end is None:
-                exchange.end = perf_counter()
+            if exchange.end is None or exchange.answered is not None:
+                exchange.end = exchange.answered or perf_counter()
             if whole and self._keep_alive:
                 self._idle.append(connection)
             else:

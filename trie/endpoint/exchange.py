@@ -20,7 +20,8 @@ class Exchange:
 
     sent: float | None = None  # first byte handed to the socket
     headers: float | None = None  # read that completed the response's headers
-    end: float | None = None  # read that completed the body, or the failure
+    answered: float | None = None  # read that brought the [DONE] of a stream
+    end: float | None = None  # that one, else the read that completed the body, or the failure
     status: int | None = None
     content_type: str = ""
     retry_after_s: float | None = None

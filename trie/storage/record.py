@@ -46,7 +46,7 @@ class RequestRecord:
     headers_s: float | None = None  # read of the socket that completed the response headers
     first_token_s: float | None = None  # read of the socket that brought the first chunk bearing a token
     last_token_s: float | None = None  # the same for the last one
-    end_s: float | None = None  # end of the response, of the failure or of the cancellation
+    end_s: float | None = None  # [DONE] or the end of the body; the failure or the cancellation
     new_prompt_tokens: int = 0  # synthetic accounting: input prompt, or the tool output just appended
     cached_prompt_tokens: int = 0  # synthetic accounting: everything before it
     requested_completion_tokens: int = 0
