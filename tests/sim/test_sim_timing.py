@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trie.config import FAULTS, SimConfig
-from trie.sim.timing import Emission, Faults, Job, Model, PrefixCache, chain
+from trie.sim.faults import Faults
+from trie.sim.jobs import Emission, Job
+from trie.sim.prefix_cache import PrefixCache, chain
+from trie.sim.timing import Model
 
 # 1,024 tok/s of prefill: a token costs 1/1024 s. A step costs 1/64 s and 1/1024 s for each further request.
 TOKEN, BASE, EXTRA, OVERHEAD = 1 / 1024, 1 / 64, 1 / 1024, 1 / 256
@@ -68,7 +71,7 @@ def test_times_are_summed_as_engines_histograms_do():
         model.submit(0.0, Job.of(tokens(name, 64), length, model.config))
     model.advance(inf)
     first, second = OVERHEAD + 64 * TOKEN, OVERHEAD + 128 * TOKEN
-    assert {name: (span.seconds, span.count) for name, span in model.spans.items()} == {
+    assert {name: (span.seconds, span.count) for name, span in model.tally.spans.items()} == {
         "queue_time": (OVERHEAD + first, 2),
         "time_to_first_token": (first + second, 2),
         "inter_token_latency": (2 * BASE, 2),
@@ -137,7 +140,7 @@ def test_cached_tokens_grow_turn_by_turn_and_cost_no_prefill():
     third = Job.of([*turn_1, *tokens("y", 2), "u"], 1, model.config)
     served(model, third, 9.0)
     assert third.cached_tokens == 20
-    assert (model.queries_tokens, model.hit_tokens) == (10 + 21 + 24, 12 + 20)
+    assert (model.tally.queries_tokens, model.tally.hit_tokens) == (10 + 21 + 24, 12 + 20)
 
 
 def test_at_least_one_token_of_a_prompt_is_computed():

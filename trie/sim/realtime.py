@@ -8,7 +8,8 @@ from math import inf
 from time import perf_counter
 
 from trie.config import SimConfig
-from trie.sim.timing import Job, Model
+from trie.sim.jobs import Job
+from trie.sim.timing import Model
 
 EVENTS_AT_ONCE = 4  # of the model between two passes of the event loop, which reads and writes the sockets
 EARLY_S = 0.0002  # timers are as coarse as a millisecond; the last stretch is waited out by passes of the loop

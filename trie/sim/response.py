@@ -16,11 +16,11 @@ from aiohttp import web
 
 from trie.errors import ConfigError
 from trie.sim import wire
+from trie.sim.faults import STALL_S
+from trie.sim.jobs import Job
 from trie.sim.realtime import Driver
-from trie.sim.timing import Job
 from trie.sim.tokens import answer_words
 
-STALL_S = 1.0
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 

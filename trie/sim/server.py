@@ -20,15 +20,14 @@ import trie
 from trie.config import SimConfig
 from trie.errors import ConfigError, EndpointError, TrieError
 from trie.sim import tokens, wire
+from trie.sim.faults import NATURAL_TOKENS, REFUSED, Faults
+from trie.sim.jobs import Job
 from trie.sim.realtime import Driver
 from trie.sim.response import Ask, Journal, Stream, abort, json_response, plain
-from trie.sim.timing import Faults, Job
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 1 << 28
 DEFAULT_TOKENS = 16  # of a completion that names no max_tokens
-NATURAL_TOKENS = 1024  # an answer that may end by itself does so within these
-REFUSED = {"http_429": 429, "http_500": 500, "http_503": 503}
 LENGTH_FIELDS = ("max_completion_tokens", "max_tokens")  # the first that is given counts
 
 
@@ -187,15 +186,16 @@ class Server:
             "num_requests_running": ("gauge", model.active),
             "num_requests_waiting": ("gauge", len(model.waiting)),
             "cache_blocks_used": ("gauge", len(model.cache)),
-            "prefix_cache_queries_total": ("counter", model.queries_tokens),
-            "prefix_cache_hits_total": ("counter", model.hit_tokens),
-            "prompt_tokens_total": ("counter", model.prompt_tokens),
-            "generation_tokens_total": ("counter", model.generated_tokens),
-            "request_success_total": ("counter", model.finished),
+            "prefix_cache_queries_total": ("counter", model.tally.queries_tokens),
+            "prefix_cache_hits_total": ("counter", model.tally.hit_tokens),
+            "prompt_tokens_total": ("counter", model.tally.prompt_tokens),
+            "generation_tokens_total": ("counter", model.tally.generated_tokens),
+            "request_success_total": ("counter", model.tally.finished),
         }
         lines = [f"# TYPE trie_sim:{name} {kind}\ntrie_sim:{name} {value}\n" for name, (kind, value) in values.items()]
         lines += [
-            wire.histogram(f"trie_sim:{name}_seconds", span.seconds, span.count) for name, span in model.spans.items()
+            wire.histogram(f"trie_sim:{name}_seconds", span.seconds, span.count)
+            for name, span in model.tally.spans.items()
         ]
         return web.Response(text="".join(lines), content_type="text/plain")
 

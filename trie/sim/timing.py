@@ -5,92 +5,58 @@ The end of a prefill yields the first token. Running requests then share decode 
 `decode_base_s + decode_per_request_s * (batch - 1)`; a request joins at the next step's start. Prefill and decode run
 side by side. At most `max_running` requests are past the queue. docs/simulator.md states this in closed form.
 
-Every start and end is an event with its own instant, which follows from the arrivals alone: a caller that asks late
-gets the same instants, so its lateness never adds up.
+Theory of operation. Every start and end is an event with its own instant, which follows from the arrivals alone: a
+caller that asks late gets the same instants, so its lateness never adds up. Steps are numbered through the life of the
+model. While the batch stays as it is all steps are equally long, so step `n` ends at
+
+    epoch + (n - first) * step
+
+where `epoch` is the instant at which the batch last changed, `first` the number of the step that ended then. A server
+in real time asks for every step (`every_step`): tokens leave at its end. In virtual time nothing but a change of the
+batch is an event, and the steps between two changes cost no work. Both use this one formula, so their instants are
+the same floating-point numbers.
 """
 
 from __future__ import annotations
 
-import random
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from math import inf
-from typing import NamedTuple, Self
+from heapq import heappop, heappush
+from math import floor, inf
 
 from trie.config import SimConfig
-from trie.sim.prefix_cache import PrefixCache, chain
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One request inside the model; times are seconds on the caller's clock."""
-
-    blocks: list[int]  # chain hashes of the prompt's whole blocks
-    prompt_tokens: int
-    max_tokens: int
-    tail: Sequence[Hashable] = ()  # the prompt's tokens after its last whole block
-    answer: Sequence[Hashable] = ()  # what it will generate, for the prefix cache; empty: not kept
-    generated: int = 0
-    cached_tokens: int = 0  # known once its prefill has begun
-    arrived: float = 0.0
-    first_at: float = 0.0  # when its first token left
-    done: bool = False
-
-    @classmethod
-    def of(
-        cls, tokens: Sequence[Hashable], max_tokens: int, config: SimConfig, answer: Sequence[Hashable] = ()
-    ) -> Self:
-        """The job of generating `max_tokens` after `tokens`."""
-        blocks = chain(tokens, config.block_tokens)
-        return cls(blocks, len(tokens), max_tokens, tail=tokens[len(blocks) * config.block_tokens :], answer=answer)
-
-
-class Emission(NamedTuple):
-    """Tokens that leave at one instant."""
-
-    at: float
-    job: Job
-    tokens: int  # how many in this chunk
-    finished: bool
-
-
-@dataclass(slots=True)
-class Span:
-    """A sum of times, and of how many."""
-
-    seconds: float = 0.0
-    count: int = 0
-
-    def add(self, seconds: float, count: int = 1) -> None:
-        self.seconds += seconds
-        self.count += count
+from trie.sim.jobs import Emission, Job, Tally
+from trie.sim.prefix_cache import Cache, PrefixCache
 
 
 class Model:
-    """The server's scheduler. Submit jobs, ask when something happens next, advance to now and get what left."""
+    """The server's scheduler. Submit jobs, ask when something happens next, advance to now and get what left.
 
-    def __init__(self, config: SimConfig) -> None:
+    Args:
+        config: the model's numbers.
+        cache: of prefixes; None for one that tells blocks by their tokens.
+        every_step: whether each step's tokens are told, or only first tokens and ends.
+    """
+
+    def __init__(self, config: SimConfig, cache: Cache | None = None, *, every_step: bool = True) -> None:
         self.config = config
-        self.cache = PrefixCache(config.cache_blocks, config.block_tokens)
+        self.cache = PrefixCache(config.cache_blocks, config.block_tokens) if cache is None else cache
+        self.tally = Tally()
         self.waiting: deque[tuple[float, Job]] = deque()
-        self.running: list[Job] = []  # in the current decode step
+        self.running: dict[Job, None] = {}  # in the current decode step, in the order in which they joined
         self._joining: list[Job] = []  # prefilled since it began
         self._prefilling: Job | None = None
         self._now = 0.0  # the last event: nothing happens before it any more
         self._prefill_end = inf
-        self._step_end = inf
         self._free_at = 0.0  # since when nothing but a lack of requests keeps the next prefill from starting
-        self.prompt_tokens = 0
-        self.generated_tokens = 0
-        self.queries_tokens = 0  # prompt tokens looked up in the cache
-        self.hit_tokens = 0
-        self.finished = 0
-        # Seconds and how many they are of, as engines' histograms sum them: arrival to prefill, to the first token, to
-        # the last one, and between tokens.
-        self.spans = {
-            name: Span() for name in ("queue_time", "time_to_first_token", "e2e_request_latency", "inter_token_latency")
-        }
+        self._every_step = every_step
+        self._epoch, self._first, self._step_s = 0.0, 0, 0.0
+        self._step = 0  # number of the step whose end is the next event, at
+        self._step_end = inf
+        self._changed = False  # a request left in mid-step: the next step is another one
+        self._ends: list[tuple[int, int, Job]] = []  # heap: number of the step of a job's last token, order, job
+        self._order = 0
+        self._slowest: list[tuple[int, float]] = []  # steps' numbers and times, each longer than all after it
 
     @property
     def active(self) -> int:
@@ -106,16 +72,14 @@ class Model:
         """The client is gone: its slot is free at once, and what was computed for it stays in the cache."""
         if job.done:
             return
-        self.waiting = deque(item for item in self.waiting if item[1] is not job)
         if job is self._prefilling:
             self._prefilling, self._prefill_end = None, inf
             self._free_at = now
-        for group in (self.running, self._joining):
-            if job in group:
-                self._free_slot(now)
-                group.remove(job)
-        if not self.running and not self._joining:
-            self._step_end = inf
+        elif job in self.running or job in self._joining:
+            self._free_slot(now)
+            self._drop(now, job)
+        else:
+            self.waiting = deque(item for item in self.waiting if item[1] is not job)
         self._leave(job)
 
     def next_event_at(self) -> float:
@@ -126,32 +90,50 @@ class Model:
         """Everything up to `now`, each at its own exact instant however late the call is; at most `limit` events."""
         out: list[Emission] = []
         for _ in range(limit):
-            at = self.next_event_at()
-            if at > now or at == inf:
+            if not self._event(now, out):
                 break
-            self._now = at
-            if at == self._prefill_end:
-                self._end_prefill(at, out)
-            elif at == self._step_end:
-                self._end_step(at, out)
-            else:
-                self._begin_prefill(at)
         return out
+
+    def until_end(self, now: float) -> list[Emission]:
+        """Everything up to `now` or to the first instant at which a request ends, whichever is first."""
+        out: list[Emission] = []
+        while self._event(now, out):
+            if out and out[-1].finished:
+                now = min(now, out[-1].at)
+        return out
+
+    def _event(self, now: float, out: list[Emission]) -> bool:
+        """The next event, if it is not after `now`."""
+        prefill_end, step_end, start = self._prefill_end, self._step_end, self._prefill_start()
+        at = min(prefill_end, step_end)
+        at = min(at, start)
+        if at > now or at == inf:
+            return False
+        self._now = at
+        if at == prefill_end:
+            self._end_prefill(at, out)
+        elif at == step_end:
+            self._end_step(at, out)
+        else:
+            self._begin_prefill(at)
+        return True
 
     def _prefill_start(self) -> float:
         """When the first in the queue gets the prefill unit and a slot, as far as that is known."""
         if self._prefilling is not None or not self.waiting or self.active >= self.config.max_running:
             return inf
-        return max(self.waiting[0][0], self._free_at)
+        ready = self.waiting[0][0]
+        return max(self._free_at, ready)
 
     def _begin_prefill(self, at: float) -> None:
         _, job = self.waiting.popleft()
-        self.prompt_tokens += job.prompt_tokens
-        self.spans["queue_time"].add(at - job.arrived)
+        tally = self.tally
+        tally.prompt_tokens += job.prompt_tokens
+        tally.queue_time.add(at - job.arrived)
         if self.config.cache_blocks:
             job.cached_tokens = self.cache.cached_tokens(job.blocks, job.prompt_tokens)
-            self.queries_tokens += job.prompt_tokens
-            self.hit_tokens += job.cached_tokens
+            tally.queries_tokens += job.prompt_tokens
+            tally.hit_tokens += job.cached_tokens
         self._prefilling = job
         self._prefill_end = at + (job.prompt_tokens - job.cached_tokens) / self.config.prefill_tok_s
 
@@ -160,43 +142,141 @@ class Model:
         assert job is not None
         self._prefilling, self._prefill_end, self._free_at = None, inf, at
         self.cache.insert(job.blocks)
-        self._joining.append(job)
+        job.first_at = at
+        self.tally.time_to_first_token.add(at - job.arrived)
         if self._emit(at, job, 1, out):
-            self._joining.remove(job)
-        elif self._step_end == inf:
-            self._begin_step(at)
+            return
+        self._joining.append(job)
+        if self._step_end == inf:
+            self._begin_batch(at, self._first)
+        elif not self._every_step:
+            self._await(min(self._step, self._ended(at, before=True) + 1))
 
-    def _begin_step(self, at: float) -> None:
-        self.running += self._joining
+    def _begin_batch(self, at: float, number: int) -> None:
+        """The batch is another one from `at` on, when step `number` ended: whoever was prefilled joins."""
+        batch = len(self.running) + len(self._joining)
+        self._epoch, self._first, self._changed = at, number, False
+        self._step_s = self.config.decode_base_s + self.config.decode_per_request_s * (batch - 1)
+        for job in self._joining:
+            self.running[job] = None
+            job.joined, job.first_gap_s = number, at + self._step_s - job.first_at
+            if not self._every_step:
+                steps = -((1 - job.max_tokens) // self.config.tokens_per_chunk)
+                self._order += 1
+                heappush(self._ends, (number + steps, self._order, job))
         self._joining = []
-        batch = len(self.running)
-        step = self.config.decode_base_s + self.config.decode_per_request_s * (batch - 1)
-        self._step_end = at + step if batch else inf
+        if not batch:
+            self._step_end = inf
+            return
+        if not self._every_step:
+            self._note_step(number)
+        self._await(number + 1 if self._every_step else self._next_end())
+
+    def _await(self, number: int) -> None:
+        """The end of step `number` is the next one that is an event."""
+        self._step = number
+        self._step_end = self._epoch + (number - self._first) * self._step_s
 
     def _end_step(self, at: float, out: list[Emission]) -> None:
-        per_step = self.config.tokens_per_chunk
-        going_on = [job for job in self.running if not self._emit(at, job, per_step, out)]
-        if len(going_on) < len(self.running):
+        number = self._step
+        left = self._emit_step(at, out) if self._every_step else self._emit_ends(at, number, out)
+        if left:
             self._free_slot(at)
-        self.running = going_on
-        self._begin_step(at)
+            for job in left:
+                del self.running[job]
+        if left or self._joining or self._changed:
+            self._begin_batch(at, number)
+        else:
+            self._await(number + 1 if self._every_step else self._next_end())
+
+    def _emit_step(self, at: float, out: list[Emission]) -> list[Job]:
+        """One step's tokens of the whole batch; those that have ended with it."""
+        return [job for job in self.running if self._emit(at, job, self.config.tokens_per_chunk, out)]
+
+    def _emit_ends(self, at: float, number: int, out: list[Emission]) -> list[Job]:
+        """All tokens that are left of the requests that end with step `number`."""
+        left = []
+        while self._ends and self._ends[0][0] == number:
+            job = heappop(self._ends)[2]
+            if not job.done:
+                job.max_gap_s = self._longest_gap(job)
+                self._emit(at, job, job.max_tokens, out)
+                left.append(job)
+        return left
+
+    def _next_end(self) -> int:
+        """The number of the step in which the next request ends."""
+        while self._ends[0][2].done:
+            heappop(self._ends)
+        return self._ends[0][0]
+
+    def _ended(self, at: float, *, before: bool = False) -> int:
+        """The number of the last step that ended by `at`, or `before` it, while the batch stays as it is."""
+        if self._every_step:
+            return self._step - 1
+        if not self._step_s:
+            return self._first
+        epoch, step_s = self._epoch, self._step_s
+        steps = max(floor((at - epoch) / step_s), 0)
+        while epoch + (steps + 1) * step_s < at or (not before and epoch + (steps + 1) * step_s == at):
+            steps += 1
+        while steps and (epoch + steps * step_s > at or (before and epoch + steps * step_s == at)):
+            steps -= 1
+        return self._first + steps
+
+    def _note_step(self, number: int) -> None:
+        """Keep how long the steps after `number` are, and forget the shorter ones before them."""
+        slowest = self._slowest
+        while slowest and slowest[-1][1] <= self._step_s:
+            slowest.pop()
+        slowest.append((number, self._step_s))
+
+    def _longest_gap(self, job: Job) -> float:
+        """The longest between two chunks of a job that shared steps until now."""
+        at = bisect_left(self._slowest, (job.joined, -1.0))
+        return max(job.first_gap_s, self._slowest[at][1])
 
     def _emit(self, at: float, job: Job, tokens: int, out: list[Emission]) -> bool:
         """Let tokens of a job leave, as many as it still has; true when it has no more."""
-        tokens = min(tokens, job.max_tokens - job.generated)
-        if not job.generated:
-            job.first_at = at
-            self.spans["time_to_first_token"].add(at - job.arrived)
+        left = job.max_tokens - job.generated
+        tokens = min(left, tokens)
         job.generated += tokens
-        self.generated_tokens += tokens
-        finished = job.generated >= job.max_tokens
+        self.tally.generated_tokens += tokens
+        finished = tokens == left
         out.append(Emission(at, job, tokens, finished))
         if finished:
-            self.finished += 1
-            self.spans["e2e_request_latency"].add(at - job.arrived)
-            self.spans["inter_token_latency"].add(at - job.first_at, job.generated - 1)
+            job.last_at = at
+            self.tally.finished += 1
+            self.tally.e2e_request_latency.add(at - job.arrived)
+            self.tally.inter_token_latency.add(at - job.first_at, job.generated - 1)
             self._leave(job)
         return finished
+
+    def _drop(self, now: float, job: Job) -> None:
+        """Take a cancelled request out of the batch; the step under way goes on as it is."""
+        ended = self._ended(now)
+        job.last_at = job.first_at
+        if job in self._joining:
+            self._joining.remove(job)
+        else:
+            del self.running[job]
+            self._changed = True
+            if not self._every_step:
+                self._note_progress(job, ended)
+        if not self.running and not self._joining:
+            self._first, self._step_end = ended, inf
+        elif not self._every_step:
+            self._await(min(self._step, ended + 1))
+
+    def _note_progress(self, job: Job, ended: int) -> None:
+        """What a request has got by the end of step `ended`, in which it did not end."""
+        steps = ended - job.joined
+        tokens = steps * self.config.tokens_per_chunk
+        job.generated += tokens
+        self.tally.generated_tokens += tokens
+        if steps:
+            job.last_at = self._epoch + (ended - self._first) * self._step_s
+            job.max_gap_s = self._longest_gap(job) if steps > 1 else job.first_gap_s
 
     def _free_slot(self, at: float) -> None:
         """Note when a full batch gets a free slot, if that is what the queue waits for; call it before the change."""
@@ -204,25 +284,8 @@ class Model:
             self._free_at = max(self._free_at, at)
 
     def _leave(self, job: Job) -> None:
-        """Hold a leaving job's KV: prompt and answer, whose last token was sampled but never computed."""
+        """Hold a leaving job's KV."""
         job.done = True
-        computed = job.answer[: job.generated - 1] if job.generated else ()
+        computed = job.computed(self.config.block_tokens)
         if computed:
-            self.cache.insert(chain([*job.tail, *computed], self.config.block_tokens, job.blocks))
-
-
-class Faults:
-    """Which requests fail and how: by the seed and the order of requests alone."""
-
-    def __init__(self, config: SimConfig) -> None:
-        self._config = config
-        self._random = random.Random(config.seed)
-        self._count = 0
-
-    def next(self) -> str | None:
-        """The fault of the next request, or None."""
-        config = self._config
-        if not config.faults or self._random.random() >= config.fault_rate:
-            return None
-        self._count += 1
-        return config.faults[(self._count - 1) % len(config.faults)]
+            self.cache.insert(computed)
