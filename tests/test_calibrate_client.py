@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.manifests import manifest
-from helpers.rows import row
+from helpers.rows import planned_row
+from helpers.run_directories import written_run
 
 from trie.calibrate_client import Load, calibrate, load_of
 from trie.cli.main import run
@@ -37,10 +37,7 @@ def test_a_load_that_is_none(load: tuple[int, float, float], said: str) -> None:
 
 def recorded(path: Path, *, chunks: int) -> RunDir:
     """A run of 100 s at concurrency 8 whose two requests had so many chunks each."""
-    kept, writer = RunDir.create(path)
-    writer.write([row(0, 0, 0, chunks=chunks), row(1, 0, 0, chunks=chunks)])
-    kept.write_manifest(manifest(wall_time_s=100.0))
-    return kept
+    return written_run(path, [planned_row(session, chunks=chunks) for session in range(2)], summary=False)
 
 
 def test_the_load_of_a_run_is_its_concurrency_and_its_chunks_over_its_time(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.command_line import Command, Endpoint
-from helpers.generated_runs import run_directory
+from helpers.generated_runs import generated_run
 
 QUIET = ("progress=none", "profile=fast", "prompts.pool_tokens=16384", "tokenizer_model=words", "duration=1")
 MARKER = "sk-marker-4711"
@@ -14,7 +14,7 @@ MARKER = "sk-marker-4711"
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return run_directory(tmp_path / "run", 400, slots=4, duration_s=60.0)
+    return generated_run(tmp_path / "run", 400, slots=4, duration_s=60.0)
 
 
 def test_a_run_writes_its_page_and_says_where(module: Command, tmp_path: Path) -> None:

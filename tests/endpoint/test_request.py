@@ -6,7 +6,7 @@ import asyncio
 from time import perf_counter
 
 import pytest
-from helpers.rows import row
+from helpers.rows import planned_row
 from helpers.scripted_server import CLOSE, DONE, END, HEAD, USAGE, Script, chunked, event, plain_response, scripted
 
 from trie.config import EndpointConfig
@@ -44,7 +44,7 @@ def asked(fmt: RequestFormat) -> Conversation:
 async def one(requester: Requester, fmt: RequestFormat, began: float) -> RequestRecord:
     request = Request(fmt.body(asked(fmt), 2), b"", began)
     await requester.run(request)
-    found = row(0, 0, 0)
+    found = planned_row(0, 0, 0)
     fill(found, request, began)
     return found
 

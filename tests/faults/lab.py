@@ -16,7 +16,7 @@ from time import perf_counter
 
 import trustme
 from fault_table import TELLS, WHOLE, Fault, sized
-from helpers.rows import row
+from helpers.rows import planned_row
 from helpers.scripted_server import Script, plain_response, playing
 
 from trie.config import EndpointConfig
@@ -207,6 +207,6 @@ async def ask(requester: Requester, fmt: RequestFormat, prompt: bytes = b" hello
     began = perf_counter()
     request = Request(fmt.body(talk, 2), b"", began)
     await requester.run(request)
-    found = row(0, 0, 0, requested_completion_tokens=2)
+    found = planned_row(0, 0, 0, requested_completion_tokens=2)
     fill(found, request, began)
     return found

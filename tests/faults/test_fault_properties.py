@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from helpers.manifests import manifest
-from helpers.rows import row
+from helpers.rows import planned_row
 from helpers.scripted_server import DONE, HEAD, USAGE, chunked, event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -76,7 +76,7 @@ async def received(pieces: list[bytes]) -> tuple[RequestRecord, str]:
     assert protocol.body is not None
     take_out(protocol.body, request.exchange)
     request.failure = await Requester(None, FMT, max_retries=0, timeout_s=1)._judge(request)  # type: ignore[arg-type]
-    found = row(0, 0, 0)
+    found = planned_row(0, 0, 0)
     fill(found, request, 0.0)
     return found, request.answer.text
 
@@ -125,7 +125,7 @@ def request_row(draw: st.DrawFn, session: int, turn: int, turns: int, outcome: O
     count = st.none() | st.integers(0, 1 << 53)
     sent = outcome is Outcome.ok or draw(st.booleans())
     seen = outcome is Outcome.ok or (sent and draw(st.booleans()))
-    return row(
+    return planned_row(
         session, turn, turns, outcome=outcome,
         error_kind=None if outcome is Outcome.ok else draw(st.sampled_from(["reset", "connect", "timeout"])),
         attempts=draw(st.integers(0, 5)), queued_s=instants[0], sent_s=instants[1] if sent else None,

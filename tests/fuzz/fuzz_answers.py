@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["trie.endpoint", "trie.one_line"]):
     from trie.endpoint.request_body import Chat, Ids, Text
     from trie.endpoint.token_ids import IdAnswer
 
-from helpers.rows import row
+from helpers.rows import planned_row
 
 from trie.storage.record import arrow_schema
 
@@ -91,7 +91,7 @@ def one_input(data: bytes) -> None:
     exchange.read_at.extend((1.0, 2.0))
     exchange.read_size.extend((len(body) // 2, len(body)))
     request = Request(b"", b"", 0.0, exchange=exchange, answer=answer, first_sent=1.0, attempts=1, failure=failure)
-    found = row(0, 0, 0)
+    found = planned_row(0, 0, 0)
     fill(found, request, 0.0)
     for name in NAMES:
         value = getattr(found, name)

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from helpers.manifests import manifest
-from helpers.rows import row
-from trie.metrics.evaluate_run import write_summary
+from helpers.rows import planned_row
+from helpers.run_directories import written_run
 from trie.storage.record import Outcome, RequestRecord
-from trie.storage.run_dir import RunDir
 
 PREFILL_TOK_S = 10_000.0
 
@@ -47,7 +45,9 @@ def sessions(server: Server, *, wall_s: float, slots: int = 4, traces: int = 60,
             failed = server.fail and session % server.fail == 0
             outcome = Outcome.failed if failed else given.pop("outcome", Outcome.ok)
             given.pop("outcome", None)
-            rows.append(row(session, turn, turns, outcome=outcome, **{**given, "slot": slot, "trace_id": trace}))
+            rows.append(
+                planned_row(session, turn, turns, outcome=outcome, **{**given, "slot": slot, "trace_id": trace})
+            )
             now = given["end_s"]
             if outcome is not Outcome.ok:
                 break
@@ -90,12 +90,10 @@ def written(
     **settings: Any,
 ) -> Path:
     """A run directory, complete."""
-    run, writer = RunDir.create(path)
-    writer.write(sessions(server or Server(), wall_s=wall_s) if rows is None else rows)
-    found = manifest(wall_time_s=wall_s, **settings)
-    found["workload"]["sha256"] = sha256
-    found["prompts"] |= {"fingerprint": "f0", "source": "words"}
-    found["started"] = {"unix_s": 1_700_000_000.0, "wall_clock": "2023-11-14T22:13:20.000+00:00"}
-    run.write_manifest(found)
-    write_summary(run)
+    about = {
+        "workload": {"sha256": sha256},
+        "prompts": {"fingerprint": "f0", "source": "words"},
+        "end": {"wall_time_s": wall_s},
+    }
+    written_run(path, sessions(server or Server(), wall_s=wall_s) if rows is None else rows, **{**about, **settings})
     return path

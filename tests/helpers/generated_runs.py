@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trie.config import RunConfig, WorkloadConfig
-from trie.storage.manifest import plain
+from helpers.manifests import manifest
 from trie.storage.record import arrow_schema
 
 TURNS = 20  # requests in a trace
@@ -58,30 +57,27 @@ def rows(count: int, *, slots: int, duration_s: float) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=arrow_schema())
 
 
-def run_directory(folder: Path, count: int, *, slots: int = 48, duration_s: float = 7200.0, **settings: Any) -> Path:
+def generated_run(folder: Path, count: int, *, slots: int = 48, duration_s: float = 7200.0, **settings: Any) -> Path:
     """A run directory of such rows, as a run would leave it."""
     (folder / "requests").mkdir(parents=True)
     table = rows(count, slots=slots, duration_s=duration_s)
     pq.write_table(table, folder / "requests" / "part-000000.parquet", compression="zstd")
-    (folder / "manifest.json").write_text(json.dumps(manifest(slots=slots, duration_s=duration_s, **settings)))
+    (folder / "manifest.json").write_text(
+        json.dumps(generated_manifest(slots=slots, duration_s=duration_s, **settings))
+    )
     return folder
 
 
-def manifest(*, slots: int, duration_s: float, **settings: Any) -> dict[str, Any]:
-    config = plain(
-        RunConfig(workload=WorkloadConfig(name="generated", path="w.jsonl"), duration=duration_s, **settings)
-    )
-    config["concurrency"]["value"] = slots
-    client = {"cpu_s": 1.0, "loop_lag_p50_s": 0.0, "loop_lag_p99_s": 0.001, "loop_lag_max_s": 0.01, "samples": 1}
-    return {
-        "config": config,
-        "workload": {"name": "generated", "source": "w.jsonl", "traces": 8192, "synthetic": False},
-        "server": {"base_url": "http://host:8000/v1", "embedded": False, "model": "some/model"},
-        "prompts": {"name": "word list", "finding": "lengths proven"},
-        "seed": 7,
-        "started": {"wall_clock": "2026-11-25T12:00:00.000+00:00"},
-        "end": {"reason": "deadline", "wall_time_s": duration_s, "client": client},
+def generated_manifest(*, slots: int, duration_s: float, **settings: Any) -> dict[str, Any]:
+    """The manifest of such a run."""
+    about: dict[str, Any] = {
+        "workload": {"name": "generated", "traces": 8192},
+        "server": {"model": "some/model"},
+        "end": {"wall_time_s": duration_s},
+        "concurrency": {"value": slots},
+        "duration": duration_s,
     }
+    return manifest(**{**about, **settings})
 
 
 def _column(field: pa.Field, values: dict[str, Any], started: Any) -> pa.Array:

@@ -7,7 +7,8 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from helpers.metrics_builders import manifest, row
+from helpers.manifests import manifest
+from helpers.rows import row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

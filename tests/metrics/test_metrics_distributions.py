@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.metrics_builders import row
+from helpers.rows import row
 
 from trie.metrics.columns import Columns, Stats
 from trie.metrics.distributions import cache_by_turn, ecdf, sample, ttft_by_context

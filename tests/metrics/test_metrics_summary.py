@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from helpers.metrics_builders import KILLED, manifest, row
+from helpers.manifests import KILLED, manifest
+from helpers.rows import row
 
 from trie.metrics.summary import Summary, summarize
 from trie.storage.parquet_parts import to_table

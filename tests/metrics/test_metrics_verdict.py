@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers.metrics_builders import KILLED, manifest, row
+from helpers.manifests import KILLED, manifest
+from helpers.rows import row
 
 from trie.metrics.checks.check import Check
 from trie.metrics.summary import Summary, summarize

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from helpers.metrics_builders import manifest, row
+from helpers.manifests import manifest
+from helpers.rows import row
 
 from trie.metrics.cache import MOST, workers
 from trie.metrics.columns import Columns

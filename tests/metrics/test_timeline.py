@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from helpers.metrics_builders import row
+from helpers.rows import row
 
 from trie.metrics.columns import Columns
 from trie.metrics.series import PHASES, Timeline, phases, timeline

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from helpers.rows import row
+from helpers.rows import planned_row
 
 from trie.replay.counters import Live
 from trie.replay.failure_policy import MAX_SAID, FailureWatch
@@ -21,8 +21,10 @@ def test_an_error_is_said_once_and_its_count_at_the_end(caplog: pytest.LogCaptur
     caplog.set_level(logging.INFO, "trie")
     found = watch(Live(duration_s=1.0, concurrency=1))
     for number in range(1000):
-        found.note(row(number, 0, 0, outcome=Outcome.failed, error_kind="http_status", error=f"HTTP 500: id {number}"))
-    found.note(row(0, 0, 0, outcome=Outcome.failed, error_kind="reset", error="it broke"))
+        found.note(
+            planned_row(number, 0, 0, outcome=Outcome.failed, error_kind="http_status", error=f"HTTP 500: id {number}")
+        )
+    found.note(planned_row(0, 0, 0, outcome=Outcome.failed, error_kind="reset", error="it broke"))
     found.conclude()
     assert caplog.messages == [
         "request failed, http_status: HTTP 500: id 0 (repeats are counted)",
@@ -35,7 +37,7 @@ def test_a_storm_of_different_errors_is_bounded(caplog: pytest.LogCaptureFixture
     found = watch(Live(duration_s=1.0, concurrency=1))
     for number in range(500):
         word = "".join(chr(ord("g") + int(digit)) for digit in str(number))
-        found.note(row(0, 0, 0, outcome=Outcome.failed, error_kind="http_status", error=f"HTTP 400: {word}"))
+        found.note(planned_row(0, 0, 0, outcome=Outcome.failed, error_kind="http_status", error=f"HTTP 400: {word}"))
     found.conclude()
     assert len(caplog.messages) == MAX_SAID + 2
     assert caplog.messages[-1] == f"failed {500 - MAX_SAID} times, other errors"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.generated_runs import run_directory
+from helpers.generated_runs import generated_run
 
 pytest.importorskip("selenium")
 from selenium import webdriver
@@ -36,7 +36,7 @@ PATIENCE_S = 60.0  # of a busy machine
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of two hours at concurrency 48, 200,000 requests."""
-    run = run_directory(tmp_path_factory.mktemp("long") / "run", 200_000)
+    run = generated_run(tmp_path_factory.mktemp("long") / "run", 200_000)
     return write_page(evaluate(RunDir.open(run)))
 
 
@@ -263,7 +263,7 @@ def test_everything_that_can_be_used_has_a_name(opened: webdriver.Chrome) -> Non
 
 def test_text_of_others_runs_nothing(browser: webdriver.Chrome, tmp_path: Path) -> None:
     hostile = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
-    run = run_directory(tmp_path / "run", 200, slots=2, duration_s=60.0)
+    run = generated_run(tmp_path / "run", 200, slots=2, duration_s=60.0)
     found = json.loads((run / "manifest.json").read_text())
     found["workload"]["name"] = found["server"]["model"] = found["prompts"]["finding"] = hostile
     (run / "manifest.json").write_text(json.dumps(found))

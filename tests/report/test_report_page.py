@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.generated_runs import manifest, run_directory
+from helpers.generated_runs import generated_manifest, generated_run
 from helpers.rows import row
 
 from trie.metrics.columns import Columns
@@ -28,19 +28,13 @@ PLOTS = [
 ]  # fmt: skip
 
 
-def request(session: int, turn: int = 0, turns: int = 0, **other: Any) -> RequestRecord:
+def request(session: int, turn: int = 0, turns: int = 0, **fields: Any) -> RequestRecord:
     """0.1 s to the first token, 1.1 s to the end, 11 tokens for a prompt of 10."""
-    sent = session + 2.0 * turn
-    ordinary = {
-        "attempts": 1, "queued_s": sent, "sent_s": sent, "attempt_sent_s": sent, "first_token_s": sent + 0.1,
-        "last_token_s": sent + 1.1, "end_s": sent + 1.1, "usage_prompt_tokens": 10, "usage_completion_tokens": 11,
-        "usage_cached_tokens": 0, "chunks": 11, "max_gap_s": 0.1,
-    }  # fmt: skip
-    return row(session, turn, turns, **{**ordinary, **other})
+    return row(session, turn, turns, sent=session + 2.0 * turn, **{"ttft": 0.1, "latency": 1.1, "prompt": 10, **fields})
 
 
 def page(*rows: RequestRecord, about: dict[str, Any] | None = None) -> Page:
-    about = manifest(slots=2, duration_s=100.0) if about is None else about
+    about = generated_manifest(slots=2, duration_s=100.0) if about is None else about
     columns = Columns(to_table(rows))
     return run_page(columns, summarize(columns, about), about)
 
@@ -55,7 +49,7 @@ def test_a_run_shows_all_its_plots_in_order():
     assert drawn(found) == PLOTS
     html = found.html()
     assert "<h1>generated, concurrency 2</h1>" in html
-    assert "some/model on http://host:8000/v1, 100 s, started 2026-11-25 12:00:00 UTC" in html
+    assert "some/model on http://host:8000/v1, 100 s, started 2023-11-14 22:13:20 UTC" in html
     assert html.index("verdict") < html.index("Completion throughput") < html.index("Per-trace metrics")
     for said in (
         "Workload metrics",
@@ -68,7 +62,7 @@ def test_a_run_shows_all_its_plots_in_order():
 
 
 def test_captions_say_what_was_left_out(tmp_path: Path):
-    found = page_of(evaluate(RunDir.open(run_directory(tmp_path / "run", 20_000, duration_s=1000.0))))
+    found = page_of(evaluate(RunDir.open(generated_run(tmp_path / "run", 20_000, duration_s=1000.0))))
     captions = {plot.key: plot.caption for plot in found.plots()}
     assert re.search(r"1,500 of 19,\d{3} requests, drawn evenly at random", captions["ttft-by-context"])
     assert "thinned to 200 quantiles" in captions["ttft"]
@@ -77,7 +71,7 @@ def test_captions_say_what_was_left_out(tmp_path: Path):
 
 
 def test_a_long_run_makes_a_page_below_two_megabytes(tmp_path: Path):
-    run = evaluate(RunDir.open(run_directory(tmp_path / "run", 50_000)))
+    run = evaluate(RunDir.open(generated_run(tmp_path / "run", 50_000)))
     assert write_page(run).stat().st_size < 1_500_000
 
 
@@ -89,14 +83,14 @@ def test_a_run_of_nothing_has_a_page():
 
 
 def test_a_killed_run_has_a_page():
-    about = {**manifest(slots=2, duration_s=100.0), "end": None}
+    about = {**generated_manifest(slots=2, duration_s=100.0), "end": None}
     found = page(request(0), request(1, outcome=Outcome.cancelled, end_s=None, last_token_s=None), about=about)
     assert "the run was killed" in found.html()
     assert "concurrency" in drawn(found)
 
 
 def test_without_streaming_and_usage_the_rest_is_drawn():
-    about = manifest(slots=2, duration_s=100.0, stream=False)
+    about = generated_manifest(slots=2, duration_s=100.0, stream=False)
     unseen = {"first_token_s": None, "last_token_s": None, "usage_prompt_tokens": None, "usage_cached_tokens": None}
     found = page(*(request(i, usage_completion_tokens=None, **unseen) for i in range(4)), about=about)
     assert set(PLOTS) - set(drawn(found)) == {"ttft", "tpot", "ttft-by-context", "cache-by-turn"}
@@ -111,7 +105,9 @@ def test_failures_are_a_table_with_what_the_server_said():
 
 
 def test_foreign_text_in_what_was_run_is_text():
-    about = json.loads(json.dumps(manifest(slots=2, duration_s=100.0)).replace("some/model", HOSTILE.replace('"', "")))
+    about = json.loads(
+        json.dumps(generated_manifest(slots=2, duration_s=100.0)).replace("some/model", HOSTILE.replace('"', ""))
+    )
     about["workload"]["name"] = about["workload"]["source"] = about["prompts"]["finding"] = HOSTILE
     about["config"]["endpoint"]["extra_body"] = {HOSTILE: HOSTILE}
     html = page(request(0), about=about).html()
@@ -122,7 +118,9 @@ def test_foreign_text_in_what_was_run_is_text():
 def test_rows_without_instants_make_a_page():
     """As others may write them: nothing that is not a number gets into what the page draws."""
     unknown = {"queued_s": 0.0, "sent_s": None, "first_token_s": None, "last_token_s": None, "end_s": None}
-    assert drawn(page(*(request(i, **unknown) for i in range(2)), about={**manifest(slots=2, duration_s=9.0)}))
+    assert drawn(
+        page(*(request(i, **unknown) for i in range(2)), about={**generated_manifest(slots=2, duration_s=9.0)})
+    )
     assert page(*(request(i, **unknown) for i in range(2))).html()
 
 

@@ -6,6 +6,8 @@ import io
 from typing import Any
 
 import pytest
+from helpers.manifests import manifest
+from helpers.rows import row
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -16,30 +18,22 @@ from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
 
 
-def request(session: int, turn: int = 0, turns: int = 0, scale: float = 1.0, **other: Any) -> RequestRecord:
-    values: dict[str, Any] = {
-        "trace_id": 0, "session_id": session, "slot": 0, "turn": turn, "num_turns": turns,
-        "is_final": turn == turns, "outcome": Outcome.ok, "attempts": 1, "queued_s": session, "sent_s": session,
-        "first_token_s": session + 0.25 * scale, "end_s": session + 1.25 * scale, "new_prompt_tokens": 1000,
-        "requested_completion_tokens": 101, "usage_prompt_tokens": 1000, "usage_completion_tokens": 101,
-        "usage_cached_tokens": 0, "max_gap_s": 0.01, "attempt_sent_s": session,
-    }  # fmt: skip
-    return RequestRecord(**{**values, **other})
+def request(session: int, turn: int = 0, turns: int = 0, scale: float = 1.0, **fields: Any) -> RequestRecord:
+    lengths = {"prompt": 1000, "completion": 101, "ttft": 0.25 * scale, "latency": 1.25 * scale}
+    return row(session, turn, turns, sent=session, trace_id=0, **{**lengths, "max_gap_s": 0.01, **fields})
 
 
-def manifest(**other: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "config": {
-            "stream": True, "concurrency": {"value": 24}, "num_gpus": 4, "duration": 300.0,
-            "endpoint": {"api": "completions"},
-        },
-        "workload": {"name": "agentic", "synthetic": False, "traces": 8192, "source": "hub"},
-        "prompts": {"name": "words", "offset_tokens": 0, "finding": "lengths proven"},
-        "seed": 7,
-        "server": {"base_url": "http://host:8000/v1", "embedded": False, "model": "some/model"},
-        "end": {"reason": "deadline", "wall_time_s": 300.0, "client": None},
-    }  # fmt: skip
-    return {**facts, **other}
+def ordinary_manifest(**about: Any) -> dict[str, Any]:
+    """300 s at concurrency 24 on 4 GPUs, without the client's own figures."""
+    ordinary = {
+        "workload": {"name": "agentic", "traces": 8192, "source": "hub"},
+        "server": {"model": "some/model"},
+        "end": {"wall_time_s": 300.0, "client": None},
+        "concurrency": {"value": 24},
+        "num_gpus": 4,
+        "duration": 300.0,
+    }
+    return manifest(**{**ordinary, **about})
 
 
 ROWS = [request(i) for i in range(20)]
@@ -47,7 +41,7 @@ HUGE = [request(i, scale=54321.0, usage_prompt_tokens=None, error="x" * 500) for
 
 
 def shown(rows: list[RequestRecord], width: int, facts: dict[str, Any] | None = None, encoding: str = "utf-8") -> str:
-    facts = facts or manifest()
+    facts = facts or ordinary_manifest()
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding)
     summary = summarize(to_table(rows), facts)
@@ -96,30 +90,30 @@ def test_what_was_not_measured_is_a_dash():
 
 def test_a_stand_in_is_called_one():
     workload = {"name": "agentic-synthetic", "synthetic": True, "traces": 8192, "source": "drawn"}
-    text = shown(ROWS, 80, manifest(workload=workload))
+    text = shown(ROWS, 80, ordinary_manifest(workload=workload))
     assert "agentic-synthetic [synthetic stand-in]" in text
     assert "the workload is not recorded: agentic-synthetic" in " ".join(text.split())
 
 
 def test_foreign_text_steers_nothing():
     server = {"base_url": "http://h", "embedded": False, "model": "\x1b]0;owned\x07\x1b[31m[red]m[/red]\r\nVALID"}
-    text = shown(ROWS, 80, manifest(server=server))
+    text = shown(ROWS, 80, ordinary_manifest(server=server))
     assert "\x1b" not in text
     assert "\r" not in text
     assert "[red]m[/red]" in text
     assert not any(line.startswith("VALID") for line in text.splitlines())
-    assert "\x1b" not in starting_line(manifest(server=server))
+    assert "\x1b" not in starting_line(ordinary_manifest(server=server))
 
 
 def test_a_pipe_that_knows_only_ascii():
     server = {"base_url": "http://h", "embedded": False, "model": "modèle"}
-    text = shown(ROWS, 80, manifest(server=server), encoding="ascii")
+    text = shown(ROWS, 80, ordinary_manifest(server=server), encoding="ascii")
     assert "mod?le" in text
 
 
 def test_colours_only_on_a_terminal():
     file = io.StringIO()
-    facts = manifest()
+    facts = ordinary_manifest()
     render(summarize(to_table(ROWS), facts), facts, Console(file=file, width=80, force_terminal=True))
     assert "\x1b[" in file.getvalue()
     assert "\x1b[" not in shown(ROWS, 80)
@@ -134,7 +128,7 @@ def test_the_verdict_with_what_to_do():
 
 
 def test_a_report_out_of_summary_json_is_the_same():
-    facts = manifest()
+    facts = ordinary_manifest()
     summary = summarize(to_table(ROWS), facts)
     texts = []
     for found in (summary, Summary.from_json(summary.to_json())):
@@ -145,7 +139,7 @@ def test_a_report_out_of_summary_json_is_the_same():
 
 
 def test_the_two_log_lines():
-    facts = manifest()
+    facts = ordinary_manifest()
     assert starting_line(facts) == (
         "starting benchmark concurrency=24 duration=300.0 model=some/model num_gpus=4 workload_templates=8192"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers.rows import row
+from helpers.rows import planned_row
 
 from trie.errors import RunDirError
 from trie.storage.parquet_parts import MERGE_AT, RecordWriter, parts, read_records, to_table
@@ -16,18 +16,21 @@ from trie.storage.record import Outcome
 
 
 def test_rows_survive_the_disk(tmp_path: Path) -> None:
-    rows = [row(0, 0, 1, sent_s=0.25, error="x"), row(0, 1, 1, outcome=Outcome.failed, usage_cached_tokens=0)]
+    rows = [
+        planned_row(0, 0, 1, sent_s=0.25, error="x"),
+        planned_row(0, 1, 1, outcome=Outcome.failed, usage_cached_tokens=0),
+    ]
     RecordWriter(tmp_path / "requests").write(rows)
     assert read_records(tmp_path / "requests").to_pylist() == [asdict(found) for found in rows]
 
 
 def test_null_and_zero_stay_apart(tmp_path: Path) -> None:
-    RecordWriter(tmp_path / "r").write([row(0, 0, 0, usage_cached_tokens=0), row(1, 0, 0)])
+    RecordWriter(tmp_path / "r").write([planned_row(0, 0, 0, usage_cached_tokens=0), planned_row(1, 0, 0)])
     assert read_records(tmp_path / "r").column("usage_cached_tokens").to_pylist() == [0, None]
 
 
 def test_columns_that_were_added_later_are_filled_in(tmp_path: Path) -> None:
-    RecordWriter(tmp_path / "r").write([row(0, 0, 0, worker="a", rate_limited=3)])
+    RecordWriter(tmp_path / "r").write([planned_row(0, 0, 0, worker="a", rate_limited=3)])
     (part,) = parts(tmp_path / "r")
     pq.write_table(pq.read_table(part).drop_columns(["worker", "rate_limited"]), part)
     (found,) = read_records(tmp_path / "r").to_pylist()
@@ -37,7 +40,7 @@ def test_columns_that_were_added_later_are_filled_in(tmp_path: Path) -> None:
 def test_parts_merge_as_they_grow_and_keep_order(tmp_path: Path) -> None:
     writer = RecordWriter(tmp_path / "r")
     for session in range(2 * MERGE_AT + 3):
-        writer.write([row(session, 0, 0)])
+        writer.write([planned_row(session, 0, 0)])
     assert len(parts(tmp_path / "r")) == 2 + 3
     assert read_records(tmp_path / "r").column("session_id").to_pylist() == list(range(2 * MERGE_AT + 3))
     writer.close()
@@ -48,8 +51,8 @@ def test_parts_merge_as_they_grow_and_keep_order(tmp_path: Path) -> None:
 def test_a_kill_between_merge_and_clean_up_doubles_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "r"
     writer = RecordWriter(folder)
-    writer.write([row(0, 0, 0)])
-    writer.write([row(1, 0, 0)])
+    writer.write([planned_row(0, 0, 0)])
+    writer.write([planned_row(1, 0, 0)])
     first = (folder / "part-000000.parquet").read_bytes()
     writer.close()
     (folder / "part-000000.parquet").write_bytes(first)
@@ -58,7 +61,7 @@ def test_a_kill_between_merge_and_clean_up_doubles_nothing(tmp_path: Path) -> No
 
 def test_a_half_written_part_is_not_taken_for_one(tmp_path: Path) -> None:
     folder = tmp_path / "r"
-    RecordWriter(folder).write([row(0, 0, 0)])
+    RecordWriter(folder).write([planned_row(0, 0, 0)])
     (folder / "part-000001.tmp").write_bytes(b"PAR1 half")
     assert read_records(folder).num_rows == 1
 
@@ -85,7 +88,7 @@ def test_what_is_no_part_is_named(tmp_path: Path) -> None:
 
 
 def test_rows_of_another_version_are_refused(tmp_path: Path) -> None:
-    table = to_table([row(0, 0, 0)]).replace_schema_metadata({b"trie.records.version": b"99"})
+    table = to_table([planned_row(0, 0, 0)]).replace_schema_metadata({b"trie.records.version": b"99"})
     pq.write_table(table, tmp_path / "part-000000.parquet")
     with pytest.raises(RunDirError, match="schema version 99"):
         read_records(tmp_path)

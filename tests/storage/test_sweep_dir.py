@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.manifests import manifest
-from helpers.rows import row
+from helpers.rows import planned_row
+from helpers.run_directories import written_run
 
 from trie.errors import EndpointError, RunDirError
 from trie.storage import sweep_dir
-from trie.storage.run_dir import RunDir
 from trie.storage.sweep_dir import Status
 
 
 def cell(path: Path, reason: str | None = "deadline", ok: int | None = 1, **settings: Any) -> Path:
     """A run directory of one row that ended for `reason`; no summary where `ok` is None."""
-    run, writer = RunDir.create(path)
-    writer.write([row(0, 0, 0, end_s=1.0)])
-    facts = manifest(**settings)
-    facts["end"] = None if reason is None else {**facts["end"], "reason": reason}
-    run.write_manifest(facts)
+    written_run(
+        path,
+        [planned_row(end_s=1.0)],
+        summary=False,
+        end=None if reason is None else {"reason": reason},
+        **settings,
+    )
     if ok is not None:
         summary = {"requests": {"ok": ok, "failed": 1 - ok, "cancelled": 0}, "errors": {"http_500": 1}}
         (path / "summary.json").write_text(json.dumps(summary))

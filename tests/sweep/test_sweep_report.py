@@ -9,24 +9,19 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from helpers.manifests import manifest
-from helpers.rows import row
+from helpers.rows import planned_row
+from helpers.run_directories import written_run
 
-from trie.config import ConcurrencyConfig
-from trie.metrics.evaluate_run import write_summary
 from trie.storage import sweep_dir
-from trie.storage.run_dir import RunDir
 from trie.sweep.page import write
 
 
 def cell(sweep: Path, concurrency: int, *, duration: float = 60.0, **settings: Any) -> Path:
     """A cell of one trace: 5 of 5 tokens a second after the first second of two."""
-    run, writer = RunDir.create(sweep / f"w-c{concurrency}-{duration:g}-{settings.get('repeat', 1)}")
+    path = sweep / f"w-c{concurrency}-{duration:g}-{settings.get('repeat', 1)}"
     times = {"queued_s": 0.0, "sent_s": 0.0, "first_token_s": 0.5}
-    writer.write([row(number, 0, 0, end_s=1.0 + number, **times) for number in range(2)])
-    run.write_manifest(manifest(concurrency=ConcurrencyConfig(concurrency), duration=duration, **settings))
-    write_summary(run)
-    return run.path
+    rows = [planned_row(number, end_s=1.0 + number, **times) for number in range(2)]
+    return written_run(path, rows, concurrency={"value": concurrency}, duration=duration, **settings).path
 
 
 def test_table_has_a_row_a_cell_and_a_column_a_metric(tmp_path: Path) -> None:
