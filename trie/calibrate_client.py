@@ -182,4 +182,6 @@ def _rate(result: Result) -> float:
 
 
 def _cpu(result: Result) -> float:
-    return float(result.summary.facts["client"]["cpu_share"])
+    share = result.summary.client.cpu_share
+    assert share is not None  # the run has its end
+    return share

@@ -15,6 +15,7 @@ from trie.metrics.summary import Summary, summarize
 from trie.report.engine import engine_lines, engine_table
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
+from trie.storage.typed_json import encode
 
 VLLM = {
     "vllm:prompt_tokens_total": 200.0,
@@ -46,9 +47,9 @@ def summary(rows: list[RequestRecord], counted: dict[str, float] | None, engines
 
 
 def test_figures_and_differences() -> None:
-    found = engine(Columns(to_table(TWO)), ended(VLLM))
-    assert found is not None
-    assert found["counted"] == {
+    account = engine(Columns(to_table(TWO)), ended(VLLM))
+    assert account is not None
+    assert encode(account.counted) == {
         "prompt_tokens": 200.0,
         "cached_tokens": 50.0,
         "completion_tokens": 22.0,
@@ -60,7 +61,7 @@ def test_figures_and_differences() -> None:
         "e2e_s": pytest.approx(1.45),
         "hit_rate_pct": 25.0,
     }
-    assert found["difference"] == {
+    assert encode(account.difference) == {
         "prompt_tokens": 0.0,
         "cached_tokens": 0.0,
         "completion_tokens": 0.0,
@@ -71,33 +72,33 @@ def test_figures_and_differences() -> None:
         "itl_s": pytest.approx(0.005),
         "e2e_s": pytest.approx(0.05),
     }
-    assert found["comparable"]
+    assert account.comparable
 
 
 def test_what_the_rows_sums_lack_is_said() -> None:
     """A cancelled request has a first token, which counts, and no usage, which does not."""
     cut = row(2, outcome=Outcome.cancelled, first_token_s=0.2, usage_prompt_tokens=None, usage_completion_tokens=None)
-    found = engine(Columns(to_table([*TWO, cut])), ended({**VLLM, "vllm:prompt_tokens_total": 300.0}, engines=2))
-    assert found is not None
-    assert not found["comparable"]
-    assert found["difference"]["prompt_tokens"] == 100.0
-    assert found["rows"]["ttft_s"] == pytest.approx(0.4)
-    first, second = engine_lines(found)
+    account = engine(Columns(to_table([*TWO, cut])), ended({**VLLM, "vllm:prompt_tokens_total": 300.0}, engines=2))
+    assert account is not None
+    assert not account.comparable
+    assert account.difference.prompt_tokens == 100.0
+    assert account.rows.ttft_s == pytest.approx(0.4)
+    first, second = engine_lines(account)
     assert first == (
         "vLLM 0.32.0, 2 engines, counted 300 prompt tokens (rows: 200), 16.67 % cached (rows 25.00 %), 22 completion "
         "tokens (rows: 22), 0 preemptions, queue 100.00 ms mean, TTFT 400.00 ms (client 400.00 ms)"
     )
     assert second == "beside these rows it may have counted 1 cancelled requests"
-    assert "1 cancelled" in (engine_table(found).note or "")
+    assert "1 cancelled" in (engine_table(account).note or "")
 
 
 def test_llama_cpp_counts_what_it_computed_and_what_it_had() -> None:
     counted = {"llamacpp:prompt_tokens_total": 150.0, "llamacpp:prompt_tokens_cached_total": 50.0}
-    found = engine(Columns(to_table(TWO)), ended(counted))
-    assert found is not None
-    assert (found["counted"]["prompt_tokens"], found["counted"]["hit_rate_pct"]) == (200.0, 25.0)
-    assert found["counted"]["preemptions"] is None
-    assert found["counted"]["ttft_s"] is None
+    account = engine(Columns(to_table(TWO)), ended(counted))
+    assert account is not None
+    assert (account.counted.prompt_tokens, account.counted.hit_rate_pct) == (200.0, 25.0)
+    assert account.counted.preemptions is None
+    assert account.counted.ttft_s is None
 
 
 @pytest.mark.parametrize("counted", [None, {}, {"other:prompt_tokens_total": 1.0}])

@@ -8,18 +8,20 @@ from helpers.rows import row
 
 from trie.metrics.cache import MOST, workers
 from trie.metrics.columns import Columns
+from trie.metrics.sections import Workers
 from trie.metrics.summary import Summary, summarize
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
+from trie.storage.typed_json import encode
 
 
-def found(rows: list[RequestRecord]) -> dict[str, object] | None:
+def served(rows: list[RequestRecord]) -> Workers | None:
     return workers(Columns(to_table(rows)))
 
 
 def test_no_names_no_facts() -> None:
-    assert found([row(0), row(1)]) is None
-    assert found([]) is None
+    assert served([row(0), row(1)]) is None
+    assert served([]) is None
 
 
 def test_two_workers_and_a_session_that_moved() -> None:
@@ -33,7 +35,7 @@ def test_two_workers_and_a_session_that_moved() -> None:
         row(1, 3, turns=3, worker="a", outcome=Outcome.failed, error_kind="reset"),
         row(2, 0, worker=None),
     ]
-    assert found(rows) == {
+    assert encode(served(rows)) == {
         "count": 2,
         "requests": {"a": 3, "b": 2},
         "hit_rate_pct": {"a": pytest.approx(100 * 50 / 300), "b": pytest.approx(100 * 60 / 200)},
@@ -45,10 +47,10 @@ def test_two_workers_and_a_session_that_moved() -> None:
 
 
 def test_many_workers_are_counted_and_few_are_named() -> None:
-    facts = found([row(number, worker=f"w{number:03}") for number in range(100)])
+    facts = served([row(number, worker=f"w{number:03}") for number in range(100)])
     assert facts is not None
-    assert facts["count"] == 100
-    assert list(facts["requests"]) == [f"w{number:03}" for number in range(MOST)]  # type: ignore[call-overload]
+    assert facts.count == 100
+    assert list(facts.requests) == [f"w{number:03}" for number in range(MOST)]
 
 
 def test_they_are_in_the_summary_and_survive_its_file() -> None:

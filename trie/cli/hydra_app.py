@@ -129,7 +129,7 @@ def refuse_failed(result: Result) -> None:
         raise EndpointError(f"the embedded endpoint died ({how}); {result.directory} holds the rows until then")
     if result.interrupted or not (result.all_failed or result.stopped):
         return
-    kinds = result.summary.facts["errors"]
+    kinds = result.summary.errors
     kind = max(kinds, key=kinds.__getitem__, default="no error was recorded")
     what = "every request failed" if result.all_failed else f"{result.summary.requests['failed']} requests failed"
     limit = f"; {result.stopped} ended the run after {result.summary.wall_time_s:.0f} s" if result.stopped else ""

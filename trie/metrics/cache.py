@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from trie.metrics.columns import Bools, Columns, Floats
+from trie.metrics.sections import Workers
 from trie.metrics.traces import ceiling_tokens, eligible_tokens
 
 BLOCK_TOKENS = 128  # the largest block that engines cache by: what a cache may miss at the end of a prefix
@@ -20,7 +19,7 @@ def shares(columns: Columns) -> dict[str, Parts]:
     prompt, completion = columns["usage_prompt_tokens"], columns["usage_completion_tokens"]
     requested, cached = columns["requested_completion_tokens"], columns.cached_tokens
     accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
-    known = ok & ~np.isnan(cached) & ~np.isnan(prompt)
+    counted = ok & ~np.isnan(cached) & ~np.isnan(prompt)
     eligible = eligible_tokens(columns)
     ceiling = ceiling_tokens(columns)
     answers = np.r_[0.0, columns.completion_tokens[:-1]] if len(columns) else columns.completion_tokens
@@ -29,10 +28,10 @@ def shares(columns: Columns) -> dict[str, Parts]:
     return {
         "drift.prompt_ratio": _parts(prompt - accounted, accounted, ok & ~np.isnan(prompt)),
         "drift.completion_short_ratio": _parts(short, requested, ok & ~np.isnan(completion)),
-        "cache.hit_rate_pct": _parts(100.0 * cached, prompt, known),
-        "cache.lost_pct": _parts(100.0 * lost, eligible, known & ~np.isnan(eligible)),
-        "cache.eligible_ceiling_pct": _parts(100.0 * ceiling, eligible, known & ~np.isnan(eligible)),
-        "cache.turn0_hit_share": _parts(hit, np.ones(len(columns)), known & (columns["turn"] == 0)),
+        "cache.hit_rate_pct": _parts(100.0 * cached, prompt, counted),
+        "cache.lost_pct": _parts(100.0 * lost, eligible, counted & ~np.isnan(eligible)),
+        "cache.eligible_ceiling_pct": _parts(100.0 * ceiling, eligible, counted & ~np.isnan(eligible)),
+        "cache.turn0_hit_share": _parts(hit, np.ones(len(columns)), counted & (columns["turn"] == 0)),
     }
 
 
@@ -49,7 +48,7 @@ def ratio(parts: Parts) -> float | None:
 MOST = 16  # workers that are named; more are counted
 
 
-def workers(columns: Columns) -> dict[str, Any] | None:
+def workers(columns: Columns) -> Workers | None:
     """Requests, hit rates and moves by worker; None where no answer named one.
 
     A move is a turn that another worker served than the one before it in its session: what that one had cached is
@@ -63,17 +62,17 @@ def workers(columns: Columns) -> dict[str, Any] | None:
     before[columns.starts] = -1
     later = ok & (before >= 0)
     moved = later & (index != before)
-    known = ok & ~np.isnan(columns.cached_tokens) & ~np.isnan(columns["usage_prompt_tokens"])
+    counted = ok & ~np.isnan(columns.cached_tokens) & ~np.isnan(columns["usage_prompt_tokens"])
     order = sorted(range(len(names)), key=lambda number: (-int((ok & (index == number)).sum()), names[number]))
-    return {
-        "count": len(names),
-        "requests": {names[number]: int((ok & (index == number)).sum()) for number in order[:MOST]},
-        "hit_rate_pct": {names[number]: _hit_rate(columns, known & (index == number)) for number in order[:MOST]},
-        "turns": int(later.sum()),
-        "moved_turns": int(moved.sum()),
-        "moved_hit_rate_pct": _hit_rate(columns, known & moved),
-        "stayed_hit_rate_pct": _hit_rate(columns, known & later & ~moved),
-    }
+    return Workers(
+        count=len(names),
+        requests={names[number]: int((ok & (index == number)).sum()) for number in order[:MOST]},
+        hit_rate_pct={names[number]: _hit_rate(columns, counted & (index == number)) for number in order[:MOST]},
+        turns=int(later.sum()),
+        moved_turns=int(moved.sum()),
+        moved_hit_rate_pct=_hit_rate(columns, counted & moved),
+        stayed_hit_rate_pct=_hit_rate(columns, counted & later & ~moved),
+    )
 
 
 def _hit_rate(columns: Columns, which: Bools) -> float | None:

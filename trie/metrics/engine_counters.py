@@ -10,12 +10,13 @@ import numpy as np
 from trie.engines import catalog
 from trie.engines.declaration import Engine
 from trie.metrics.columns import Bools, Columns
+from trie.metrics.sections import BesideRows, CountDifferences, EngineAccount, EngineCounts, RowCounts
 
 COUNTS = ("prompt_tokens", "cached_tokens", "completion_tokens", "requests", "preemptions")
 TIMES = ("queue_s", "ttft_s", "itl_s", "e2e_s")
 
 
-def engine(columns: Columns, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+def engine(columns: Columns, manifest: Mapping[str, Any]) -> EngineAccount | None:
     """The engine's figures, the rows' own, and the difference; None where its counters were not read or not known.
 
     The difference of a mean time is the client's less the engine's: network, HTTP server and client together.
@@ -31,24 +32,24 @@ def engine(columns: Columns, manifest: Mapping[str, Any]) -> dict[str, Any] | No
     rows = _rows(columns)
     beside = _beside(columns)
     dialect = manifest["server"].get("dialect") or {}
-    return {
-        "name": declared.metrics_prefix,
-        "version": dialect.get("version"),
-        "engines": end["engines"],
-        "settled": end["settled"],
-        "counted": counted,
-        "rows": rows,
-        "difference": {key: _difference(key, counted[key], rows.get(key)) for key in (*COUNTS, *TIMES)},
-        "beside_rows": beside,
-        "comparable": not any(beside.values()),
-    }
+    return EngineAccount(
+        name=declared.metrics_prefix or "",
+        version=dialect.get("version"),
+        engines=end["engines"],
+        settled=end["settled"],
+        counted=counted,
+        rows=rows,
+        difference=CountDifferences(**{key: _difference(key, counted, rows) for key in (*COUNTS, *TIMES)}),
+        beside_rows=beside,
+        comparable=not beside.any,
+    )
 
 
 def _counts(engine: Engine, counters: Mapping[str, float]) -> bool:
     return engine.counters is not None and any(key.startswith(engine.metric("")) for key in counters)
 
 
-def _counted(counters: Mapping[str, float], engine: Engine) -> dict[str, float | None]:
+def _counted(counters: Mapping[str, float], engine: Engine) -> EngineCounts:
     names = engine.counters
     assert names is not None
 
@@ -64,14 +65,14 @@ def _counted(counters: Mapping[str, float], engine: Engine) -> dict[str, float |
         return total(f"{histogram}_sum") / number if number else None
 
     prompt, cached = count(*names.prompt_tokens), count(*names.cached_tokens)
-    return {
+    return EngineCounts(
         **{key: count(*getattr(names, key)) for key in COUNTS},
         **{key: mean(getattr(names, key)) for key in TIMES},
-        "hit_rate_pct": 100.0 * cached / prompt if prompt and cached is not None else None,
-    }
+        hit_rate_pct=100.0 * cached / prompt if prompt and cached is not None else None,
+    )
 
 
-def _rows(columns: Columns) -> dict[str, float | None]:
+def _rows(columns: Columns) -> RowCounts:
     """The same of the rows that ended well; of TTFT, of all that got a first token, whatever became of them."""
     ok = columns.outcome("ok")
     prompt, cached = columns["usage_prompt_tokens"], columns.cached_tokens
@@ -79,29 +80,29 @@ def _rows(columns: Columns) -> dict[str, float | None]:
     first, last = columns["first_token_s"], columns["last_token_s"]
     tokens = columns.completion_tokens - 1
     several = ok & (tokens > 0) & ~np.isnan(last - first)
-    known = _sum(prompt, ok & ~np.isnan(cached))
+    reported = _sum(prompt, ok & ~np.isnan(cached))
     hits = _sum(cached, ok & ~np.isnan(prompt))
-    return {
-        "prompt_tokens": _sum(prompt, ok),
-        "cached_tokens": hits,
-        "completion_tokens": _sum(columns["usage_completion_tokens"], ok),
-        "requests": int(ok.sum()),
-        "hit_rate_pct": 100.0 * hits / known if hits is not None and known else None,
-        "ttft_s": _mean(first - sent, np.ones(len(columns), dtype=np.bool_)),
-        "itl_s": float((last - first)[several].sum() / tokens[several].sum()) if several.any() else None,
-        "e2e_s": _mean(end - sent, ok),
-    }
+    return RowCounts(
+        prompt_tokens=_sum(prompt, ok),
+        cached_tokens=hits,
+        completion_tokens=_sum(columns["usage_completion_tokens"], ok),
+        requests=int(ok.sum()),
+        hit_rate_pct=100.0 * hits / reported if hits is not None and reported else None,
+        ttft_s=_mean(first - sent, np.ones(len(columns), dtype=np.bool_)),
+        itl_s=float((last - first)[several].sum() / tokens[several].sum()) if several.any() else None,
+        e2e_s=_mean(end - sent, ok),
+    )
 
 
-def _beside(columns: Columns) -> dict[str, int]:
+def _beside(columns: Columns) -> BesideRows:
     """Requests that the engine may have counted and that the rows' sums hold nothing of."""
     ok = columns.outcome("ok")
-    return {
-        "cancelled": int(columns.outcome("cancelled").sum()),
-        "failed": int(columns.outcome("failed").sum()),
-        "retried": int(np.maximum(columns["attempts"] - 1, 0).sum()),
-        "without_usage": int((ok & np.isnan(columns["usage_prompt_tokens"])).sum()),
-    }
+    return BesideRows(
+        cancelled=int(columns.outcome("cancelled").sum()),
+        failed=int(columns.outcome("failed").sum()),
+        retried=int(np.maximum(columns["attempts"] - 1, 0).sum()),
+        without_usage=int((ok & np.isnan(columns["usage_prompt_tokens"])).sum()),
+    )
 
 
 def _sum(values: Any, which: Bools) -> float | None:
@@ -114,7 +115,8 @@ def _mean(values: Any, which: Bools) -> float | None:
     return float(kept.mean()) if len(kept) else None
 
 
-def _difference(key: str, counted: float | None, rows: float | None) -> float | None:
-    if counted is None or rows is None:
+def _difference(key: str, counts: EngineCounts, rows: RowCounts) -> float | None:
+    counted, seen = getattr(counts, key), getattr(rows, key, None)
+    if counted is None or seen is None:
         return None
-    return rows - counted if key in TIMES else counted - rows
+    return float(seen - counted if key in TIMES else counted - seen)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trie.config import LimitsConfig
 from trie.metrics.checks import cache, circumstances, client, engine, lengths, outcomes
 from trie.metrics.checks.check import Check, Condition, Evidence
+
+if TYPE_CHECKING:
+    from trie.metrics.summary import Summary
 
 # Every check that there is, in the order of the report.
 CONDITIONS: tuple[Condition, ...] = (
@@ -21,17 +24,11 @@ CONDITIONS: tuple[Condition, ...] = (
 )
 
 
-def judge(
-    counts: Mapping[str, Mapping[str, int]],
-    facts: Mapping[str, Any],
-    manifest: Mapping[str, Any],
-    *,
-    wall_time_s: float,
-) -> tuple[Check, ...]:
+def judge(summary: Summary, manifest: Mapping[str, Any]) -> tuple[Check, ...]:
     """All checks of a run, errors first; those that can't be made for want of data are left out."""
     given = manifest["config"].get("limits") or {}
     limits = LimitsConfig(**{key.name: given[key.name] for key in fields(LimitsConfig) if key.name in given})
-    evidence = Evidence(counts["traces"], counts["requests"], facts, manifest, limits, wall_time_s)
+    evidence = Evidence(summary, manifest, limits)
     checks = [
         *outcomes.outcome_checks(evidence),
         *lengths.length_checks(evidence),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict
 
 from trie.engines import catalog
+from trie.metrics.sections import EngineAccount
 from trie.report.html.blocks import Column, Table, Value
 from trie.report.number_format import MISSING, short
 
@@ -27,50 +28,50 @@ NOTE = (
 )
 
 
-def engine_lines(found: Mapping[str, Any]) -> Iterator[str]:
+def engine_lines(engine: EngineAccount) -> Iterator[str]:
     """One line of what was counted, and one of what the engine counted beside the rows."""
-    counted, rows = found["counted"], found["rows"]
-    said = [
-        f"{_count(counted['prompt_tokens'])} prompt tokens (rows: {_count(rows['prompt_tokens'])})",
-        f"{_percent(counted['hit_rate_pct'])} cached (rows {_percent(rows['hit_rate_pct'])})",
-        f"{_count(counted['completion_tokens'])} completion tokens (rows: {_count(rows['completion_tokens'])})",
+    counted, rows = engine.counted, engine.rows
+    figures = [
+        f"{_count(counted.prompt_tokens)} prompt tokens (rows: {_count(rows.prompt_tokens)})",
+        f"{_percent(counted.hit_rate_pct)} cached (rows {_percent(rows.hit_rate_pct)})",
+        f"{_count(counted.completion_tokens)} completion tokens (rows: {_count(rows.completion_tokens)})",
     ]
-    if counted["preemptions"] is not None:
-        said.append(f"{_count(counted['preemptions'])} preemptions")
-    if counted["queue_s"] is not None:
-        said.append(f"queue {_ms(counted['queue_s'])} mean")
-    if counted["ttft_s"] is not None:
-        said.append(f"TTFT {_ms(counted['ttft_s'])} (client {_ms(rows['ttft_s'])})")
-    yield f"{named(found)} counted {', '.join(said)}"
-    if not found["comparable"]:
-        yield f"beside these rows it may have counted {beside(found)}"
+    if counted.preemptions is not None:
+        figures.append(f"{_count(counted.preemptions)} preemptions")
+    if counted.queue_s is not None:
+        figures.append(f"queue {_ms(counted.queue_s)} mean")
+    if counted.ttft_s is not None:
+        figures.append(f"TTFT {_ms(counted.ttft_s)} (client {_ms(rows.ttft_s)})")
+    yield f"{named(engine)} counted {', '.join(figures)}"
+    if not engine.comparable:
+        yield f"beside these rows it may have counted {beside(engine)}"
 
 
-def named(found: Mapping[str, Any]) -> str:
+def named(engine: EngineAccount) -> str:
     """The engine, its version, and how many of it there are."""
-    several = f", {found['engines']} engines," if found["engines"] > 1 else ""
-    engine = catalog.of_metrics_prefix(found["name"])
-    name = found["name"] if engine is None else engine.name
-    return f"{' '.join(filter(None, (name, found['version'])))}{several}"
+    several = f", {engine.engines} engines," if engine.engines > 1 else ""
+    declared = catalog.of_metrics_prefix(engine.name)
+    name = engine.name if declared is None else declared.name
+    return f"{' '.join(filter(None, (name, engine.version)))}{several}"
 
 
-def beside(found: Mapping[str, Any]) -> str:
+def beside(engine: EngineAccount) -> str:
     """What the rows' sums hold nothing of."""
-    counts = found["beside_rows"].items()
+    counts = asdict(engine.beside_rows).items()
     return ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in counts if number) + " requests"
 
 
-def engine_table(found: Mapping[str, Any]) -> Table:
+def engine_table(engine: EngineAccount) -> Table:
     """Each figure of the engine, that of the rows, and the difference."""
-    counted, rows, difference = found["counted"], found["rows"], found["difference"]
+    counted, rows, difference = engine.counted, engine.rows, engine.difference
     cells: list[list[Value]] = [
-        [label, unit, counted[key], rows.get(key), difference[key]]
+        [label, unit, getattr(counted, key), getattr(rows, key, None), getattr(difference, key)]
         for key, (label, unit) in LABELS.items()
-        if counted[key] is not None
+        if getattr(counted, key) is not None
     ]
-    more = "" if found["comparable"] else f" Beside the rows' it may have counted {beside(found)}."
+    more = "" if engine.comparable else f" Beside the rows' it may have counted {beside(engine)}."
     return Table(
-        caption=f"What {named(found)} counted",
+        caption=f"What {named(engine)} counted",
         columns=[Column("Figure"), Column("Unit"), Column("Engine"), Column("Rows"), Column("Difference")],
         rows=cells,
         wide=False,

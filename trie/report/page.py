@@ -126,7 +126,7 @@ def _headline(summary: Summary, manifest: Mapping[str, Any]) -> Cards:
             _card("TTFAT, p50", summary.per_trace["ttfat_s"], "s"),
             _card("Decode speed, p50", summary.per_trace["decode_tps"], "tok/s", tail="min"),
             _card("Trace latency, p50", summary.per_trace["latency_s"], "s"),
-            Card("Cache hit rate", summary.facts["cache"]["hit_rate_pct"], "%", _eligible(summary)),
+            Card("Cache hit rate", summary.cache.hit_rate_pct, "%", _eligible(summary)),
             Card("Failed requests", percent(failed), "", traces_done, bad),
         ]
     )
@@ -205,9 +205,8 @@ def _plots(columns: Columns, summary: Summary, manifest: Mapping[str, Any]) -> I
 
 
 def _engine(summary: Summary) -> Iterator[Table]:
-    found = summary.facts.get("engine")
-    if found is not None:
-        yield engine_table(found)
+    if summary.engine is not None:
+        yield engine_table(summary.engine)
 
 
 def _by_word(lines: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from rich.box import HEAVY_HEAD
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from trie.metrics.columns import Stats
 from trie.metrics.definitions import PER_REQUEST, PER_TRACE, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
+from trie.metrics.sections import Cache, Censoring, Client, Drift, Workers
 from trie.metrics.summary import Summary
 from trie.one_line import printable
 from trie.report.engine import engine_lines
@@ -158,92 +160,99 @@ def _workload(console: Console, summary: Summary) -> None:
 
 def facts(summary: Summary) -> Iterable[tuple[str, str]]:
     """What stands beside the tables, each under a word."""
-    requests, found = summary.requests, summary.facts
-    yield "traces", ", ".join(f"{count} {outcome}" for outcome, count in summary.traces.items())
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in requests.items())
-    errors = ", ".join(f"{kind} {count}" for kind, count in found["errors"].items())
-    yield "requests", f"{counts}; {found['retries']} retries" + (f"; errors: {errors}" if errors else "")
-    drift, cache, censoring = found["drift"], found["cache"], found["censoring"]
-    yield (
-        "drift",
-        (
-            f"prompt {percent(drift['prompt_ratio'], 2, sign=True)} "
-            f"(at most {short(drift['prompt_max_abs_tokens'], 0)} tokens a request), {_template(drift)}"
-            f"completions short {percent(drift['completion_short_ratio'], 2)}"
-        ),
-    )
-    yield (
-        "cache",
-        (
-            f"{short(cache['hit_rate_pct'])} % token-weighted; eligible ceiling "
-            f"{short(cache['eligible_ceiling_pct'])} %; first requests with hits {percent(cache['turn0_hit_share'])}"
-        ),
-    )
-    yield (
-        "censoring",
-        (
-            f"{percent(censoring['share'])} of the traces cut off at {percent(censoring['progress'])} of "
-            f"their requests; Kaplan-Meier latency p50 {short(censoring['latency_km_p50_s'])} s, "
-            f"p90 {short(censoring['latency_km_p90_s'])} s"
-        ),
-    )
-    if (workers := found.get("workers")) is not None:
-        yield "workers", _workers(workers)
-    if (engine := found.get("engine")) is not None:
-        for word, line in zip(("engine", ""), engine_lines(engine), strict=False):
-            yield word, line
-    concurrency, client, budget = found["concurrency"], found["client"], found["budget"] or {}
+    yield from _counts(summary)
+    yield "drift", _drift(summary.drift)
+    yield "cache", _cache(summary.cache)
+    yield "censoring", _censoring(summary.censoring)
+    if summary.workers is not None:
+        yield "workers", _workers(summary.workers)
+    if summary.engine is not None:
+        yield from zip(("engine", ""), engine_lines(summary.engine), strict=False)
+    concurrency = summary.concurrency
     yield (
         "active",
         (
-            f"{short(concurrency['active_traces'])} of {concurrency['configured']} traces active, "
-            f"{short(concurrency['in_flight_requests'])} requests in flight on average"
+            f"{short(concurrency.active_traces)} of {concurrency.configured} traces active, "
+            f"{short(concurrency.in_flight_requests)} requests in flight on average"
         ),
     )
+    budget = {} if summary.budget is None else asdict(summary.budget)
     shares = ", ".join(f"{key.replace('_', ' ')} {percent(share)}" for key, share in budget.items())
     yield "time", shares or MISSING
-    calibration = client.get("calibration")
-    lag = client["loop_lag_p99_s"]
+    yield from _client(summary.client)
+
+
+def _counts(summary: Summary) -> Iterable[tuple[str, str]]:
+    yield "traces", ", ".join(f"{count} {outcome}" for outcome, count in summary.traces.items())
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.requests.items())
+    errors = ", ".join(f"{kind} {count}" for kind, count in summary.errors.items())
+    yield "requests", f"{counts}; {summary.retries} retries" + (f"; errors: {errors}" if errors else "")
+
+
+def _drift(drift: Drift) -> str:
+    return (
+        f"prompt {percent(drift.prompt_ratio, 2, sign=True)} "
+        f"(at most {short(drift.prompt_max_abs_tokens, 0)} tokens a request), {_template(drift)}"
+        f"completions short {percent(drift.completion_short_ratio, 2)}"
+    )
+
+
+def _template(drift: Drift) -> str:
+    """The part of the drift that a chat's template makes."""
+    if drift.template_ratio is None:
+        return ""
+    return (
+        f"of it the template {percent(drift.template_ratio, 2, sign=True)} ({drift.template_first_tokens} tokens, "
+        f"{drift.template_per_turn_tokens} more with each turn) and unexplained "
+        f"{percent(drift.unexplained_ratio, 2, sign=True)} (at most {short(drift.unexplained_max_abs_tokens, 0)}), "
+    )
+
+
+def _cache(cache: Cache) -> str:
+    return (
+        f"{short(cache.hit_rate_pct)} % token-weighted; eligible ceiling "
+        f"{short(cache.eligible_ceiling_pct)} %; first requests with hits {percent(cache.turn0_hit_share)}"
+    )
+
+
+def _censoring(censoring: Censoring) -> str:
+    return (
+        f"{percent(censoring.share)} of the traces cut off at {percent(censoring.progress)} of "
+        f"their requests; Kaplan-Meier latency p50 {short(censoring.latency_km_p50_s)} s, "
+        f"p90 {short(censoring.latency_km_p90_s)} s"
+    )
+
+
+def _workers(workers: Workers) -> str:
+    """Who served how much, and what moving cost."""
+    total = sum(workers.requests.values())
+    shares = ", ".join(
+        f"{name} {percent(number / total)} ({short(workers.hit_rate_pct[name])} % cached)"
+        for name, number in workers.requests.items()
+    )
+    more = workers.count - len(workers.requests)
+    served = f"{shares}{f', and {more} more' if more else ''}"
+    if not workers.moved_turns:
+        return served
+    return (
+        f"{served}; {workers.moved_turns} of {workers.turns} turns moved: "
+        f"{short(workers.moved_hit_rate_pct)} % cached there, {short(workers.stayed_hit_rate_pct)} % in the others"
+    )
+
+
+def _client(client: Client) -> Iterable[tuple[str, str]]:
+    lag_s = client.loop_lag_p99_s
     yield (
         "client",
         (
-            f"{percent(client['cpu_share'])} of a core, event loop late by "
-            f"{short(None if lag is None else lag * 1e3)} ms at p99, "
-            f"suspect requests {percent(client['suspect_share'])}"
+            f"{percent(client.cpu_share)} of a core, event loop late by "
+            f"{short(None if lag_s is None else lag_s * 1e3)} ms at p99, "
+            f"suspect requests {percent(client.suspect_share)}"
         ),
     )
-    if calibration is not None:
-        for line in client_lines(calibration):
+    if client.calibration is not None:
+        for line in client_lines(client.calibration):
             yield "", line
-
-
-def _workers(found: Mapping[str, Any]) -> str:
-    """Who served how much, and what moving cost."""
-    total = sum(found["requests"].values())
-    rates = found["hit_rate_pct"]
-    each = ", ".join(
-        f"{name} {percent(n / total)} ({short(rates[name])} % cached)" for name, n in found["requests"].items()
-    )
-    more = found["count"] - len(found["requests"])
-    said = f"{each}{f', and {more} more' if more else ''}"
-    if not found["moved_turns"]:
-        return said
-    return (
-        f"{said}; {found['moved_turns']} of {found['turns']} turns moved: "
-        f"{short(found['moved_hit_rate_pct'])} % cached there, {short(found['stayed_hit_rate_pct'])} % in the others"
-    )
-
-
-def _template(drift: Mapping[str, Any]) -> str:
-    """The part of the drift that a chat's template makes."""
-    if drift.get("template_ratio") is None:
-        return ""
-    first, turn = drift["template_first_tokens"], drift["template_per_turn_tokens"]
-    return (
-        f"of it the template {percent(drift['template_ratio'], 2, sign=True)} ({first} tokens, {turn} more with each "
-        f"turn) and unexplained {percent(drift['unexplained_ratio'], 2, sign=True)} "
-        f"(at most {short(drift['unexplained_max_abs_tokens'], 0)}), "
-    )
 
 
 def client_lines(found: Mapping[str, Any]) -> Iterable[str]:

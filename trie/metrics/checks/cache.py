@@ -29,11 +29,11 @@ CONDITIONS = (CACHE_REPORTED, SESSIONS_STAY, POSSIBLE_FIGURES, ANSWERS_IN_HISTOR
 
 def cache_checks(run: Evidence) -> Iterator[Check]:
     """Those that can't be made for want of data are left out."""
-    cache = run.facts["cache"]
-    if run.facts["drift"]["prompt_ratio"] is not None and not cache["requests_with_cached_tokens"]:
+    cache = run.summary.cache
+    if run.summary.drift.prompt_ratio is not None and not cache.requests_with_cached_tokens:
         yield CACHE_REPORTED.check(False, "the server reports no cached tokens", _flag(run.manifest))
     yield from _moves(run)
-    impossible = cache["impossible_requests"]
+    impossible = cache.impossible_requests
     if impossible:
         yield POSSIBLE_FIGURES.check(
             False,
@@ -46,7 +46,7 @@ def cache_checks(run: Evidence) -> Iterator[Check]:
             "history=recorded: texts of the recorded lengths went back instead",
             "prompts are exact, and no cache can hit on an answer: compare cache figures only with such runs",
         )
-    warm = cache["turn0_hit_share"]
+    warm = cache.turn0_hit_share
     if warm is not None:
         yield COLD_START.check(
             warm <= 0.0,
@@ -64,9 +64,9 @@ def _flag(manifest: Mapping[str, Any]) -> str:
 
 
 def _moves(run: Evidence) -> Iterator[Check]:
-    workers = run.facts["workers"]
-    if workers is not None and workers["count"] > 1:
-        turns, moved = workers["turns"], workers["moved_turns"]
+    workers = run.summary.workers
+    if workers is not None and workers.count > 1:
+        turns, moved = workers.turns, workers.moved_turns
         yield SESSIONS_STAY.check(
             moved == 0,
             f"{moved} of {turns} turns were served by another worker than the turn before them",

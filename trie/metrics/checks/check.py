@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from trie.config import LimitsConfig
+
+if TYPE_CHECKING:
+    from trie.metrics.summary import Summary
 
 Level = Literal["error", "warning"]
 
@@ -71,9 +74,6 @@ class Condition:
 class Evidence:
     """All that the checks of a run are made of."""
 
-    traces: Mapping[str, int]
-    requests: Mapping[str, int]
-    facts: Mapping[str, Any]
+    summary: Summary  # without its verdict
     manifest: Mapping[str, Any]
     limits: LimitsConfig
-    wall_time_s: float

@@ -47,7 +47,7 @@ def end_checks(run: Evidence) -> Iterator[Check]:
             "run it again before publishing",
         )
         return
-    reason, lasted = end["reason"], f"after {run.wall_time_s:.0f} of {config['duration']:g} s"
+    reason, lasted = end["reason"], f"after {run.summary.wall_time_s:.0f} of {config['duration']:g} s"
     if reason in LIMITS:
         yield RAN_ITS_DURATION.check(
             False,
@@ -66,7 +66,7 @@ def end_checks(run: Evidence) -> Iterator[Check]:
 
 def circumstance_checks(run: Evidence) -> Iterator[Check]:
     """What a reader must know before comparing the numbers with others."""
-    completed, cut = run.traces["completed"], run.traces["cancelled"]
+    completed, cut = run.summary.traces["completed"], run.summary.traces["cancelled"]
     share = cut / (completed + cut) if completed + cut else 0.0
     yield LITTLE_CENSORING.check(
         share <= CENSORED_SHARE,
@@ -74,8 +74,8 @@ def circumstance_checks(run: Evidence) -> Iterator[Check]:
         "run longer; the Kaplan-Meier latencies count the cut-off ones in",
     )
     yield LONG_ENOUGH.check(
-        run.wall_time_s >= STALE_S,
-        f"{run.wall_time_s:.0f} s",
+        run.summary.wall_time_s >= STALE_S,
+        f"{run.summary.wall_time_s:.0f} s",
         "it is a trial: publish runs of half an hour or more",
     )
     yield from _workload(run)

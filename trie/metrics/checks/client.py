@@ -21,8 +21,8 @@ CONDITIONS = (ON_TIME, NOT_SATURATED, RAN_THROUGHOUT, TOKENS_SEEN, FEW_SUSPECT)
 
 def client_checks(run: Evidence) -> Iterator[Check]:
     """Of a run that was killed, those that its rows tell."""
-    client, limits = run.facts["client"], run.limits
-    lag_s, longest_s, cpu = client["loop_lag_p99_s"], client["loop_lag_max_s"], client["cpu_share"]
+    client, limits = run.summary.client, run.limits
+    lag_s, longest_s, cpu = client.loop_lag_p99_s, client.loop_lag_max_s, client.cpu_share
     if lag_s is not None:
         yield ON_TIME.check(
             lag_s <= limits.loop_lag_s,
@@ -45,7 +45,7 @@ def client_checks(run: Evidence) -> Iterator[Check]:
 
 
 def _rows(run: Evidence) -> Iterator[Check]:
-    at_once = run.facts["one_read_share"]
+    at_once = run.summary.one_read_share
     if at_once is not None:
         yield TOKENS_SEEN.check(
             at_once <= AT_ONCE_SHARE,
@@ -53,7 +53,7 @@ def _rows(run: Evidence) -> Iterator[Check]:
             "their TTFT and decode speed are those of a buffer: a proxy that collects, a server that flushes late, or "
             "a client that is kept from its core",
         )
-    suspect = run.facts["client"]["suspect_share"] or 0.0
+    suspect = run.summary.client.suspect_share or 0.0
     yield FEW_SUSPECT.check(
         suspect <= SUSPECT_SHARE,
         f"{suspect:.1%} of the requests were open while the loop was late by more than 5 ms",

@@ -24,43 +24,43 @@ CONDITIONS = (USAGE_REPORTED, USAGE_COMPLETE, PROMPT_LENGTHS, COMPLETION_LENGTHS
 
 def length_checks(run: Evidence) -> Iterator[Check]:
     """Without usage there is one check, which says so."""
-    if run.facts["drift"]["prompt_ratio"] is None:
+    unexplained = run.summary.drift.unexplained_ratio
+    if unexplained is None:
         yield USAGE_REPORTED.check(
             False,
             "the server reports no usage",
             "endpoint.include_usage=true, or the server's own flag for usage in streams",
         )
         return
-    counted, ok = run.facts["drift"]["requests_with_usage"], run.requests["ok"]
+    counted, ok = run.summary.drift.requests_with_usage, run.summary.requests["ok"]
     yield USAGE_COMPLETE.check(
         counted == ok,
         f"{counted} of {ok} requests report usage",
         "cache rates and drift speak for traces and requests with usage alone",
     )
-    yield _prompts(run)
+    yield _prompts(run, unexplained)
     yield from _completions(run)
 
 
-def _prompts(run: Evidence) -> Check:
-    drift = run.facts["drift"]
-    template = drift["template_ratio"]
+def _prompts(run: Evidence, unexplained: float) -> Check:
+    template = run.summary.drift.template_ratio
     beyond = "" if template is None else f", beyond the {template:+.2%} of its template"
     return PROMPT_LENGTHS.check(
-        abs(drift["unexplained_ratio"]) <= run.limits.prompt_drift,
-        f"the server counts {drift['unexplained_ratio']:+.2%} prompt tokens against the accounting{beyond}",
+        abs(unexplained) <= run.limits.prompt_drift,
+        f"the server counts {unexplained:+.2%} prompt tokens against the accounting{beyond}",
         "set the model's tokenizer with tokenizer_model=..., or check whether the server truncates",
     )
 
 
 def _completions(run: Evidence) -> Iterator[Check]:
-    drift = run.facts["drift"]
-    short, more = drift["completion_short_ratio"], drift["completion_long_ratio"]
+    drift = run.summary.drift
+    short, more = drift.completion_short_ratio, drift.completion_long_ratio
     if short is not None:
-        reasons = ", ".join(f"{count} ended by {reason}" for reason, count in drift["completion_short_reasons"].items())
+        reasons = ", ".join(f"{count} ended by {reason}" for reason, count in drift.completion_short_reasons.items())
         yield COMPLETION_LENGTHS.check(
             short <= run.limits.completion_drift,
             f"{short:.2%} of the requested completion tokens did not come "
-            f"({drift['completion_short_requests']} requests{': ' + reasons if reasons else ''})",
+            f"({drift.completion_short_requests} requests{': ' + reasons if reasons else ''})",
             _lengthen(run),
         )
     if more is not None:
@@ -73,7 +73,7 @@ def _completions(run: Evidence) -> Iterator[Check]:
 
 def _lengthen(run: Evidence) -> str:
     """What to do about answers that are shorter than asked: those cut by `length` met the context's end."""
-    if "length" in run.facts["drift"]["completion_short_reasons"]:
+    if "length" in run.summary.drift.completion_short_reasons:
         return "the engine cut them to what fits its context: serve a longer one, or set workload.max_context_tokens=N"
     if run.manifest["config"]["endpoint"].get("ignore_eos"):
         return "the server does not honour ignore_eos: compare only with runs that have the same problem"

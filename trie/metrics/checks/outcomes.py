@@ -15,20 +15,20 @@ CONDITIONS = (SOMETHING_COMPLETED, FEW_FAILURES, NO_RATE_LIMITS, NO_RETRIES)
 
 def outcome_checks(run: Evidence) -> Iterator[Check]:
     """Always all four."""
-    completed = run.traces["completed"]
+    completed = run.summary.traces["completed"]
     yield SOMETHING_COMPLETED.check(
         completed > 0,
         f"{completed} traces completed",
         "run longer than one trace takes (duration=...), or see why requests fail",
     )
     yield _failures(run)
-    rate_limited = run.facts["rate_limited"]
+    rate_limited = run.summary.rate_limited
     yield NO_RATE_LIMITS.check(
         rate_limited == 0,
         f"{rate_limited} attempts were answered with 429 and repeated after the wait that it asks for",
         "the account's limit was measured as well as the server: send less, or ask for a higher limit",
     )
-    retries = run.facts["retries"]
+    retries = run.summary.retries
     yield NO_RETRIES.check(
         retries == 0,
         f"{retries} attempts were repeated",
@@ -37,10 +37,10 @@ def outcome_checks(run: Evidence) -> Iterator[Check]:
 
 
 def _failures(run: Evidence) -> Check:
-    failed = run.requests["failed"]
-    ended = run.requests["ok"] + failed
+    failed = run.summary.requests["failed"]
+    ended = run.summary.requests["ok"] + failed
     rate = failed / ended if ended else 0.0
-    kinds = ", ".join(f"{kind} {count}" for kind, count in run.facts["errors"].items())
+    kinds = ", ".join(f"{kind} {count}" for kind, count in run.summary.errors.items())
     return FEW_FAILURES.check(
         rate <= run.limits.failure_rate,
         f"{failed} of {ended} requests failed ({rate:.1%}{': ' + kinds if kinds else ''})",

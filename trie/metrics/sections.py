@@ -1,0 +1,169 @@
+"""The sections of a summary, as summary.json has them. None is what was not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Requests, hit rates and moves by worker; a move is a turn that another worker served than the one before it."""
+
+    count: int
+    requests: Mapping[str, int]  # by worker, the busiest first; not all of many
+    hit_rate_pct: Mapping[str, float | None]
+    turns: int  # after the first of each session
+    moved_turns: int
+    moved_hit_rate_pct: float | None
+    stayed_hit_rate_pct: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The server's counts against the accounting, over requests that ended well and report usage."""
+
+    requests_with_usage: int
+    offset_tokens: int | None = None
+    prompt_tokens: float | None = None
+    prompt_ratio: float | None = None
+    prompt_max_abs_tokens: float | None = None
+    template_first_tokens: int | None = None
+    template_per_turn_tokens: int | None = None
+    template_ratio: float | None = None
+    unexplained_ratio: float | None = None
+    unexplained_max_abs_tokens: float | None = None
+    completion_short_requests: int | None = None
+    completion_short_reasons: Mapping[str, int] = field(default_factory=dict)
+    completion_short_ratio: float | None = None
+    completion_long_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Censoring:
+    """Traces that the end of the run cut off."""
+
+    share: float | None
+    progress: float | None
+    latency_km_p50_s: float | None
+    latency_km_p90_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What the cache hit, by the server's own counts."""
+
+    requests_with_cached_tokens: int
+    impossible_requests: int = 0
+    omitted_zero_requests: int = 0
+    hit_rate_pct: float | None = None
+    eligible_ceiling_pct: float | None = None
+    lost_pct: float | None = None
+    turn0_hit_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """The load as set and as it was, on average over the run."""
+
+    configured: int
+    active_traces: float | None
+    in_flight_requests: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Where the time of completed traces went, as shares; without first tokens prefill and decode are not known."""
+
+    prefill: float | None
+    decode: float | None
+    retries: float | None
+    tool_wait: float | None
+    client: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The client itself: its CPU time, its lateness, and its error where that was calibrated."""
+
+    cpu_share: float | None = None
+    loop_lag_p50_s: float | None = None
+    loop_lag_p99_s: float | None = None
+    loop_lag_max_s: float | None = None
+    suspect_share: float | None = None
+    calibration: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCounts:
+    """What the engine counted; means are seconds."""
+
+    prompt_tokens: float | None = None
+    cached_tokens: float | None = None
+    completion_tokens: float | None = None
+    requests: float | None = None
+    preemptions: float | None = None
+    queue_s: float | None = None
+    ttft_s: float | None = None
+    itl_s: float | None = None
+    e2e_s: float | None = None
+    hit_rate_pct: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """The same of the rows, as far as they tell."""
+
+    prompt_tokens: float | None = None
+    cached_tokens: float | None = None
+    completion_tokens: float | None = None
+    requests: int | None = None
+    hit_rate_pct: float | None = None
+    ttft_s: float | None = None
+    itl_s: float | None = None
+    e2e_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CountDifferences:
+    """Counts: the engine's less the rows'. Times: the client's less the engine's."""
+
+    prompt_tokens: float | None = None
+    cached_tokens: float | None = None
+    completion_tokens: float | None = None
+    requests: float | None = None
+    preemptions: float | None = None
+    queue_s: float | None = None
+    ttft_s: float | None = None
+    itl_s: float | None = None
+    e2e_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BesideRows:
+    """Requests that the engine may have counted and that the rows' sums hold nothing of."""
+
+    cancelled: int = 0
+    failed: int = 0
+    retried: int = 0
+    without_usage: int = 0
+
+    @property
+    def any(self) -> bool:
+        return bool(self.cancelled or self.failed or self.retried or self.without_usage)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineAccount:
+    """The engine's own counters over the run beside the rows."""
+
+    name: str
+    version: str | None
+    engines: int
+    settled: bool | None
+    counted: EngineCounts
+    rows: RowCounts
+    difference: CountDifferences
+    beside_rows: BesideRows
+    comparable: bool
