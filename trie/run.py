@@ -22,7 +22,7 @@ from trie.metrics.checks.circumstances import LIMITS
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate
 from trie.metrics.summary import SUSPECT_LAG_S, Summary
 from trie.preflight.limits import allow_open_files
-from trie.preflight.prompt_lengths import Calibration
+from trie.preflight.prompt_lengths import LengthCheck
 from trie.preflight.steps import Prepared, prepared
 from trie.prompts.builder import Prompts, Script
 from trie.replay.counters import Live
@@ -215,7 +215,7 @@ def _setting(ready: Prepared, recorder: Recorder) -> Setting:
 
 def _scripts(ready: Prepared) -> ScriptsAhead:
     config, prompts = ready.config, ready.prompts
-    bos_tokens = bos_tokens_of(config, prompts, ready.calibration)
+    bos_tokens = bos_tokens_of(config, prompts, ready.length_check)
 
     def script(trace: Trace, session_id: int) -> Script:
         return prompts.script(trace, session_id, bos_tokens=bos_tokens, answers=config.history == RECORDED)
@@ -247,13 +247,13 @@ async def _replay(
     }
 
 
-def bos_tokens_of(config: RunConfig, prompts: Prompts, calibration: Calibration) -> int:
+def bos_tokens_of(config: RunConfig, prompts: Prompts, length_check: LengthCheck) -> int:
     """Tokens to take off each first prompt: as set, else as many as the server is known to add to a text."""
     if config.endpoint.bos_tokens is not None:
         return config.endpoint.bos_tokens
     if config.endpoint.api.name == "chat":
         return 0  # a template adds to every turn: stated as drift, not hidden in the first
-    known = calibration.offset_tokens if calibration.proven else prompts.adds_bos
+    known = length_check.offset_tokens if length_check.verified else prompts.adds_bos
     return known or 0
 
 

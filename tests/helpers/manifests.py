@@ -10,7 +10,7 @@ from trie.storage.manifest import plain
 
 ORDINARY: dict[str, dict[str, Any]] = {
     "workload": {"name": "w", "source": "w.jsonl", "traces": 3, "synthetic": False, "mean_turns": 1.0},
-    "prompts": {"name": "word list", "offset_tokens": 0, "finding": "lengths proven"},
+    "prompts": {"name": "word list", "offset_tokens": 0, "finding": "lengths verified"},
     "server": {"base_url": "http://host:8000/v1", "embedded": False, "model": "m"},
     "started": {"unix_s": 1_700_000_000.0, "wall_clock": "2023-11-14T22:13:20.000+00:00"},
     "end": {

@@ -98,7 +98,7 @@ async def test_a_reset_that_did_not_happen_is_an_error() -> None:
     answer = (plain_response("404 Not Found", b"no such route"),)
     async with scripted(answer) as (url, _), beside_api(url) as beside:
         with pytest.raises(EndpointError, match="reset_cache: POST /flush_cache: HTTP 404 no such route; vLLM has"):
-            await reset_cache(beside, "/flush_cache")
+            await reset_cache(beside, "/flush_cache", "vllm")
 
 
 async def test_a_route_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trie.config import Api, EndpointConfig
-from trie.preflight.single_request import advice
+from trie.preflight.single_request import refusal_advice
 
 SPOKEN = EndpointConfig(extra_body={"top_k": 1}, min_tokens_field="min_tokens", continuous_usage=True)
 
@@ -28,19 +28,21 @@ SPOKEN = EndpointConfig(extra_body={"top_k": 1}, min_tokens_field="min_tokens", 
     ],
 )
 def test_a_field_that_is_named_gets_the_setting_that_drops_it(status: int | None, said: str, expected: str) -> None:
-    assert advice(status, said, SPOKEN, model="M", models=["M"]) == expected
+    assert refusal_advice(status, said, SPOKEN, model="M", models=["M"]) == expected
 
 
 def test_a_field_that_is_not_sent_is_not_the_reason() -> None:
     blank = EndpointConfig(ignore_eos=None, include_usage=False)
-    assert advice(422, "ignore_eos stream_options", blank, model="M", models=[]) is None
+    assert refusal_advice(422, "ignore_eos stream_options", blank, model="M", models=[]) is None
 
 
 def test_not_found_is_the_model_or_the_route() -> None:
     def said(text: str, models: list[str], api: Api = Api.completions) -> str | None:
-        return advice(404, text, EndpointConfig(api=api), model="M", models=models)
+        return refusal_advice(404, text, EndpointConfig(api=api), model="M", models=models)
 
-    assert said("no model M", ["A", "B"]) == "it serves A, B: say model=NAME"
-    assert said("model M does not exist", []) == "is M the name by which it serves its model? say model=NAME"
-    assert said("Not Found", ["M"]) == "has it the route of endpoint.api=completions? endpoint.api=chat takes the other"
+    assert said("no model M", ["A", "B"]) == "the server lists A, B: set model=NAME"
+    assert said("model M does not exist", []) == "does the server know its model as M? model=NAME sets the name"
+    assert said("Not Found", ["M"]) == (
+        "does the server have the route of endpoint.api=completions? endpoint.api=chat takes the other"
+    )
     assert "endpoint.api=completions takes" in (said("Not Found", [], Api.chat) or "")

@@ -114,12 +114,12 @@ async def test_failures_of_the_warm_up_are_counted(sim: Serve) -> None:
         (("500 No", b"oh"), "prompts.calibrate=false goes on without"),
     ],
 )
-async def test_what_calibration_meets_says_what_to_do(refusal: tuple[str, bytes], named: str) -> None:
+async def test_a_refusal_of_the_first_requests_says_what_to_do(refusal: tuple[str, bytes], named: str) -> None:
     def refuse(_: bytes) -> Script:
         return (plain_response(*refusal),)
 
     async with playing(serving({"/v1/models": models("me", "M")}, refuse)) as (url, _):
-        with pytest.raises(EndpointError, match="calibration: HTTP") as error:
+        with pytest.raises(EndpointError, match="prompt lengths: HTTP") as error:
             async with ready(url):
                 pass
     assert named in str(error.value)
@@ -132,7 +132,7 @@ async def test_transformers_serve_is_found_and_spoken_to_as_it_wants() -> None:
 
     async with playing(serving(TRANSFORMERS, strict)) as (url, got), ready(url) as found:
         assert found.config.endpoint.name == "transformers"
-    assert sum(request.startswith(b"POST") for request in got) == 3  # two of calibration, one stream
+    assert sum(request.startswith(b"POST") for request in got) == 3  # two for lengths, one stream
 
 
 async def test_a_reset_without_a_route_is_refused_once_the_dialect_is_known() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from trie.config import RunConfig
 from trie.errors import PromptError
-from trie.preflight.prompt_lengths import Template, calibrate
+from trie.preflight.prompt_lengths import Template, verify_lengths
 from trie.prompts.builder import Prompts, load
 
 
@@ -25,8 +25,8 @@ async def test_a_constant_offset_is_found_and_said(prompts: Prompts, added: int)
         asked.append(text)
         return text.count(b" ") + added
 
-    found = await calibrate(prompts, ask, longest=100_000)
-    assert found.proven
+    found = await verify_lengths(prompts, ask, longest=100_000)
+    assert found.verified
     assert found.offset_tokens == added
     assert f"n + {added}" in found.finding
     assert [text.count(b" ") for text in asked] == [16, 4096]
@@ -40,7 +40,7 @@ async def test_a_small_context_is_not_exceeded(prompts: Prompts) -> None:
         lengths.append(text.count(b" "))
         return lengths[-1]
 
-    assert (await calibrate(prompts, ask, longest=1000)).proven
+    assert (await verify_lengths(prompts, ask, longest=1000)).verified
     assert lengths == [16, 1000]
 
 
@@ -49,7 +49,7 @@ async def test_words_that_fall_apart_are_refused_with_a_choice(prompts: Prompts)
         return len(text) // 4
 
     with pytest.raises(PromptError) as caught:
-        await calibrate(prompts, ask, longest=100_000)
+        await verify_lengths(prompts, ask, longest=100_000)
     assert "tokenizer_model=" in str(caught.value)
     assert "prompts.calibrate=false" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -60,15 +60,15 @@ async def test_fewer_tokens_than_were_sent_are_no_proof(prompts: Prompts) -> Non
         return text.count(b" ") - 2
 
     with pytest.raises(PromptError):
-        await calibrate(prompts, ask, longest=100_000)
+        await verify_lengths(prompts, ask, longest=100_000)
 
 
 async def test_a_server_without_usage_proves_nothing_and_stops_nothing(prompts: Prompts) -> None:
     async def ask(_: bytes) -> None:
         return None
 
-    found = await calibrate(prompts, ask, longest=100_000)
-    assert not found.proven
+    found = await verify_lengths(prompts, ask, longest=100_000)
+    assert not found.verified
     assert "no usage" in found.finding
 
 
@@ -83,13 +83,13 @@ def template(first: int, turn: int) -> Callable[..., Awaitable[int]]:
 
 @pytest.mark.parametrize(("first", "turn"), [(0, 0), (4, 11), (37, 9)])
 async def test_what_a_template_adds_is_found_turn_by_turn(prompts: Prompts, first: int, turn: int) -> None:
-    found = await calibrate(prompts, template(first, turn), longest=100_000, chat=True)
+    found = await verify_lengths(prompts, template(first, turn), longest=100_000, chat=True)
     assert found.template == Template(first_tokens=first, per_turn_tokens=turn)
     assert f"n + {first} for n tokens, and {turn} more with each turn" in found.finding
 
 
 async def test_a_conversation_fits_into_a_small_context(prompts: Prompts) -> None:
-    found = await calibrate(prompts, template(2, 3), longest=60, chat=True)
+    found = await verify_lengths(prompts, template(2, 3), longest=60, chat=True)
     assert found.template == Template(2, 3)
 
 
@@ -98,4 +98,4 @@ async def test_a_template_that_leaves_a_message_out_is_refused(prompts: Prompts)
         return texts[0].count(b" ") + 10 * len(texts)
 
     with pytest.raises(PromptError, match=r"leaves a message out; try endpoint\.tool_role=user"):
-        await calibrate(prompts, ask, longest=100_000, chat=True)
+        await verify_lengths(prompts, ask, longest=100_000, chat=True)

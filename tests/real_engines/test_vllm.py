@@ -150,7 +150,7 @@ def test_prompts_of_the_model_s_own_tokenizer_are_proven_on_the_server(vllm: Ser
     folder = model.folder(TinyModel())
     done = replay.completed(vllm, "workload=sample", "concurrency=4", "max_traces=4", f"tokenizer_model={folder}")
     assert done.manifest["prompts"]["offset_tokens"] == 0
-    assert "lengths proven: the server counts n + 0 for n tokens" in done.printed
+    assert "lengths verified: the server counts n + 0 for n tokens" in done.printed
     assert (done.rows.usage_prompt_tokens == done.rows.new_prompt_tokens + done.rows.cached_prompt_tokens).all()
     assert done.summary["engine"]["difference"]["prompt_tokens"] == 0  # the proof came before the clock
 

@@ -43,7 +43,7 @@ def speculating(start_vllm: Start) -> Server:
 def test_the_word_list_is_exact_with_a_vocabulary_that_covers_it(every_fourth: Server, replay: Replay) -> None:
     reset(every_fourth)
     done = replay.completed(every_fourth, "workload=sample", "tokenizer_model=words", "concurrency=4", "max_traces=8")
-    assert "lengths proven: the server counts n + 0 for n tokens" in done.printed
+    assert "lengths verified: the server counts n + 0 for n tokens" in done.printed
     assert done.manifest["prompts"]["name"].startswith("word list")
     _assert_exact(done)
 
@@ -54,7 +54,7 @@ def test_the_model_s_folder_gives_the_same_lengths(every_fourth: Server, replay:
     done = replay.completed(
         every_fourth, "workload=sample", f"tokenizer_model={folder}", "concurrency=4", "max_traces=8"
     )
-    assert "lengths proven: the server counts n + 0 for n tokens" in done.printed
+    assert "lengths verified: the server counts n + 0 for n tokens" in done.printed
     _assert_exact(done)
 
 

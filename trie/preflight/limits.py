@@ -1,4 +1,4 @@
-"""What is found out before the clock starts, since it could not be mended afterwards."""
+"""Limits that a run would hit: this process's open files, and the model's context."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trie.preflight.prompt_lengths import Template
 from trie.workload.trace import Trace, Workload
 
 OTHER_FILES = 128  # open beside the connections: libraries, logs, parts, the embedded endpoint's pipes
-SHOWN = 5  # rows that an error names
+ROWS_SHOWN = 5  # that an error names
 
 
 def allow_open_files(concurrency: int) -> None:
@@ -53,18 +53,22 @@ def fitting(workload: Workload, max_model_len: int | None, *, skip: bool, templa
     """
     if max_model_len is None:
         return workload
-    long = [trace for trace in workload.traces if needed_tokens(trace, template) > max_model_len]
-    if not long:
+    too_long = [trace for trace in workload.traces if needed_tokens(trace, template) > max_model_len]
+    if not too_long:
         return workload
-    rows = ", ".join(str(trace.row) for trace in long[:SHOWN]) + (", ..." if len(long) > SHOWN else "")
-    most = max(needed_tokens(trace, template) for trace in long)
-    found = (
-        f"{workload.name}: {len(long)} of {len(workload.traces)} traces need more than the {max_model_len} tokens "
+    rows = ", ".join(str(trace.row) for trace in too_long[:ROWS_SHOWN]) + (
+        ", ..." if len(too_long) > ROWS_SHOWN else ""
+    )
+    most = max(needed_tokens(trace, template) for trace in too_long)
+    problem = (
+        f"{workload.name}: {len(too_long)} of {len(workload.traces)} traces need more than the {max_model_len} tokens "
         f"of the model's context (up to {most}; rows from 0: {rows})"
     )
-    if len(long) == len(workload.traces):
-        raise WorkloadError(f"{found}: serve the model with a longer context, or use a workload of shorter traces")
+    if len(too_long) == len(workload.traces):
+        raise WorkloadError(f"{problem}: serve the model with a longer context, or use a workload of shorter traces")
     if not skip:
-        raise WorkloadError(f"{found}: serve it with a longer one, or leave them out with workload.skip_too_long=true")
+        raise WorkloadError(
+            f"{problem}: serve it with a longer one, or leave them out with workload.skip_too_long=true"
+        )
     kept = [trace for trace in workload.traces if needed_tokens(trace, template) <= max_model_len]
-    return replace(workload, traces=kept, skipped=len(long))
+    return replace(workload, traces=kept, skipped=len(too_long))

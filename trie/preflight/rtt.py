@@ -28,8 +28,8 @@ class Rtt:
 
     def __str__(self) -> str:
         parts = [
-            f"{what} {least * 1e3:.2f} ms (median {middle * 1e3:.2f})"
-            for what, least, middle in (
+            f"{name} {least * 1e3:.2f} ms (median {middle * 1e3:.2f})"
+            for name, least, middle in (
                 ("TCP connect", self.connect_min_s, self.connect_median_s),
                 ("small GET", self.get_min_s, self.get_median_s),
             )
@@ -56,20 +56,20 @@ async def measure(beside: Connections) -> Rtt:
     )
 
 
-async def _connect(url: URL, into: list[float]) -> None:
+async def _connect(url: URL, times: list[float]) -> None:
     for _ in range(TIMES):
         began = perf_counter()
         _, writer = await asyncio.open_connection(url.host, url.port)
-        into.append(perf_counter() - began)
+        times.append(perf_counter() - began)
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
 
 
-async def _get(beside: Connections, into: list[float]) -> None:
+async def _get(beside: Connections, times: list[float]) -> None:
     for number in range(TIMES + 1):
         exchange = Exchange()
         await beside.get("/health", exchange)  # where there is none, a 404 is as far away
         # The first opens its connection, and so does each with endpoint.keep_alive=false.
         if number > 0 and exchange.sent is not None and exchange.headers is not None:
-            into.append(exchange.headers - exchange.sent)
+            times.append(exchange.headers - exchange.sent)

@@ -1,4 +1,7 @@
-"""Single requests beside a run, made exactly as the run makes its own: for calibration, rehearsal, warm-up, trials."""
+"""Single requests beside a run, made exactly as the run makes its own, and advice on those that a server refuses.
+
+Verification of prompt lengths, the rehearsal of a stream, warm-up and `trie probe` send them.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,18 @@ from trie.endpoint.request import Request, Requester
 from trie.endpoint.request_body import RequestFormat
 from trie.errors import EndpointError
 
+NEWER_LENGTH = "max_completion_tokens"
+MODELS_SHOWN = 8  # that a message names
 
-class Asker:
-    """Asks one server for answers to texts.
+
+class Sender:
+    """Sends texts to one server and brings its answers.
 
     Args:
         config: whose endpoint says how to speak.
         connections: open, to the server.
         model: as the server calls it.
-        models: that it lists, for what is said of a refusal.
+        models: that it lists, for advice on a refusal.
     """
 
     def __init__(self, config: RunConfig, connections: Connections, model: str, models: Sequence[str] = ()) -> None:
@@ -29,11 +35,11 @@ class Asker:
         self._model = model
         self._models = models
 
-    async def ask(self, *texts: bytes, tokens: int, stream: bool, form: PromptForm) -> Request:
-        """Ask for so many tokens after a conversation; what came of it is in the request.
+    async def send(self, *texts: bytes, tokens: int, stream: bool, form: PromptForm) -> Request:
+        """Ask for so many tokens after a conversation; the outcome, good or bad, is in the request.
 
         Args:
-            texts: what is said in turns: by a session, as an answer, by a session again.
+            texts: of the conversation's turns: the session's, an answer, the session's again.
             tokens: of the answer.
             stream: whether it comes as a stream.
             form: what the texts hold.
@@ -47,55 +53,55 @@ class Asker:
         await Requester(self._connections, fmt, max_retries=config.max_retries, timeout_s=config.timeout).run(request)
         return request
 
-    def refuse(self, request: Request, what: str) -> None:
-        """Raise for a request that failed.
+    def raise_for(self, request: Request, step: str) -> None:
+        """Raise for a request that failed; `step` names what it was for.
 
         Raises:
             EndpointError: saying why, and what to do about it.
         """
         if request.failure is None:
             return
-        how = advice(
-            request.exchange.status,
-            request.failure[1],
-            self.config.endpoint,
-            model=self._model,
-            models=self._models,
+        reason = request.failure[1]
+        advice = refusal_advice(
+            request.exchange.status, reason, self.config.endpoint, model=self._model, models=self._models
         )
-        raise EndpointError(f"{what}: {request.failure[1]}; {how or 'prompts.calibrate=false goes on without'}")
+        raise EndpointError(f"{step}: {reason}; {advice or 'prompts.calibrate=false goes on without'}")
 
 
-NEWER_LENGTH = "max_completion_tokens"
-
-
-def advice(status: int | None, said: str, endpoint: EndpointConfig, *, model: str, models: Sequence[str]) -> str | None:
+def refusal_advice(
+    status: int | None, reason: str, endpoint: EndpointConfig, *, model: str, models: Sequence[str]
+) -> str | None:
     """One line of advice on a refusal; None where there is none to give.
 
     Args:
         status: of the response.
-        said: what it says, as far as it is known.
+        reason: in the server's words, as far as it gives one.
         endpoint: as the request was made.
         model: which it named.
         models: which the server lists, as far as it does.
     """
     if status == 404:
-        return _not_found(said, endpoint, model, models)
+        return _not_found_advice(reason, endpoint, model, models)
     if status not in (400, 422):
         return None
-    named = [how for field, how in _ways_out(endpoint, said) if re.search(rf"\b{re.escape(field)}\b", said)]
-    return f"leave it out with {' '.join(named)}" if named else None
+    settings = [
+        setting for field, setting in _ways_out(endpoint, reason) if re.search(rf"\b{re.escape(field)}\b", reason)
+    ]
+    return f"leave it out with {' '.join(settings)}" if settings else None
 
 
-def _not_found(said: str, endpoint: EndpointConfig, model: str, models: Sequence[str]) -> str:
+def _not_found_advice(reason: str, endpoint: EndpointConfig, model: str, models: Sequence[str]) -> str:
     if models and model not in models:
-        return f"it serves {', '.join(models[:8])}: say model=NAME"
-    if model in said:
-        return f"is {model} the name by which it serves its model? say model=NAME"
+        return f"the server lists {', '.join(models[:MODELS_SHOWN])}: set model=NAME"
+    if model in reason:
+        return f"does the server know its model as {model}? model=NAME sets the name"
     other = Api.chat if endpoint.api is Api.completions else Api.completions
-    return f"has it the route of endpoint.api={endpoint.api.name}? endpoint.api={other.name} takes the other"
+    return (
+        f"does the server have the route of endpoint.api={endpoint.api.name}? endpoint.api={other.name} takes the other"
+    )
 
 
-def _ways_out(endpoint: EndpointConfig, said: str) -> Iterator[tuple[str, str]]:
+def _ways_out(endpoint: EndpointConfig, reason: str) -> Iterator[tuple[str, str]]:
     """Each field that requests have and a server may not know, with the setting that drops or renames it."""
     if endpoint.ignore_eos is not None:
         yield "ignore_eos", "endpoint.ignore_eos=null"
@@ -111,5 +117,5 @@ def _ways_out(endpoint: EndpointConfig, said: str) -> Iterator[tuple[str, str]]:
         yield "tools", "endpoint.declare_tools=false"
     for field in endpoint.extra_body:
         yield field, f"~endpoint.extra_body.{field}"
-    if endpoint.max_tokens_field != NEWER_LENGTH and NEWER_LENGTH in said:
+    if endpoint.max_tokens_field != NEWER_LENGTH and NEWER_LENGTH in reason:
         yield endpoint.max_tokens_field, f"endpoint.max_tokens_field={NEWER_LENGTH}"

@@ -1,6 +1,7 @@
-"""Before the clock starts: the server is met, understood and proven. One way for runs, `trie probe`, `trie calibrate`.
+"""The way to the clock: discover the server, understand it, verify. Runs, `trie probe`, `trie calibrate` take it.
 
-Each step says in one line what it found. What is found goes into `Prepared`, and from there into the manifest.
+Each step says in one line of the log what it found, in this order: server and dialect, model and context, rtt, prompts,
+warm-up, idle. The results are in `Prepared`, and from there in the manifest.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from trie.endpoint.connection import Connections
 from trie.engines.detect import context_beside
 from trie.errors import ConfigError
 from trie.preflight import rtt
-from trie.preflight.discovery import Met, choose_model, meet, root_of, settled
-from trie.preflight.idle import Readiness, reset_cache, wait_until_idle
+from trie.preflight.discovery import Discovery, apply_dialect, choose_model, discover, root_of
+from trie.preflight.idle import EngineState, reset_cache, wait_until_idle
 from trie.preflight.limits import fitting
-from trie.preflight.prompt_lengths import Calibration, prove
+from trie.preflight.prompt_lengths import LengthCheck, verify_prompts
 from trie.preflight.rtt import Rtt
-from trie.preflight.single_request import Asker
+from trie.preflight.single_request import Sender
 from trie.preflight.warmup import WarmUp, warm_up
 from trie.prompts.builder import Prompts
 from trie.prompts.builder import load as load_prompts
@@ -32,7 +33,7 @@ from trie.sim.process import embedded
 from trie.workload.trace import Workload
 
 log = logging.getLogger("trie")
-REHEARSED = (16, 2)  # tokens of prompt and answer of the request that shows what a stream holds
+REHEARSAL_PROMPT_TOKENS, REHEARSAL_ANSWER_TOKENS = 16, 2  # of the request that shows what a stream holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +44,20 @@ class Prepared:
     workload: Workload
     servers: tuple[Connections, ...]  # open, to the API of each server
     beside: tuple[Connections, ...]  # open, to the routes beside it
-    met: tuple[Met, ...]
-    taken: Mapping[str, Any]  # settings that came from the dialect
+    discoveries: tuple[Discovery, ...]  # of each server
+    dialect_settings: Mapping[str, Any]  # those that came from the dialect
     model: str
     context: int | None  # tokens, of the shortest
     rtt: Rtt
     seed: int
     prompts: Prompts
-    calibration: Calibration
+    length_check: LengthCheck
     warm_up: WarmUp | None
-    readiness: Readiness
+    engine_state: EngineState
 
     def server(self) -> dict[str, Any]:
         """The manifest's `server`."""
-        first = self.met[0]
+        first = self.discoveries[0]
         return {
             "base_url": self.servers[0].base_url,
             "replicas": [connections.base_url for connections in self.servers[1:]],
@@ -67,7 +68,7 @@ class Prepared:
                 "found": first.finding.dialect,
                 "evidence": list(first.finding.evidence),
                 "against": list(first.finding.against),
-                "taken": dict(self.taken),
+                "taken": dict(self.dialect_settings),
             },
             "model": self.model,
             "models": list(first.listed.models),
@@ -76,8 +77,8 @@ class Prepared:
             "facts": dict(first.facts),
             "rtt": asdict(self.rtt),
             "warm_up": None if self.warm_up is None else asdict(self.warm_up),
-            "in_flight_before": self.readiness.in_flight,
-            "cache_reset": self.readiness.cache_reset,
+            "in_flight_before": self.engine_state.in_flight,
+            "cache_reset": self.engine_state.cache_reset,
         }
 
 
@@ -89,23 +90,24 @@ async def prepared(
     api_key: str | None = None,
     on_death: Callable[[str], object] = lambda _: None,
 ) -> AsyncIterator[Prepared]:
-    """Meet the server, or start the embedded one, and find out all that could not be mended once the clock runs.
+    """Discover the server, or start the embedded one, and do all that has to be done before the clock runs.
 
     Args:
         config: as the user gave it.
         workload: what is to be replayed.
         api_key: sent with every request.
-        on_death: told when and how the embedded endpoint ends meanwhile.
+        on_death: is told when and how the embedded endpoint ends meanwhile.
 
     Raises:
-        TrieError: for what the user can mend.
+        TrieError: for what the user can fix.
     """
     async with AsyncExitStack() as stack:
         urls = config.endpoint.base_urls
         if not urls:
             urls = [await stack.enter_async_context(embedded(config.sim, on_death=on_death))]
-        met = [await meet(config.endpoint, url, api_key=api_key, wait_s=config.wait_for_ready) for url in urls]
-        endpoint, taken = settled(config.endpoint, met)
+        wait_s = config.wait_for_ready
+        discoveries = [await discover(config.endpoint, url, api_key=api_key, wait_s=wait_s) for url in urls]
+        endpoint, dialect_settings = apply_dialect(config.endpoint, discoveries)
         if config.reset_cache and endpoint.reset_route is None:
             raise ConfigError(f"reset_cache=true: must be false: {NO_ROUTE}")
         config = replace(config, endpoint=endpoint)
@@ -113,114 +115,128 @@ async def prepared(
         async def opened(url: str) -> Connections:
             return await stack.enter_async_context(Connections(config.endpoint, url, api_key=api_key))
 
-        servers = tuple([await opened(url) for url in urls])
-        beside = tuple([await opened(root_of(url)) for url in urls])
-        yield await _prove(config, workload, servers=servers, beside=beside, met=tuple(met), taken=taken)
+        yield await _prepare(
+            config,
+            workload,
+            servers=tuple([await opened(url) for url in urls]),
+            beside=tuple([await opened(root_of(url)) for url in urls]),
+            discoveries=tuple(discoveries),
+            dialect_settings=dialect_settings,
+        )
 
 
-async def _prove(
+async def _prepare(
     config: RunConfig,
     workload: Workload,
     *,
     servers: tuple[Connections, ...],
     beside: tuple[Connections, ...],
-    met: tuple[Met, ...],
-    taken: Mapping[str, Any],
+    discoveries: tuple[Discovery, ...],
+    dialect_settings: Mapping[str, Any],
 ) -> Prepared:
-    """What takes requests to the model, and the state in which its engine is left for the run."""
-    model = _model(config, met, servers)
-    context = _context(met, model)
+    """The steps that send requests to the model, and the state in which they leave its engine."""
+    model = _model(config, discoveries, servers)
+    context = _context(discoveries, model)
     distance = await rtt.measure(beside[0])
     log.info("rtt %s", distance)
     seed = secrets.randbits(48) if config.seed is None else config.seed
     prompts = await asyncio.to_thread(load_prompts, config, model, seed)
-    askers = [
-        Asker(config, connections, model, one.listed.models) for connections, one in zip(servers, met, strict=True)
+    senders = [
+        Sender(config, server, model, discovery.listed.models)
+        for server, discovery in zip(servers, discoveries, strict=True)
     ]
-    prompts, calibration = await prove(prompts, askers[0], context=context)
-    log.info("prompts %s: %s", prompts.name, calibration.finding)
-    workload = fitting(workload, context, skip=config.workload.skip_too_long, template=calibration.template)
+    prompts, length_check = await verify_prompts(prompts, senders[0], context=context)
+    log.info("prompts %s: %s", prompts.name, length_check.finding)
+    workload = fitting(workload, context, skip=config.workload.skip_too_long, template=length_check.template)
     if config.prompts.calibrate and config.stream:
-        await _rehearse(config, prompts, askers[0])
-    warmed = await _warmed(config, prompts, askers, context)
+        await _rehearse(config, prompts, senders[0])
+    warmed_up = await _warm_up(config, prompts, senders, context)
     return Prepared(
         config=config,
         workload=workload,
         servers=servers,
         beside=beside,
-        met=met,
-        taken=taken,
+        discoveries=discoveries,
+        dialect_settings=dialect_settings,
         model=model,
         context=context,
         rtt=distance,
         seed=seed,
         prompts=prompts,
-        calibration=calibration,
-        warm_up=warmed,
-        readiness=await _ready(config, beside),
+        length_check=length_check,
+        warm_up=warmed_up,
+        engine_state=await _engine_state(config, beside),
     )
 
 
-def _model(config: RunConfig, met: Sequence[Met], servers: Sequence[Connections]) -> str:
-    asked = config.model if config.endpoint.base_url else config.sim.model
-    names = {
-        choose_model(asked, one.listed, connections.base_url) for one, connections in zip(met, servers, strict=True)
+def _model(config: RunConfig, discoveries: Sequence[Discovery], servers: Sequence[Connections]) -> str:
+    """The model that all servers serve."""
+    named = config.model if config.endpoint.base_url else config.sim.model
+    models = {
+        choose_model(named, discovery.listed, server.base_url)
+        for discovery, server in zip(discoveries, servers, strict=True)
     }
-    if len(names) > 1:
-        raise ConfigError(f"endpoint.replicas: serve different models ({', '.join(sorted(names))}); say model=NAME")
-    return names.pop()
+    if len(models) > 1:
+        raise ConfigError(f"endpoint.replicas: serve different models ({', '.join(sorted(models))}); set model=NAME")
+    return models.pop()
 
 
-def _context(met: Sequence[Met], model: str) -> int | None:
+def _context(discoveries: Sequence[Discovery], model: str) -> int | None:
     """The shortest context that any of the servers states."""
-    known = [length for one in met for length in (one.listed.context_of(model), context_beside(one.facts)) if length]
-    context = min(known, default=None)
-    said = "not stated: whether it holds the workload is not known" if context is None else f"{context} tokens"
-    log.info("model %s, context %s", model, said)
+    stated = [
+        length
+        for discovery in discoveries
+        for length in (discovery.listed.context_of(model), context_beside(discovery.facts))
+        if length is not None
+    ]
+    context = min(stated, default=None)
+    shown = "not stated: whether it holds the workload is not known" if context is None else f"{context} tokens"
+    log.info("model %s, context %s", model, shown)
     return context
 
 
-async def _rehearse(config: RunConfig, prompts: Prompts, asker: Asker) -> None:
-    """One stream, as the run will have them: what it lacks is said while it can still be mended.
+async def _rehearse(config: RunConfig, prompts: Prompts, sender: Sender) -> None:
+    """One stream, as the run will have them: what it lacks is said while it can still be fixed.
 
     Raises:
         EndpointError: when it is refused.
     """
-    prompt_tokens, answer_tokens = REHEARSED
-    text = prompts.text(prompt_tokens, ("rehearsal",))
-    request = await asker.ask(text, tokens=answer_tokens, stream=True, form=prompts.form)
-    asker.refuse(request, "rehearsal of a stream")
+    text = prompts.text(REHEARSAL_PROMPT_TOKENS, ("rehearsal",))
+    request = await sender.send(text, tokens=REHEARSAL_ANSWER_TOKENS, stream=True, form=prompts.form)
+    sender.raise_for(request, "rehearsal of a stream")
     if request.answer.prompt_tokens is None:
         log.warning("no usage in streams: cache hits and lengths will not be known")
     elif request.answer.cached_tokens is None and config.endpoint.cache_flag is not None:
         log.warning("no cached tokens in usage: start the server with %s", config.endpoint.cache_flag)
 
 
-async def _warmed(config: RunConfig, prompts: Prompts, askers: Sequence[Asker], context: int | None) -> WarmUp | None:
+async def _warm_up(
+    config: RunConfig, prompts: Prompts, senders: Sequence[Sender], context: int | None
+) -> WarmUp | None:
     if not config.warm_up:
         return None
-    found = await warm_up(
-        askers,
+    outcome = await warm_up(
+        senders,
         prompts,
         count=config.warm_up,
         concurrency=config.concurrency.value,
         context=context,
         stream=config.stream,
     )
-    (log.warning if found.failed else log.info)("warm-up: %s", found)
-    return found
+    (log.warning if outcome.failed else log.info)("warm-up: %s", outcome)
+    return outcome
 
 
-async def _ready(config: RunConfig, beside: Sequence[Connections]) -> Readiness:
+async def _engine_state(config: RunConfig, beside: Sequence[Connections]) -> EngineState:
     """Let the engine come to rest, and empty its cache where that is wanted."""
     endpoint, in_flight = config.endpoint, None
     if endpoint.load_keys:
         in_flight = await wait_until_idle(
-            beside, endpoint.load_route, endpoint.load_keys, timeout_s=config.idle_timeout
+            beside, endpoint.load_route, endpoint.load_keys, timeout_s=config.idle_timeout, dialect=endpoint.name
         )
     if config.reset_cache:
         assert endpoint.reset_route is not None
-        for one in beside:
-            await reset_cache(one, endpoint.reset_route)
+        for server in beside:
+            await reset_cache(server, endpoint.reset_route, endpoint.name)
         log.info("the engine's prefix cache was emptied")
-    return Readiness(in_flight, cache_reset=config.reset_cache)
+    return EngineState(in_flight, cache_reset=config.reset_cache)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
-from trie.preflight.single_request import Asker
+from trie.preflight.single_request import Sender
 from trie.prompts.builder import Prompts
 
 PROMPT_TOKENS, ANSWER_TOKENS = 1024, 16
@@ -28,12 +28,12 @@ class WarmUp:
 
 
 async def warm_up(
-    askers: Sequence[Asker], prompts: Prompts, *, count: int, concurrency: int, context: int | None, stream: bool
+    senders: Sequence[Sender], prompts: Prompts, *, count: int, concurrency: int, context: int | None, stream: bool
 ) -> WarmUp:
     """Send so many requests, `concurrency` at a time, the servers in turn, each with a text of its own.
 
     Args:
-        askers: one for each server.
+        senders: one for each server.
         prompts: of the run; texts of 1,024 tokens, or of half the context where that is shorter.
         count: of all requests.
         concurrency: at a time.
@@ -45,15 +45,15 @@ async def warm_up(
     errors: list[str] = []
     began = perf_counter()
 
-    async def some() -> None:
+    async def send_in_turn() -> None:
         for number in numbers:
             text = prompts.text(tokens, ("warm-up", number))
-            asker = askers[number % len(askers)]
-            request = await asker.ask(text, tokens=ANSWER_TOKENS, stream=stream, form=prompts.form)
+            sender = senders[number % len(senders)]
+            request = await sender.send(text, tokens=ANSWER_TOKENS, stream=stream, form=prompts.form)
             if request.failure is not None:
                 errors.append(request.failure[1])
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(concurrency, count)):
-            group.create_task(some())
+            group.create_task(send_in_turn())
     return WarmUp(count, len(errors), perf_counter() - began, errors[0] if errors else None)

@@ -38,7 +38,7 @@ OPEN_HEADERS = frozenset({"accept", "content-type", "user-agent", "x-request-id"
 
 def start(ready: Prepared, repository: Mapping[str, Any] | None) -> dict[str, Any]:
     """The manifest of a run that begins now; its `end` is None until it has one."""
-    config, workload, prompts, calibration = ready.config, ready.workload, ready.prompts, ready.calibration
+    config, workload, prompts, lengths = ready.config, ready.workload, ready.prompts, ready.length_check
     return {
         "schema_version": SCHEMA_VERSION,
         "trie_version": trie.__version__,
@@ -57,12 +57,12 @@ def start(ready: Prepared, repository: Mapping[str, Any] | None) -> dict[str, An
             "source": prompts.source,
             "name": prompts.name,
             "fingerprint": prompts.fingerprint,
-            "offset_tokens": calibration.offset_tokens,
-            "calibrated": calibration.proven,
-            "finding": calibration.finding,
-            "template": None if calibration.template is None else asdict(calibration.template),
+            "offset_tokens": lengths.offset_tokens,
+            "calibrated": lengths.verified,
+            "finding": lengths.finding,
+            "template": None if lengths.template is None else asdict(lengths.template),
             "form": prompts.form.name,
-            "form_note": calibration.form_note,
+            "form_note": lengths.form_note,
         },
         "seed": ready.seed,
         "repository": repository,  # of the experiment: commit and dirty
