@@ -115,8 +115,8 @@ def line(name: str, kind: str, model: str, count: Count, workload: Workload) -> 
     load_s = time.perf_counter() - began
     off = [f"{worst(prompts, count, tokens)}" for tokens in LENGTHS]
     long_ms = median_ms(lambda key: prompts.text(100_000, key), 50)
-    script_ms = median_ms(lambda key: prompts.script(workload.traces[key], key), min(500, len(workload.traces)))
-    return [name, kind, *off, f"{long_ms:.3f}", f"{script_ms:.3f}", f"{load_s:.2f}"]
+    session_ms = median_ms(lambda key: prompts.of_session(workload.traces[key], key), min(500, len(workload.traces)))
+    return [name, kind, *off, f"{long_ms:.3f}", f"{session_ms:.3f}", f"{load_s:.2f}"]
 
 
 def lines(folders: list[Path], workload: Workload) -> Iterator[list[str]]:
@@ -157,9 +157,9 @@ def main() -> None:
 
     print(machine(), f"import transformers: {time.perf_counter() - began:.2f} s", sep="\n")
     workload = recorded()
-    print(f"script: all texts of a trace of {workload.name}; tokens off: the worst of {KEYS} texts\n")
+    print(f"session: all texts of a trace of {workload.name}; tokens off: the worst of {KEYS} texts\n")
     head = ["tokenizer ", "made of   ", *(f"off at {tokens:,}" for tokens in LENGTHS)]
-    table([*head, "ms for 100k", "ms a script", "load s"], lines(folders, workload))
+    table([*head, "ms for 100k", "ms a session", "load s"], lines(folders, workload))
 
 
 if __name__ == "__main__":

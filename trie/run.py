@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import Coroutine, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,35 +13,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rich.console import Console
 
 from trie.config import RunConfig
-from trie.endpoint.connection import Connections
-from trie.endpoint.request import Requester
-from trie.endpoint.request_body import RECORDED, RequestFormat
 from trie.engines.counters import Meter
 from trie.errors import ReportError
 from trie.metrics.checks.circumstances import LIMITS
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate
 from trie.metrics.summary import SUSPECT_LAG_S, Summary
 from trie.preflight.limits import allow_open_files
-from trie.preflight.prompt_lengths import LengthCheck
 from trie.preflight.steps import Prepared, prepared
-from trie.prompts.builder import Prompts, Script
-from trie.replay.counters import Live
-from trie.replay.event_loop import LoopGate, LoopHealth
-from trie.replay.failure_policy import Backoff, FailureWatch
-from trie.replay.prompt_queue import ScriptsAhead
-from trie.replay.run_state import Setting
-from trie.replay.scheduler import Engine
+from trie.replay.scheduler import build
 from trie.report.page import write_page
-from trie.report.progress import follow
+from trie.report.progress import shown
 from trie.report.terminal import complete_line, render, starting_line
 from trie.signals import Signals, handled
 from trie.storage import manifest as facts
 from trie.storage.manifest import state as repository_state
-from trie.storage.parquet_parts import Recorder, warm_up
+from trie.storage.parquet_parts import RowWriter, warm_up
 from trie.storage.run_dir import RunDir
 from trie.workload.load import describe
 from trie.workload.load import load as load_workload
-from trie.workload.trace import Trace, Workload
+from trie.workload.trace import Workload
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +40,6 @@ T = TypeVar("T")
 
 log = logging.getLogger("trie")
 INTERRUPTED, ENDPOINT_DIED = "interrupted", "endpoint_died"  # why a run ended, beside its deadline
-EXTRA_SCRIPTS = 8  # kept ready beyond one for each slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +141,9 @@ async def execute_async(
         run.write_manifest(manifest)
         log.info(starting_line(manifest))
         await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
-        setting, scripts = _setting(ready, Recorder(writer)), _scripts(ready)
         meter = Meter(config.endpoint, ready.beside)
         await meter.start()
-        manifest["end"] = await _replay(config, setting, scripts, signals=signals, death=death)
+        manifest["end"] = await _replay(ready, RowWriter(writer), signals=signals, death=death)
         run.write_manifest(manifest)
         manifest["end"]["engine"] = await meter.end()
         run.write_manifest(manifest)
@@ -180,89 +168,15 @@ def _write_page(evaluated: EvaluatedRun) -> None:
         log.warning("%s", error)
 
 
-def _setting(ready: Prepared, recorder: Recorder) -> Setting:
-    config, gate = ready.config, LoopGate()
-    live = Live(duration_s=config.duration, concurrency=config.concurrency.value)
-    fmt = RequestFormat(
-        config.endpoint, ready.model, stream=config.stream, form=ready.prompts.form, history=config.history
-    )
-
-    def requester(connections: Connections) -> Requester:
-        return Requester(
-            connections,
-            fmt,
-            max_retries=config.max_retries,
-            timeout_s=config.timeout,
-            stall_s=config.stall_timeout,
-            on_retry=live.count_retry,
-            next_pass=gate.enter,
-            worker=connections.base_url if len(ready.servers) > 1 else None,
-        )
-
-    return Setting(
-        fmt=fmt,
-        requesters=[requester(connections) for connections in ready.servers],
-        recorder=recorder,
-        health=LoopHealth(on_beat=live.beat),
-        live=live,
-        watch=FailureWatch(live, max_failures=config.max_failures, max_failure_rate=config.max_failure_rate),
-        backoff=Backoff(live.concurrency),
-        run_id=f"{ready.seed:x}",
-        gate=gate,
-        session_header=config.endpoint.session_header,
-    )
-
-
-def _scripts(ready: Prepared) -> ScriptsAhead:
-    config, prompts = ready.config, ready.prompts
-    bos_tokens = bos_tokens_of(config, prompts, ready.length_check)
-
-    def script(trace: Trace, session_id: int) -> Script:
-        return prompts.script(trace, session_id, bos_tokens=bos_tokens, answers=config.history == RECORDED)
-
-    ahead = config.concurrency.value + EXTRA_SCRIPTS
-    return ScriptsAhead(ready.workload.traces, script, ahead=ahead, most=config.max_traces)
-
-
 async def _replay(
-    config: RunConfig, setting: Setting, ahead: ScriptsAhead, *, signals: Signals | None, death: asyncio.Future[str]
+    ready: Prepared, rows: RowWriter, *, signals: Signals | None, death: asyncio.Future[str]
 ) -> dict[str, Any]:
     """Replay to the end, whatever ends it; returns the manifest's `end`."""
-    try:
-        async with ahead as scripts:
-            engine = Engine(setting, scripts)
-            death.add_done_callback(lambda _: engine.stop(ENDPOINT_DIED))
-            with signals.replaying(lambda: engine.stop(INTERRUPTED)) if signals else nullcontext():
-                async with _shown(setting.live, config):
-                    reason = await engine.run()
-    finally:
-        setting.watch.conclude()
-        await setting.recorder.close()
-    return {
-        "reason": reason,
-        "detail": death.result() if reason == ENDPOINT_DIED else None,
-        "wall_time_s": setting.live.now_s,
-        "began_monotonic_s": setting.began,
-        "client": setting.health.facts(),
-    }
-
-
-def bos_tokens_of(config: RunConfig, prompts: Prompts, length_check: LengthCheck) -> int:
-    """Tokens to take off each first prompt: as set, else as many as the server is known to add to a text."""
-    if config.endpoint.bos_tokens is not None:
-        return config.endpoint.bos_tokens
-    if config.endpoint.api.name == "chat":
-        return 0  # a template adds to every turn: stated as drift, not hidden in the first
-    known = length_check.offset_tokens if length_check.verified else prompts.adds_bos
-    return known or 0
-
-
-@asynccontextmanager
-async def _shown(live: Live, config: RunConfig) -> AsyncIterator[None]:
-    task = asyncio.create_task(follow(live, config.progress))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    config = ready.config
+    async with build(ready, rows) as scheduler:
+        death.add_done_callback(lambda _: scheduler.stop(ENDPOINT_DIED))
+        with signals.replaying(lambda: scheduler.stop(INTERRUPTED)) if signals else nullcontext():
+            async with shown(scheduler.state, config.progress, duration_s=config.duration):
+                reason = await scheduler.run()
+    detail = death.result() if reason == ENDPOINT_DIED else None
+    return {"reason": reason, "detail": detail, **scheduler.facts()}

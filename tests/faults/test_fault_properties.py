@@ -23,7 +23,7 @@ from trie.endpoint.exchange import Exchange
 from trie.endpoint.request import Request, Requester, fill
 from trie.endpoint.request_body import RequestFormat
 from trie.metrics.summary import Summary, summarize
-from trie.storage.parquet_parts import RecordWriter, read_records, to_table
+from trie.storage.parquet_parts import PartsWriter, read_records, to_table
 from trie.storage.record import Outcome, RequestRecord
 
 FMT = RequestFormat(EndpointConfig(base_url="http://h/v1"), "m", stream=True)
@@ -179,7 +179,7 @@ ROWS = st.lists(st.builds(RequestRecord, **{name: values(hint) for name, hint in
 @given(parts=st.lists(ROWS, max_size=3), close=st.booleans())
 def test_any_rows_come_back_from_disk(parts: list[list[RequestRecord]], close: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        writer = RecordWriter(Path(folder) / "requests")
+        writer = PartsWriter(Path(folder) / "requests")
         for part in parts:
             writer.write(part)
         if close:

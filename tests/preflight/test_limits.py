@@ -117,11 +117,11 @@ def test_rows_that_the_disk_has_no_room_to_merge_stay_as_they_are(tmp_path: Path
     code = (
         "import resource, sys, random; from pathlib import Path\n"
         "from trie.storage.record import Outcome, RequestRecord\n"
-        "from trie.storage.parquet_parts import RecordWriter, read_records\n"
+        "from trie.storage.parquet_parts import PartsWriter, read_records\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, 24_000))\n"
         "def row(n): return RequestRecord(trace_id=n, session_id=n, slot=0, turn=0, num_turns=0, is_final=True,\n"
         "    outcome=Outcome.failed, error=random.Random(n).randbytes(150).hex())\n"
-        "folder = Path(sys.argv[1]); writer = RecordWriter(folder)\n"
+        "folder = Path(sys.argv[1]); writer = PartsWriter(folder)\n"
         "for n in range(130): writer.write([row(n)])\n"
         "writer.close()\n"
         "print(sorted(read_records(folder)['session_id'].to_pylist()) == list(range(130)),\n"

@@ -47,11 +47,11 @@ def test_lengths_are_exact_by_the_tokenizers_own_count(kind: str, folder: Folder
 
 
 @pytest.mark.parametrize("kind", [*ADDED, "deepseek"])
-def test_the_parts_of_a_script_add_up_behind_any_answer(kind: str, folder: Folder, config: Config) -> None:
-    script = load(config(str(folder(kind))), "m", 5).script(TRACE, 3)
+def test_the_parts_of_a_session_add_up_behind_any_answer(kind: str, folder: Folder, config: Config) -> None:
+    prompts = load(config(str(folder(kind))), "m", 5).of_session(TRACE, 3)
     count = counter(folder(kind))
     context = ""
-    for plan, part in zip(TRACE.requests(), script.parts, strict=True):
+    for plan, part in zip(TRACE.requests(), prompts.parts, strict=True):
         text = b"".join(part).decode()
         before = count(context) if context else ADDED.get(kind, 0)
         assert count(context + text) - before == plan.new_prompt_tokens
@@ -70,15 +70,15 @@ def test_the_word_list_is_exact_for_a_production_tokenizer(zipf: float, folder: 
 
 def test_a_bos_is_taken_off_the_first_prompt_only(config: Config) -> None:
     prompts = load(config(), "m", 5)
-    parts = prompts.script(TRACE, 0, bos_tokens=1).parts
+    parts = prompts.of_session(TRACE, 0, bos_tokens=1).parts
     assert [b"".join(part).count(b" ") for part in parts] == [4999, 300, 0, 1, 70]
     short = Trace(1, (), (), (), 1)
-    assert b"".join(prompts.script(short, 0, bos_tokens=3).parts[0]).count(b" ") == 1
+    assert b"".join(prompts.of_session(short, 0, bos_tokens=3).parts[0]).count(b" ") == 1
 
 
-def test_a_script_is_the_same_for_the_same_seed_and_session_only(config: Config) -> None:
+def test_prompts_are_the_same_for_the_same_seed_and_session_only(config: Config) -> None:
     def text(seed: int, session: int) -> bytes:
-        return b"".join(b"".join(part) for part in load(config(), "m", seed).script(TRACE, session).parts)
+        return b"".join(b"".join(part) for part in load(config(), "m", seed).of_session(TRACE, session).parts)
 
     assert text(1, 2) == text(1, 2)
     assert len({text(1, 2), text(1, 3), text(2, 2)}) == 3

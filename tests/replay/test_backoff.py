@@ -16,7 +16,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundredth of the real pauses."""
     monkeypatch.setattr(failure_policy, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(failure_policy, "MAX_PAUSE_S", 0.05)
-    monkeypatch.setattr(failure_policy, "EVERY_S", 0.02)
+    monkeypatch.setattr(failure_policy, "OUTAGE_EVERY_S", 0.02)
 
 
 async def took(work: asyncio.Future[None] | asyncio.Task[None]) -> float:

@@ -1,4 +1,4 @@
-"""Failures as they come: said once, counted, and too many of them."""
+"""Failures as they come: logged once, counted, and too many of them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ import logging
 import pytest
 from helpers.rows import planned_row
 
-from trie.replay.counters import Live
-from trie.replay.failure_policy import MAX_SAID, FailureWatch
+from trie.replay.counters import Counters
+from trie.replay.failure_policy import MAX_LOGGED, FailureWatch
 from trie.storage.record import Outcome
 
 
-def watch(live: Live, *, failures: int | None = None, rate: float | None = None) -> FailureWatch:
-    return FailureWatch(live, max_failures=failures, max_failure_rate=rate)
+def watch(
+    counters: Counters, *, concurrency: int = 8, failures: int | None = None, rate: float | None = None
+) -> FailureWatch:
+    return FailureWatch(counters, concurrency=concurrency, max_failures=failures, max_failure_rate=rate)
 
 
-def test_an_error_is_said_once_and_its_count_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_is_logged_once_and_its_count_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     """Ids, ports and times do not make another error of the same one; an error that came once has no count."""
     caplog.set_level(logging.INFO, "trie")
-    found = watch(Live(duration_s=1.0, concurrency=1))
+    failures = watch(Counters())
     for number in range(1000):
-        found.note(
+        failures.note(
             planned_row(number, 0, 0, outcome=Outcome.failed, error_kind="http_status", error=f"HTTP 500: id {number}")
         )
-    found.note(planned_row(0, 0, 0, outcome=Outcome.failed, error_kind="reset", error="it broke"))
-    found.conclude()
+    failures.note(planned_row(0, 0, 0, outcome=Outcome.failed, error_kind="reset", error="it broke"))
+    failures.conclude()
     assert caplog.messages == [
         "request failed, http_status: HTTP 500: id 0 (repeats are counted)",
         "request failed, reset: it broke (repeats are counted)",
@@ -34,13 +36,13 @@ def test_an_error_is_said_once_and_its_count_at_the_end(caplog: pytest.LogCaptur
 
 
 def test_a_storm_of_different_errors_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    found = watch(Live(duration_s=1.0, concurrency=1))
+    failures = watch(Counters())
     for number in range(500):
         word = "".join(chr(ord("g") + int(digit)) for digit in str(number))
-        found.note(planned_row(0, 0, 0, outcome=Outcome.failed, error_kind="http_status", error=f"HTTP 400: {word}"))
-    found.conclude()
-    assert len(caplog.messages) == MAX_SAID + 2
-    assert caplog.messages[-1] == f"failed {500 - MAX_SAID} times, other errors"
+        failures.note(planned_row(0, 0, 0, outcome=Outcome.failed, error_kind="http_status", error=f"HTTP 400: {word}"))
+    failures.conclude()
+    assert len(caplog.messages) == MAX_LOGGED + 2
+    assert caplog.messages[-1] == f"failed {500 - MAX_LOGGED} times, other errors"
 
 
 @pytest.mark.parametrize(
@@ -58,13 +60,13 @@ def test_a_storm_of_different_errors_is_bounded(caplog: pytest.LogCaptureFixture
     ],
 )
 def test_limits(failures: int | None, rate: float | None, ok: int, failed: int, reason: str | None) -> None:
-    live = Live(duration_s=1.0, concurrency=8, requests_ok=ok, requests_failed=failed)
-    assert watch(live, failures=failures, rate=rate).too_many() == reason
+    counters = Counters(requests_ok=ok, requests_failed=failed)
+    assert watch(counters, failures=failures, rate=rate).limit_reached() == reason
 
 
 def test_many_slots_need_more_requests_for_a_share() -> None:
     """At concurrency 400 the first failures of all slots, at once, are no verdict: two a slot are."""
-    live = Live(duration_s=1.0, concurrency=400, requests_failed=799)
-    assert watch(live, rate=1.0).too_many() is None
-    live.requests_failed = 800
-    assert watch(live, rate=1.0).too_many() == "max_failure_rate"
+    counters = Counters(requests_failed=799)
+    assert watch(counters, concurrency=400, rate=1.0).limit_reached() is None
+    counters.requests_failed = 800
+    assert watch(counters, concurrency=400, rate=1.0).limit_reached() == "max_failure_rate"

@@ -13,21 +13,26 @@ import rich
 from rich.console import Console
 
 from trie.config import ProgressStyle
-from trie.replay.counters import Live
+from trie.replay.counters import Counters
+from trie.replay.run_state import Clock
 from trie.report import progress
 from trie.report.progress import bar, follow, outcomes, rates
 
 
-def live() -> Live:
-    """At 10 of 60 s: 1,000 new, 500 cached and 200 completion tokens at 5 s."""
-    found = Live(duration_s=60.0, concurrency=4, now_s=10.0, traces_active=3, requests_in_flight=2, retries=1)
-    found.traces_completed = 7
-    found.completed(5.0, 1000, 500, 200)
-    return found
+def counted() -> Counters:
+    """1,000 new, 500 cached and 200 completion tokens at 5 s."""
+    counters = Counters(traces_active=3, requests_in_flight=2, retries=1, traces_completed=7)
+    counters.completed(5.0, 1000, 500, 200)
+    return counters
 
 
-async def shown_for(seconds: float, style: ProgressStyle, found: Live) -> None:
-    task = asyncio.create_task(follow(found, style))
+async def show(style: ProgressStyle) -> None:
+    """A run that stands at 10 of 60 s."""
+    await follow(counted(), Clock(began=0.0, ended=10.0), style, 60.0)
+
+
+async def shown_for(seconds: float, style: ProgressStyle) -> None:
+    task = asyncio.create_task(show(style))
     await asyncio.sleep(seconds)
     task.cancel()
     with suppress(asyncio.CancelledError):
@@ -35,33 +40,30 @@ async def shown_for(seconds: float, style: ProgressStyle, found: Live) -> None:
 
 
 def test_rates_over_the_run_and_the_last_30_s():
-    assert rates(live()) == "tok/s prompt/completion: 150/20 overall, 150/20 last 30 s"
+    assert rates(counted(), 10.0) == "tok/s prompt/completion: 150/20 overall, 150/20 last 30 s"
 
 
 def test_a_stalled_server_shows_in_the_last_30_s():
-    stalled = live()
-    stalled.now_s = 50.0
-    assert rates(stalled) == "tok/s prompt/completion: 30/4 overall, 0/0 last 30 s"
+    assert rates(counted(), 50.0) == "tok/s prompt/completion: 30/4 overall, 0/0 last 30 s"
 
 
 def test_nothing_yet():
-    assert rates(Live(duration_s=60.0, concurrency=4)).endswith("- overall, - last 30 s")
+    assert rates(Counters(), Clock().now_s).endswith("- overall, - last 30 s")
 
 
 def test_outcomes_and_bar():
     assert (
-        outcomes(live()) == "traces 7 completed, 0 failed, 3 active | requests 1 ok, 0 failed, 2 in flight, 1 retries"
+        outcomes(counted())
+        == "traces 7 completed, 0 failed, 3 active | requests 1 ok, 0 failed, 2 in flight, 1 retries"
     )
-    assert bar(live()).endswith("10/60 s")
-    late = live()
-    late.now_s = 61.0
-    assert "─" not in bar(late)
+    assert bar(10.0, 60.0).endswith("10/60 s")
+    assert "─" not in bar(61.0, 60.0)
 
 
 async def test_plain_lines_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(progress, "FIRST_LINE_S", 0.02)
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0.05)
-    await shown_for(0.2, ProgressStyle.auto, live())
+    await shown_for(0.2, ProgressStyle.auto)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) >= 2
     assert lines[0].startswith("10/60 s | traces 7 completed")
@@ -69,7 +71,7 @@ async def test_plain_lines_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeyp
 
 
 async def test_style_none_says_nothing(capsys: pytest.CaptureFixture[str]):
-    await asyncio.wait_for(follow(live(), ProgressStyle.none), 1.0)
+    await asyncio.wait_for(show(ProgressStyle.none), 1.0)
     assert capsys.readouterr().out == ""
 
 
@@ -86,7 +88,7 @@ async def test_a_terminal_is_left_clean_and_log_lines_whole(monkeypatch: pytest.
     handler = CurrentStdout()
     log.addHandler(handler)
     try:
-        task = asyncio.create_task(follow(live(), ProgressStyle.rich))
+        task = asyncio.create_task(show(ProgressStyle.rich))
         await asyncio.sleep(0.1)
         log.warning("a line in between")
         task.cancel()

@@ -11,7 +11,7 @@ import pytest
 from helpers.rows import planned_row
 
 from trie.errors import RunDirError
-from trie.storage.parquet_parts import MERGE_AT, RecordWriter, parts, read_records, to_table
+from trie.storage.parquet_parts import MERGE_AT, PartsWriter, parts, read_records, to_table
 from trie.storage.record import Outcome
 
 
@@ -20,17 +20,17 @@ def test_rows_survive_the_disk(tmp_path: Path) -> None:
         planned_row(0, 0, 1, sent_s=0.25, error="x"),
         planned_row(0, 1, 1, outcome=Outcome.failed, usage_cached_tokens=0),
     ]
-    RecordWriter(tmp_path / "requests").write(rows)
+    PartsWriter(tmp_path / "requests").write(rows)
     assert read_records(tmp_path / "requests").to_pylist() == [asdict(found) for found in rows]
 
 
 def test_null_and_zero_stay_apart(tmp_path: Path) -> None:
-    RecordWriter(tmp_path / "r").write([planned_row(0, 0, 0, usage_cached_tokens=0), planned_row(1, 0, 0)])
+    PartsWriter(tmp_path / "r").write([planned_row(0, 0, 0, usage_cached_tokens=0), planned_row(1, 0, 0)])
     assert read_records(tmp_path / "r").column("usage_cached_tokens").to_pylist() == [0, None]
 
 
 def test_columns_that_were_added_later_are_filled_in(tmp_path: Path) -> None:
-    RecordWriter(tmp_path / "r").write([planned_row(0, 0, 0, worker="a", rate_limited=3)])
+    PartsWriter(tmp_path / "r").write([planned_row(0, 0, 0, worker="a", rate_limited=3)])
     (part,) = parts(tmp_path / "r")
     pq.write_table(pq.read_table(part).drop_columns(["worker", "rate_limited"]), part)
     (found,) = read_records(tmp_path / "r").to_pylist()
@@ -38,7 +38,7 @@ def test_columns_that_were_added_later_are_filled_in(tmp_path: Path) -> None:
 
 
 def test_parts_merge_as_they_grow_and_keep_order(tmp_path: Path) -> None:
-    writer = RecordWriter(tmp_path / "r")
+    writer = PartsWriter(tmp_path / "r")
     for session in range(2 * MERGE_AT + 3):
         writer.write([planned_row(session, 0, 0)])
     assert len(parts(tmp_path / "r")) == 2 + 3
@@ -50,7 +50,7 @@ def test_parts_merge_as_they_grow_and_keep_order(tmp_path: Path) -> None:
 
 def test_a_kill_between_merge_and_clean_up_doubles_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "r"
-    writer = RecordWriter(folder)
+    writer = PartsWriter(folder)
     writer.write([planned_row(0, 0, 0)])
     writer.write([planned_row(1, 0, 0)])
     first = (folder / "part-000000.parquet").read_bytes()
@@ -61,22 +61,22 @@ def test_a_kill_between_merge_and_clean_up_doubles_nothing(tmp_path: Path) -> No
 
 def test_a_half_written_part_is_not_taken_for_one(tmp_path: Path) -> None:
     folder = tmp_path / "r"
-    RecordWriter(folder).write([planned_row(0, 0, 0)])
+    PartsWriter(folder).write([planned_row(0, 0, 0)])
     (folder / "part-000001.tmp").write_bytes(b"PAR1 half")
     assert read_records(folder).num_rows == 1
 
 
 def test_no_rows_are_an_empty_table(tmp_path: Path) -> None:
-    writer = RecordWriter(tmp_path / "r")
+    writer = PartsWriter(tmp_path / "r")
     writer.write([])
     writer.close()
     assert read_records(tmp_path / "r").num_rows == 0
 
 
 def test_a_second_run_in_a_folder_is_refused(tmp_path: Path) -> None:
-    RecordWriter(tmp_path / "r")
+    PartsWriter(tmp_path / "r")
     with pytest.raises(RunDirError, match="another run"):
-        RecordWriter(tmp_path / "r")
+        PartsWriter(tmp_path / "r")
 
 
 def test_what_is_no_part_is_named(tmp_path: Path) -> None:

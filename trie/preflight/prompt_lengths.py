@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from trie.config import Api, PromptForm, ToolRole
+from trie.config import Api, PromptForm, RunConfig, ToolRole
 from trie.errors import EndpointError, PromptError
 from trie.preflight.single_request import Sender
 from trie.prompts.builder import Prompts
@@ -115,6 +115,16 @@ async def verify_lengths(
         return LengthCheck(offsets[0], finding)
     template = Template(offsets[0], await _per_turn(prompts, count_tokens, offsets[0], longest=longest))
     return LengthCheck(offsets[0], f"{finding}, and {template.per_turn_tokens} more with each turn", template)
+
+
+def bos_tokens_of(config: RunConfig, prompts: Prompts, length_check: LengthCheck) -> int:
+    """Tokens to take off each first prompt: as set, else as many as the server is known to add to a text."""
+    if config.endpoint.bos_tokens is not None:
+        return config.endpoint.bos_tokens
+    if config.endpoint.api is Api.chat:
+        return 0  # a template adds to every turn: stated as drift, not hidden in the first
+    added = length_check.offset_tokens if length_check.verified else prompts.adds_bos
+    return added or 0
 
 
 async def _per_turn(prompts: Prompts, count_tokens: CountTokens, first_tokens: int, *, longest: int) -> int:

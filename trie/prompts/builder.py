@@ -1,4 +1,4 @@
-"""Where a run's prompts come from: the choice between the word list and a tokenizer, and scripts out of either."""
+"""Where a run's prompts come from: the word list or a tokenizer, and the texts of a session out of either."""
 
 from __future__ import annotations
 
@@ -42,15 +42,17 @@ class Prompts:
         """One text of exactly `tokens` tokens."""
         return b"".join(self.maker.texts([tokens], key)[0])
 
-    def script(self, trace: Trace, session_id: int, *, bos_tokens: int = 0, answers: bool = False) -> Script:
+    def of_session(
+        self, trace: Trace, session_id: int, *, bos_tokens: int = 0, answers: bool = False
+    ) -> SessionPrompts:
         """All texts of one session, those that stand for the server's `answers` among them where they are wanted.
 
         `bos_tokens` that the server adds are taken off the first prompt.
         """
         first, *later = [plan.new_prompt_tokens for plan in trace.requests()]
         parts = self.maker.texts([max(first - bos_tokens, 1), *later], session_id)
-        said = [plan.completion_tokens for plan in trace.requests()] if answers else []
-        return Script(trace, session_id, parts, self.maker.texts(said, ("answers", session_id)))
+        lengths = [plan.completion_tokens for plan in trace.requests()] if answers else []
+        return SessionPrompts(trace, session_id, parts, self.maker.texts(lengths, ("answers", session_id)))
 
 
 def load(config: RunConfig, model: str, seed: int) -> Prompts:
@@ -124,7 +126,7 @@ def _from_vocabulary(
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class SessionPrompts:
     """The new text of each request of a trace.
 
     `parts[i]` are pieces whose concatenation is UTF-8 that needs no JSON escaping: the input prompt for i = 0, the

@@ -1,10 +1,12 @@
-"""What a run knows about itself while it goes on: plain counters, written by the engine, read by the progress."""
+"""What a run counts while it goes on: plain numbers, written by sessions and slots, read by the progress."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+RECENT_S = 30.0  # how far back single completions are kept
 
 
 class Point(NamedTuple):
@@ -20,12 +22,9 @@ ORIGIN = Point(0.0, 0, 0, 0)
 
 
 @dataclass(slots=True)
-class Live:
-    """Counters of a run in progress; all times in seconds since the run began."""
+class Counters:
+    """How many traces and requests are open, and how the others ended."""
 
-    duration_s: float
-    concurrency: int
-    now_s: float = 0.0  # refreshed by the engine's heartbeat
     traces_active: int = 0
     traces_completed: int = 0
     traces_failed: int = 0
@@ -37,13 +36,6 @@ class Live:
     retries: int = 0
     total: Point = ORIGIN
     recent: deque[Point] = field(default_factory=lambda: deque([ORIGIN]))  # of the last 30 s
-    ending: str | None = None  # why the run is being ended, once it is
-
-    began: float = 0.0  # perf_counter instant from which the seconds count
-
-    def beat(self, now: float) -> None:
-        """The time is `now`, a `perf_counter` instant."""
-        self.now_s = now - self.began
 
     def count_retry(self) -> None:
         self.retries += 1
@@ -59,5 +51,5 @@ class Live:
             total.completion_tokens + completion,
         )
         self.recent.append(self.total)
-        while self.recent[0].t < t - 30.0:
+        while self.recent[0].t < t - RECENT_S:
             self.recent.popleft()

@@ -1,21 +1,33 @@
-"""The event loop of a run: the gate that spreads work over its passes, and how late it was.
+"""The event loop of a run: what is kept off it, and how late it was in spite of that.
 
-Theory of operation. Many responses can end, and many sessions begin, in one pass of the loop. If each were decoded,
-recorded and followed by its next request at once, the first tokens of requests already sent would wait for all of that,
-and the client would measure itself. So all work beside the reads of sockets passes a gate, which lets one caller
-through in each pass of the loop.
+Theory of operation. The client reads many streams in one loop, and whatever else happens in that loop makes it read
+late: it would measure itself. Three things are done about it. Many responses can end, and many sessions begin, in one
+pass of the loop; if each were decoded, recorded and followed by its next request at once, the first tokens of requests
+already sent would wait for all of that. So all work beside the reads of sockets passes a gate, which lets one caller
+through in each pass. Python's garbage collector would stop the loop to walk over all objects, and a thread that writes
+rows or makes prompts may hold the interpreter for 5 ms: `undisturbed` keeps both short. The lateness that is left is
+sampled, so that each row can say what its request may have suffered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
+import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain, pairwise
 from time import perf_counter, process_time
 from typing import Any
+
+INTERVAL_S = 0.005
+NOTICEABLE_S = 0.001  # a lag below this is no lag: timers themselves are as coarse
+SWITCH_S = 0.0005  # after which another thread hands the interpreter back
+GC_THRESHOLDS = (50_000, 20, 100)
 
 
 class LoopGate:
@@ -46,50 +58,44 @@ class LoopGate:
         self._closed = False
 
 
-INTERVAL_S = 0.005
-NOTICEABLE_S = 0.001  # a lag below this is no lag: timers themselves are as coarse
-
-
 class LoopHealth:
     """Samples the running loop's lateness every 5 ms between `start` and `stop`; instants are `perf_counter` seconds.
 
     What the server's bytes suffered at most is the lateness of the loop while a request was open.
     """
 
-    def __init__(self, *, on_beat: Callable[[float], None] | None = None) -> None:
-        self._on_beat = on_beat
+    def __init__(self) -> None:
         self._lags = array("f")
         self._late_at = array("d")
         self._late_by = array("f")
         self._due = 0.0
-        self._handle: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._cpu_s = 0.0
 
     def start(self) -> None:
         """Begin sampling on the running loop."""
         self._loop = asyncio.get_running_loop()
-        self._cpu = process_time()
-        self._arm(perf_counter())
+        self._cpu_s = process_time()
+        self._wait(perf_counter())
 
     def stop(self) -> None:
         """End sampling; what was sampled stays readable."""
-        if self._handle is not None:
-            self._handle.cancel()
-        self._cpu = process_time() - self._cpu
+        if self._timer is not None:
+            self._timer.cancel()
+        self._cpu_s = process_time() - self._cpu_s
 
-    def _arm(self, now: float) -> None:
+    def _wait(self, now: float) -> None:
         self._due = now + INTERVAL_S
-        self._handle = self._loop.call_later(INTERVAL_S, self._beat)
+        self._timer = self._loop.call_later(INTERVAL_S, self._sample)
 
-    def _beat(self) -> None:
+    def _sample(self) -> None:
         now = perf_counter()
         lag = max(now - self._due, 0.0)
         self._lags.append(lag)
         if lag > NOTICEABLE_S:
             self._late_at.append(now)
             self._late_by.append(lag)
-        if self._on_beat is not None:
-            self._on_beat(now)
-        self._arm(now)
+        self._wait(now)
 
     def worst(self, start: float, end: float) -> float:
         """The longest time that the loop stood still between two instants, in seconds; 0.0 for none worth noting.
@@ -113,7 +119,7 @@ class LoopHealth:
         """Figures for the manifest, once stopped: this process's CPU time and percentiles of the lag, in seconds."""
         p50, p99 = lateness_percentiles(self._lags, (0.50, 0.99))
         return {
-            "cpu_s": round(self._cpu, 6),
+            "cpu_s": round(self._cpu_s, 6),
             "loop_lag_p50_s": round(p50, 6),
             "loop_lag_p99_s": round(p99, 6),
             "loop_lag_max_s": round(max(self._lags, default=0.0), 6),
@@ -147,3 +153,46 @@ def _wait_exceeded(longest_first: Sequence[float], seconds: float) -> float:
         if wait >= shorter:
             return min(max(wait, 0.0), lag)
     return 0.0
+
+
+class _Interpreter:
+    """Collector and switching of threads, which belong to the process: set by the first run, restored by the last."""
+
+    def __init__(self) -> None:
+        self._runs = 0
+        self._lock = threading.Lock()  # runs may go on in loops of several threads
+        self._thresholds = gc.get_threshold()
+        self._switch_s = sys.getswitchinterval()
+
+    def quiet(self) -> None:
+        with self._lock:
+            self._runs += 1
+            if self._runs > 1:  # a collection now would hold up the others
+                return
+            self._thresholds, self._switch_s = gc.get_threshold(), sys.getswitchinterval()
+            sys.setswitchinterval(SWITCH_S)
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*GC_THRESHOLDS)
+
+    def restore(self) -> None:
+        with self._lock:
+            self._runs -= 1
+            if self._runs:
+                return
+            gc.set_threshold(*self._thresholds)
+            gc.unfreeze()
+            sys.setswitchinterval(self._switch_s)
+
+
+_interpreter = _Interpreter()  # one for the process, as what it sets is
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keep the loop going: the collector passes rarely and over little, other threads hold the interpreter briefly."""
+    _interpreter.quiet()
+    try:
+        yield
+    finally:
+        _interpreter.restore()

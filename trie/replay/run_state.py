@@ -1,34 +1,96 @@
-"""What all sessions of a run share."""
+"""What the sessions of a run share, and how it is made of what preflight prepared."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 
+from trie.endpoint.connection import Connections
 from trie.endpoint.request import Requester
 from trie.endpoint.request_body import RequestFormat
-from trie.replay.counters import Live
+from trie.preflight.steps import Prepared
+from trie.replay.counters import Counters
 from trie.replay.event_loop import LoopGate, LoopHealth
 from trie.replay.failure_policy import Backoff, FailureWatch
-from trie.storage.parquet_parts import Recorder
+from trie.storage.parquet_parts import RowWriter
 
 
 @dataclass(slots=True)
-class Setting:
-    """The run around a session; `began` is the `perf_counter` instant from which rows count their seconds."""
+class Clock:
+    """The seconds of a run; instants are those of `perf_counter`."""
 
-    fmt: RequestFormat
+    began: float = math.inf  # not yet
+    ended: float | None = None
+
+    def start(self) -> None:
+        self.began = perf_counter()
+
+    def stop(self) -> None:
+        self.ended = perf_counter()
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since the run began: 0 before it does, and its length once it has ended."""
+        return max((perf_counter() if self.ended is None else self.ended) - self.began, 0.0)
+
+
+@dataclass(slots=True, kw_only=True)
+class RunState:
+    """The run around a session."""
+
+    request_format: RequestFormat
     requesters: Sequence[Requester]  # one for each server of the model
-    recorder: Recorder
-    health: LoopHealth
-    live: Live
-    watch: FailureWatch
+    rows: RowWriter
+    gate: LoopGate
+    counters: Counters
+    failures: FailureWatch
     backoff: Backoff
-    run_id: str
-    gate: LoopGate = field(default_factory=LoopGate)
-    session_header: str | None = None
-    began: float = 0.0
+    run_id: str  # begins the id of each session
+    session_header: str | None = None  # names the session to routers
+    clock: Clock = field(default_factory=Clock)
+    health: LoopHealth = field(default_factory=LoopHealth)
+    stop_reason: str | None = None  # why the run is being ended, once it is
 
     def requester(self, session_id: int) -> Requester:
         """Who sends a session's requests: sessions take turns on the servers, and each stays with its own."""
         return self.requesters[session_id % len(self.requesters)]
+
+
+def build(ready: Prepared, rows: RowWriter) -> RunState:
+    """The state of a run that has not begun; its rows go to `rows`."""
+    config, gate, counters = ready.config, LoopGate(), Counters()
+    concurrency = config.concurrency.value
+    request_format = RequestFormat(
+        config.endpoint, ready.model, stream=config.stream, form=ready.prompts.form, history=config.history
+    )
+
+    def requester(connections: Connections) -> Requester:
+        return Requester(
+            connections,
+            request_format,
+            max_retries=config.max_retries,
+            timeout_s=config.timeout,
+            stall_s=config.stall_timeout,
+            on_retry=counters.count_retry,
+            next_pass=gate.enter,
+            worker=connections.base_url if len(ready.servers) > 1 else None,
+        )
+
+    return RunState(
+        request_format=request_format,
+        requesters=[requester(connections) for connections in ready.servers],
+        rows=rows,
+        gate=gate,
+        counters=counters,
+        failures=FailureWatch(
+            counters,
+            concurrency=concurrency,
+            max_failures=config.max_failures,
+            max_failure_rate=config.max_failure_rate,
+        ),
+        backoff=Backoff(concurrency),
+        run_id=f"{ready.seed:x}",
+        session_header=config.endpoint.session_header,
+    )

@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from time import perf_counter
+from types import TracebackType
+from typing import Any, Self
 
-from trie.replay.prompt_queue import ScriptsAhead
-from trie.replay.run_state import Setting
+from trie.preflight.steps import Prepared
+from trie.prompts.builder import SessionPrompts
+from trie.replay import prompt_queue, run_state
+from trie.replay.event_loop import undisturbed
+from trie.replay.prompt_queue import PromptQueue
+from trie.replay.run_state import RunState
 from trie.replay.session import replay
+from trie.storage.parquet_parts import RowWriter
 from trie.storage.record import Outcome
 
-ALL_TRACES = "max_traces"  # why a run ended whose every trace has
-SWITCH_S = 0.0005  # after which a thread that writes rows or makes prompts hands the interpreter back (Python: 5 ms)
+DEADLINE, ALL_TRACES, ERROR = "deadline", "max_traces", "error"  # why a run ended, unless `stop` was told why
 
 
-class Engine:
-    """Replays scripts until the deadline, or until `stop` is called."""
+class Scheduler:
+    """Replays sessions until the deadline, the last trace, or `stop`.
 
-    def __init__(self, setting: Setting, scripts: ScriptsAhead) -> None:
-        self._setting = setting
-        self._scripts = scripts
+    On entering, the first sessions' prompts are made. On leaving, all rows are on disk, whatever happened.
+    """
+
+    def __init__(self, state: RunState, prompts: PromptQueue, *, concurrency: int, duration_s: float) -> None:
+        self.state = state
+        self._prompts = prompts
+        self._concurrency = concurrency
+        self._duration_s = duration_s
         self._deadline = asyncio.timeout(None)
         self._running = False
 
+    async def __aenter__(self) -> Self:
+        await self._prompts.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._prompts.__aexit__(kind, error, trace)
+        self.state.failures.conclude()
+        await self.state.rows.close()
+
     def stop(self, reason: str) -> None:
         """End the run now, or as soon as it runs: what is in flight is cancelled, and its rows carry the reason."""
-        live = self._setting.live
-        if live.ending is None:
-            live.ending = reason
+        if self.state.stop_reason is None:
+            self.state.stop_reason = reason
             if self._running:
                 self._deadline.reschedule(asyncio.get_running_loop().time())
 
@@ -41,80 +57,86 @@ class Engine:
         Raises:
             RunDirError: when rows can't be written any more.
         """
-        setting, loop = self._setting, asyncio.get_running_loop()
-        with _undisturbed():
-            setting.began = setting.live.began = perf_counter()
-            setting.health.start()
-            ending = loop.call_later(setting.live.duration_s, self.stop, "deadline")
+        state, loop = self.state, asyncio.get_running_loop()
+        with undisturbed():
+            state.clock.start()
+            state.health.start()
+            timer = loop.call_later(self._duration_s, self.stop, DEADLINE)
             try:
                 async with self._deadline:
                     self._running = True
-                    if setting.live.ending is not None:
+                    if state.stop_reason is not None:
                         self._deadline.reschedule(loop.time())
                     await self._replay()
             except TimeoutError:
                 if not self._deadline.expired():
                     raise
             except BaseExceptionGroup as errors:
-                setting.live.ending = "error"
+                state.stop_reason = ERROR
                 raise _first(errors) from None
             finally:
-                ending.cancel()
-                setting.live.beat(perf_counter())
-                setting.health.stop()
-        return setting.live.ending or "deadline"
+                timer.cancel()
+                state.clock.stop()
+                state.health.stop()
+        return state.stop_reason or DEADLINE
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest states about a run that has ended."""
+        return {
+            "wall_time_s": self.state.clock.now_s,
+            "began_monotonic_s": self.state.clock.began,
+            "client": self.state.health.facts(),
+        }
 
     async def _replay(self) -> None:
         async with asyncio.TaskGroup() as group:
-            flushing = group.create_task(self._setting.recorder.flush_regularly())
+            flushing = group.create_task(self.state.rows.flush_regularly())
             async with asyncio.TaskGroup() as slots:
-                for slot in range(self._setting.live.concurrency):
+                for slot in range(self._concurrency):
                     slots.create_task(self._occupy(slot))
-            self._setting.live.ending = self._setting.live.ending or ALL_TRACES
+            self.state.stop_reason = self.state.stop_reason or ALL_TRACES
             flushing.cancel()
 
     async def _occupy(self, slot: int) -> None:
         """One of the `concurrency` places: a session after the other, while there are any."""
-        live = self._setting.live
-        failed_in_a_row = 0
-        await self._setting.gate.enter()
-        while (script := await self._scripts.next()) is not None:
-            live.traces_active += 1
-            try:
-                outcome = await replay(self._setting, script, slot)
-            except asyncio.CancelledError:
-                live.traces_cancelled += 1
-                raise
-            finally:
-                live.traces_active -= 1
-            if outcome is Outcome.ok:
-                live.traces_completed += 1
+        state, failed_in_a_row = self.state, 0
+        await state.gate.enter()
+        while (prompts := await self._prompts.next()) is not None:
+            if await self._session(prompts, slot) is Outcome.ok:
                 failed_in_a_row = 0
                 continue
-            live.traces_failed += 1
-            if (reason := self._setting.watch.too_many()) is not None:
+            if (reason := state.failures.limit_reached()) is not None:
                 self.stop(reason)
-            await self._setting.backoff.pause(failed_in_a_row)
+            await state.backoff.pause(failed_in_a_row)
             failed_in_a_row += 1
+
+    async def _session(self, prompts: SessionPrompts, slot: int) -> Outcome:
+        counters = self.state.counters
+        counters.traces_active += 1
+        try:
+            outcome = await replay(self.state, prompts, slot)
+        except asyncio.CancelledError:
+            counters.traces_cancelled += 1
+            raise
+        finally:
+            counters.traces_active -= 1
+        if outcome is Outcome.ok:
+            counters.traces_completed += 1
+        else:
+            counters.traces_failed += 1
+        return outcome
+
+
+def build(ready: Prepared, rows: RowWriter) -> Scheduler:
+    """The scheduler of a run whose preflight is over; its rows go to `rows`."""
+    return Scheduler(
+        run_state.build(ready, rows),
+        prompt_queue.build(ready),
+        concurrency=ready.config.concurrency.value,
+        duration_s=ready.config.duration,
+    )
 
 
 def _first(errors: BaseException) -> BaseException:
     """The first error in a group of groups."""
     return _first(errors.exceptions[0]) if isinstance(errors, BaseExceptionGroup) else errors
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Keep the loop going: the collector passes rarely and over little, other threads hold the interpreter briefly."""
-    before = gc.get_threshold()
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_S)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-        sys.setswitchinterval(interval)

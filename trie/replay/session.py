@@ -8,109 +8,116 @@ from time import perf_counter
 from trie.endpoint.headers import header
 from trie.endpoint.request import Request, fill
 from trie.endpoint.request_body import Conversation
-from trie.prompts.builder import Script
-from trie.replay.run_state import Setting
+from trie.prompts.builder import SessionPrompts
+from trie.replay.run_state import RunState
 from trie.storage.record import Outcome, RequestRecord
 from trie.workload.trace import PlannedRequest
 
 
-async def replay(setting: Setting, script: Script, slot: int) -> Outcome:
+async def replay(state: RunState, prompts: SessionPrompts, slot: int) -> Outcome:
     """Run a session to its end and record every request of it that started; the worst outcome among them.
 
     Each request is due when its tool latency is over, counted from the instant the last response ended, so that time
     the client itself took is not added to the wait.
     """
-    conversation = setting.fmt.conversation()
+    conversation = state.request_format.conversation()
     previous_end = perf_counter()
-    for plan, part in zip(script.trace.requests(), script.parts, strict=True):
+    for plan, part in zip(prompts.trace.requests(), prompts.parts, strict=True):
         conversation.ask(part)
         due = previous_end + plan.wait_s
         if plan.wait_s:
             await asyncio.sleep(due - perf_counter())
-            await setting.gate.enter()
+            await state.gate.enter()
         request = Request(
-            body=setting.fmt.body(conversation, plan.completion_tokens),
-            headers=_headers(setting, script, plan),
+            body=state.request_format.body(conversation, plan.completion_tokens),
+            headers=_headers(state, prompts.session_id, plan),
             queued=min(due, perf_counter()),  # timers may ring up to a millisecond early
         )
-        row = _row(script, plan, slot)
-        try:
-            await _measured(setting, request, row)
-        except asyncio.CancelledError:
-            row.outcome, row.error_kind = Outcome.cancelled, setting.live.ending or "cancelled"
-            raise
-        finally:
-            _record(setting, request, row)
+        await _record(state, request, _row(prompts, plan, slot))
         if request.failure is not None:
             return Outcome.failed
-        _remember(conversation, request, script, plan)
+        _remember(conversation, request, prompts, plan)
         previous_end = request.exchange.end or perf_counter()
     return Outcome.ok
 
 
-def _remember(conversation: Conversation, request: Request, script: Script, plan: PlannedRequest) -> None:
+def _remember(conversation: Conversation, request: Request, prompts: SessionPrompts, plan: PlannedRequest) -> None:
     """What the next request will hold as the answer to this one."""
-    if script.answers:
-        conversation.recite(script.answers[plan.turn])
+    if prompts.answers:
+        conversation.recite(prompts.answers[plan.turn])
     else:
         conversation.answered(request.answer)
 
 
-async def _measured(setting: Setting, request: Request, row: RequestRecord) -> None:
-    setting.live.requests_in_flight += 1
+async def _record(state: RunState, request: Request, row: RequestRecord) -> None:
+    """Send a request and hand over its row, once, however it ends."""
+    state.counters.requests_in_flight += 1
+    cancelled = False
     try:
-        await setting.requester(row.session_id).run(request)
+        await state.requester(row.session_id).run(request)
+    except asyncio.CancelledError:
+        cancelled = True
+        raise
     finally:
-        setting.live.requests_in_flight -= 1
-        fill(row, request, setting.began)
+        state.counters.requests_in_flight -= 1
+        _fill(state, request, row)
+        if cancelled:  # whatever an attempt before had failed with
+            row.outcome, row.error_kind = Outcome.cancelled, state.stop_reason or "cancelled"
+        _count(state, row)
+        state.rows.add(row)
 
 
-def _headers(setting: Setting, script: Script, plan: PlannedRequest) -> bytes:
+def _fill(state: RunState, request: Request, row: RequestRecord) -> None:
+    began = state.clock.began
+    fill(row, request, began)
+    row.queued_s = request.queued - began
+    _note_lag(state, request, row)
+
+
+def _note_lag(state: RunState, request: Request, row: RequestRecord) -> None:
+    """Note how late the client's own loop was while the request was open, and while its first token was awaited."""
+    worst, began = state.health.worst, state.clock.began
+    end = began + (row.end_s or 0.0)
+    row.loop_lag_s = worst(request.queued, end)
+    if not row.loop_lag_s or row.sent_s is None:
+        return
+    if row.first_token_s is not None:
+        row.first_token_lag_s = worst(began + row.sent_s, began + row.first_token_s)
+    row.later_lag_s = worst(began + (row.first_token_s or row.sent_s), end)
+
+
+def _count(state: RunState, row: RequestRecord) -> None:
+    if row.outcome is Outcome.ok:
+        state.counters.completed(
+            row.end_s or 0.0, row.new_prompt_tokens, row.cached_prompt_tokens, row.requested_completion_tokens
+        )
+        state.backoff.succeeded()
+    elif row.outcome is Outcome.failed:
+        state.counters.requests_failed += 1
+        state.failures.note(row)
+    else:
+        state.counters.requests_cancelled += 1
+
+
+def _headers(state: RunState, session_id: int, plan: PlannedRequest) -> bytes:
     """The request's own id and, where a setting names the header, its session's: routers keep a session on a worker."""
-    session = f"{setting.run_id}-{script.session_id}"
+    session = f"{state.run_id}-{session_id}"
     lines = header("X-Request-Id", f"{session}-{plan.turn}")
-    if setting.session_header:
-        lines += header(setting.session_header, session)
+    if state.session_header:
+        lines += header(state.session_header, session)
     return lines
 
 
-def _row(script: Script, plan: PlannedRequest, slot: int) -> RequestRecord:
+def _row(prompts: SessionPrompts, plan: PlannedRequest, slot: int) -> RequestRecord:
     return RequestRecord(
-        trace_id=script.trace.row,
-        session_id=script.session_id,
+        trace_id=prompts.trace.row,
+        session_id=prompts.session_id,
         slot=slot,
         turn=plan.turn,
-        num_turns=script.trace.num_turns,
+        num_turns=prompts.trace.num_turns,
         is_final=plan.is_final,
         outcome=Outcome.ok,
         new_prompt_tokens=plan.new_prompt_tokens,
         cached_prompt_tokens=plan.cached_prompt_tokens,
         requested_completion_tokens=plan.completion_tokens,
     )
-
-
-def _record(setting: Setting, request: Request, row: RequestRecord) -> None:
-    live = setting.live
-    row.queued_s = request.queued - setting.began
-    end_s = row.end_s or 0.0
-    _note_lag(setting, request, row, end_s)
-    if row.outcome is Outcome.ok:
-        live.completed(end_s, row.new_prompt_tokens, row.cached_prompt_tokens, row.requested_completion_tokens)
-        setting.backoff.succeeded()
-    elif row.outcome is Outcome.failed:
-        live.requests_failed += 1
-        setting.watch.note(row)
-    else:
-        live.requests_cancelled += 1
-    setting.recorder.add(row)
-
-
-def _note_lag(setting: Setting, request: Request, row: RequestRecord, end_s: float) -> None:
-    """Note how late the client's own loop was while the request was open, and while its first token was awaited."""
-    worst, began = setting.health.worst, setting.began
-    row.loop_lag_s = worst(request.queued, began + end_s)
-    if not row.loop_lag_s or row.sent_s is None:
-        return
-    if row.first_token_s is not None:
-        row.first_token_lag_s = worst(began + row.sent_s, began + row.first_token_s)
-    row.later_lag_s = worst(began + (row.first_token_s or row.sent_s), began + end_s)

@@ -63,7 +63,7 @@ def warm_up() -> None:
     pq.write_table(to_table([]), pa.BufferOutputStream(), compression="zstd")
 
 
-class RecordWriter:
+class PartsWriter:
     """Writes rows as numbered Parquet parts, each complete on disk before it has its name.
 
     Small parts are merged into larger ones as a run goes on, so that a long run is not a folder of thousands. A part
@@ -213,13 +213,13 @@ def read_records(folder: Path) -> pa.Table:
 FLUSH_EVERY_S = 0.5  # well below the second that a killed run may lose
 
 
-class Recorder:
+class RowWriter:
     """Collects rows and hands them to a writer in a thread.
 
     Run `flush_regularly` beside the replay; call `close` once at its end, which writes what is left.
     """
 
-    def __init__(self, writer: RecordWriter) -> None:
+    def __init__(self, writer: PartsWriter) -> None:
         self._writer = writer
         self._rows: list[RequestRecord] = []
         self._writing = asyncio.Lock()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from trie.errors import RunDirError
-from trie.storage.parquet_parts import RecordWriter, read_records
+from trie.storage.parquet_parts import PartsWriter, read_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ class RunDir:
     path: Path
 
     @classmethod
-    def create(cls, path: Path) -> tuple[Self, RecordWriter]:
+    def create(cls, path: Path) -> tuple[Self, PartsWriter]:
         """A directory for a new run, and the writer of its rows.
 
         Raises:
@@ -45,7 +45,7 @@ class RunDir:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunDirError(f"{path}: can't make the run directory: {error.strerror}") from error
-        return cls(path), RecordWriter(path / REQUESTS)
+        return cls(path), PartsWriter(path / REQUESTS)
 
     @classmethod
     def open(cls, path: Path) -> Self:
