@@ -59,7 +59,7 @@ def load(config: RunConfig, model: str, seed: int) -> Prompts:
     """The prompts for a run against `model`.
 
     A named tokenizer is used or refused. Without one, the model's own is used when the model is a folder or a hub id
-    and can be loaded; otherwise the word list, which calibration then has to prove.
+    and can be loaded; otherwise the word list, whose lengths are then verified on the server.
 
     Raises:
         PromptError: when a named tokenizer can't be loaded or can't make exact lengths, or token ids are wanted
