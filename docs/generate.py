@@ -1,4 +1,4 @@
-"""Writes the pages that say what the code says: configuration.md, metrics.md, checks.md, records.md.
+"""Writes the pages that say what the code says, those in `PAGES`.
 
 Each is its template in docs/templates/, written by hand, and tables out of the source.
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from trie.config import CommandConfig, RunConfig
 from trie.config.setting import Setting, settings_of
+from trie.engines.catalog import ENGINES
 from trie.metrics.definitions import PER_REQUEST, PER_TRACE, RUN, WINDOW_DEFINITIONS, WINDOW_LABELS, WORKLOAD, Metric
 from trie.metrics.verdict import CONDITIONS
 
@@ -114,6 +115,37 @@ def checks() -> str:
     return f"{head('checks')}\n\n{table(('id', 'level', 'title when it is ok', 'title when it fails'), *rows)}\n"
 
 
+FIGURES = {  # of an engine's counters, as the report names them
+    "prompt_tokens": "prompt tokens",
+    "cached_tokens": "of them cached",
+    "completion_tokens": "completion tokens",
+    "requests": "requests",
+    "preemptions": "preemptions",
+    "queue_s": "queue",
+    "ttft_s": "TTFT",
+    "itl_s": "between tokens",
+    "e2e_s": "latency",
+}
+
+
+def engine_catalog() -> str:
+    """What trie/engines/catalog.py declares of each engine."""
+    signs = [("engine", "dialect", "recognised by", "context in /v1/models", "requests in flight")]
+    for engine in ENGINES:
+        words = "; ".join(sign.description for sign in engine.all_signs)
+        gauges = " + ".join(f"`{engine.metric(gauge)}`" for gauge in engine.gauges_in_flight)
+        context = ".".join(engine.listed_context)
+        signs.append((engine.name, f"`{engine.dialect}`", words, f"`{context}`" if context else "", gauges))
+    counting = [engine for engine in ENGINES if engine.counters is not None]
+    counters = [("figure", *(engine.name for engine in counting))]
+    for key, label in FIGURES.items():
+        names = [getattr(engine.counters, key) for engine in counting]
+        listed = [(name,) if isinstance(name, str) and name else name for name in names]
+        counters.append((label, *(" + ".join(f"`{name}`" for name in several) for several in listed)))
+    parts = [head("engine-catalog"), "## Signs", table(*signs), "## Counters", table(*counters)]
+    return "\n\n".join(parts) + "\n"
+
+
 def records() -> str:
     rows = [("column", "type", "meaning")]
     for name, kind, _, comment in fields(SOURCE / "storage" / "record.py", "RequestRecord"):
@@ -139,7 +171,13 @@ def faults() -> str:
     return "\n\n".join(parts)
 
 
-PAGES = {"configuration.md": configuration, "metrics.md": metrics, "checks.md": checks, "records.md": records}
+PAGES = {
+    "configuration.md": configuration,
+    "metrics.md": metrics,
+    "checks.md": checks,
+    "records.md": records,
+    "engine-catalog.md": engine_catalog,
+}
 
 
 def main() -> int:

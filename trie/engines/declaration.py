@@ -57,6 +57,11 @@ class Sign(Protocol):
         """The routes to ask for it, beside /v1/models."""
         ...
 
+    @property
+    def description(self) -> str:
+        """The sign in words, for documents."""
+        ...
+
     def witnesses(self, answers: Answers) -> Iterator[Witness]:
         """The answers that speak for the engine."""
         ...
@@ -75,6 +80,10 @@ class JsonAnswer:
     def routes(self) -> tuple[str, ...]:
         return (self.route,)
 
+    @property
+    def description(self) -> str:
+        return f"{self.route} {self.text.format(version='its version')}"
+
     def witnesses(self, answers: Answers) -> Iterator[Witness]:
         value = answers[self.route].json if self.route in answers else None
         if isinstance(value, dict) and self.fits(value):
@@ -89,6 +98,10 @@ class OwnedBy:
 
     owners: tuple[str, ...]
     routes: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> str:
+        return f"models owned by {' or '.join(self.owners)}"
 
     def witnesses(self, answers: Answers) -> Iterator[Witness]:
         value = answers[MODELS].json if MODELS in answers else None
@@ -106,10 +119,14 @@ class MetricNames:
     prefix: str
     routes: tuple[str, ...] = (METRICS,)
 
+    @property
+    def description(self) -> str:
+        return f"/metrics names {self.prefix}..."
+
     def witnesses(self, answers: Answers) -> Iterator[Witness]:
         metrics = answers.get(METRICS)
         if metrics is not None and metrics.ok and has_names(metrics.body, self.prefix):
-            yield Witness(f"/metrics names {self.prefix}...")
+            yield Witness(self.description)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +137,15 @@ class Header:
     value: str | None = None  # in lower case
     routes: tuple[str, ...] = ()
 
+    @property
+    def description(self) -> str:
+        return f"header {self.name}" + ("" if self.value is None else f": {self.value}")
+
     def witnesses(self, answers: Answers) -> Iterator[Witness]:
         headers = {header for answer in answers.values() for header in answer.head.items()}
         if self.value is not None:
             if any(name == self.name and value.lower() == self.value for name, value in headers):
-                yield Witness(f"header {self.name}: {self.value}")
+                yield Witness(self.description)
             return
         for name in sorted({name for name, _ in headers if fnmatchcase(name, self.name)}):
             yield Witness(f"header {name}")
@@ -135,7 +156,7 @@ class Statuses:
     """Routes answer with these statuses, all of them."""
 
     statuses: Mapping[str, int]
-    text: str
+    description: str
 
     @property
     def routes(self) -> tuple[str, ...]:
@@ -143,7 +164,7 @@ class Statuses:
 
     def witnesses(self, answers: Answers) -> Iterator[Witness]:
         if all(route in answers and answers[route].status == status for route, status in self.statuses.items()):
-            yield Witness(self.text)
+            yield Witness(self.description)
 
 
 @dataclass(frozen=True, slots=True)
