@@ -36,8 +36,8 @@ broken{a="
 
 
 def test_counters_and_histograms_summed_over_places() -> None:
-    found = read_counters([VLLM])
-    assert found.values == {
+    counters = read_counters([VLLM])
+    assert counters.values == {
         "vllm:prompt_tokens_total": 111.0,
         'vllm:request_success_total{finished_reason="length"}': 7.0,
         'vllm:request_success_total{finished_reason="abort"}': 1.0,
@@ -46,7 +46,7 @@ def test_counters_and_histograms_summed_over_places() -> None:
         "vllm:time_to_first_token_seconds_count": 2.0,
         "vllm:request_params_n_sum": 2.0,
     }
-    assert found.engines == 2
+    assert counters.engines == 2
     assert read_counters([VLLM, VLLM]).values["vllm:prompt_tokens_total"] == 222.0
     assert read_counters([VLLM, VLLM]).engines == 4
 
@@ -63,7 +63,7 @@ def test_only_what_changed_is_kept() -> None:
     assert growth(before, after) == {"engines": 1, "restarted": False, "counters": {"a": 3.5, "new": 1.0}}
 
 
-def test_an_engine_that_was_started_anew_is_not_believed() -> None:
+def test_the_counters_of_a_restarted_engine_are_not_believed() -> None:
     for after in (Counters({"a": 0.5}), Counters({})):
         assert growth(Counters({"a": 1.0}), after)["restarted"]
         assert growth(Counters({"a": 1.0}), after)["counters"] == {}

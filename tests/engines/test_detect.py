@@ -16,7 +16,7 @@ ROUTES = routes()
 ALL = (MODELS, *ROUTES)
 
 
-def found(answers: dict[str, Any], head: dict[str, str] | None = None) -> Finding:
+def finding_of(answers: dict[str, Any], head: dict[str, str] | None = None) -> Finding:
     return identify(replies(answers, ALL, head))
 
 
@@ -35,7 +35,7 @@ def found(answers: dict[str, Any], head: dict[str, str] | None = None) -> Findin
 def test_engines_are_told_apart(
     answers: dict[str, Any], head: dict[str, str] | None, dialect: str, version: str | None, witnesses: int
 ) -> None:
-    finding = found(answers, head)
+    finding = finding_of(answers, head)
     assert (finding.dialect, finding.version, len(finding.evidence)) == (dialect, version, witnesses)
     assert finding.against == ()
     assert finding.confidence == ("certain" if witnesses > 1 else "likely")
@@ -43,17 +43,17 @@ def test_engines_are_told_apart(
 
 @pytest.mark.parametrize("answers", [{}, {MODELS: models("mycloud", "M")}, {"/version": ["x"]}, {"/props": 3}])
 def test_an_unknown_server_is_unknown(answers: dict[str, Any]) -> None:
-    assert found(answers) == Finding(None)
-    assert str(found(answers)) == "unknown"
+    assert finding_of(answers) == Finding(None)
+    assert str(finding_of(answers)) == "unknown"
 
 
 def test_a_server_that_answers_405_to_everything_is_not_transformers() -> None:
-    assert found(dict.fromkeys(ROUTES, 405)).dialect is None
+    assert finding_of(dict.fromkeys(ROUTES, 405)).dialect is None
 
 
-def test_what_speaks_against_the_leading_dialect_is_said() -> None:
+def test_what_speaks_against_the_leading_dialect_is_listed() -> None:
     """Two routes speak for vLLM, one for llama.cpp."""
-    finding = found({"/version": {"version": "1"}, MODELS: models("vllm", "M"), METRICS: "llamacpp:x 1\n"})
+    finding = finding_of({"/version": {"version": "1"}, MODELS: models("vllm", "M"), METRICS: "llamacpp:x 1\n"})
     assert (finding.dialect, finding.confidence) == ("vllm", "contradicted")
     assert str(finding) == (
         "vLLM 1 (contradicted: /version answers 1, models owned by vllm; "
@@ -62,13 +62,13 @@ def test_what_speaks_against_the_leading_dialect_is_said() -> None:
 
 
 def test_a_tie_is_no_finding() -> None:
-    finding = found({"/version": {"version": "1"}, METRICS: "llamacpp:x 1\n"})
+    finding = finding_of({"/version": {"version": "1"}, METRICS: "llamacpp:x 1\n"})
     assert finding.dialect is None
     assert len(finding.against) == 2
 
 
 def test_a_gateway_outranks_what_shines_through_it() -> None:
-    finding = found({"/server_info": {"vllm_config": ""}, MODELS: models("vllm", "M")}, HEADERS["smg"])
+    finding = finding_of({"/server_info": {"vllm_config": ""}, MODELS: models("vllm", "M")}, HEADERS["smg"])
     assert (finding.dialect, finding.behind, finding.against) == ("tokenspeed", "vllm", ())
 
 

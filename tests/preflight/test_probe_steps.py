@@ -54,48 +54,52 @@ async def probed(url: str, endpoint: dict[str, Any] | None = None, **given: Any)
     return await examine(config)
 
 
-def said(found: dict[str, Any]) -> dict[str, str]:
-    return {word: text for word, text in probe_lines(found) if word}
+def lines_of(examination: dict[str, Any]) -> dict[str, str]:
+    return {word: text for word, text in probe_lines(examination) if word}
 
 
 async def test_the_simulator(sim: Serve) -> None:
     """Blocks of 16 and never the whole prompt: 1,008 of 1,024 tokens hit the second time."""
     async with sim(SimConfig(**QUICK, tokens_per_chunk=4, block_tokens=16)) as url:
-        found = await probed(url, reset_cache=True)
-    assert (found["stream"]["usage"], found["stream"]["done"], found["stream"]["tokens"]) == ("own chunk", True, 32)
-    assert found["stream"]["chunks"] == 9  # the first token alone, the other 31 four at a time
-    assert (found["stream"]["continuous_usage"], found["stream"]["first_chunk_tokens"]) == (True, 1)
-    assert (found["cache"]["cached_tokens_first"], found["cache"]["cached_tokens_again"]) == (0, 1008)
-    assert found["workload"] == {"name": "sample", "traces": 48, "fit": 48, "longest_tokens": 3885}
-    assert found["counters"]["of"] == ["trie_sim"]
-    assert found["refused"] is None
-    lines = said(found)
+        examination = await probed(url, reset_cache=True)
+    assert (examination["stream"]["usage"], examination["stream"]["done"], examination["stream"]["tokens"]) == (
+        "own chunk",
+        True,
+        32,
+    )
+    assert examination["stream"]["chunks"] == 9  # the first token alone, the other 31 four at a time
+    assert (examination["stream"]["continuous_usage"], examination["stream"]["first_chunk_tokens"]) == (True, 1)
+    assert (examination["cache"]["cached_tokens_first"], examination["cache"]["cached_tokens_again"]) == (0, 1008)
+    assert examination["workload"] == {"name": "sample", "traces": 48, "fit": 48, "longest_tokens": 3885}
+    assert examination["counters"]["of"] == ["trie_sim"]
+    assert examination["refused"] is None
+    lines = lines_of(examination)
     assert lines["cache"] == "1,008 of 1,024 tokens cached when sent again, 0 at first"
     assert lines["lengths"] == "32 of 32 tokens in 9 chunks (ignore_eos true)"
     assert lines["reset"] == "the prefix cache was emptied"
 
 
-async def test_what_a_server_does_not_report_is_said_with_its_flag(sim: Serve) -> None:
+async def test_what_a_server_does_not_report_is_shown_with_its_flag(sim: Serve) -> None:
     async with sim(SimConfig(**QUICK, report_cached_tokens=False)) as url:
-        found = await probed(url, {"name": "vllm", "cache_flag": "--enable-prompt-tokens-details"})
-    assert said(found)["cache"] == (
+        examination = await probed(url, {"name": "vllm", "cache_flag": "--enable-prompt-tokens-details"})
+    assert lines_of(examination)["cache"] == (
         "cached tokens are not reported: start the server with --enable-prompt-tokens-details"
     )
-    assert said(found)["dialect"].startswith("vllm 0.1.0 as named, but the server looks like sim (")
+    assert lines_of(examination)["dialect"].startswith("vllm 0.1.0 as named, but the server looks like sim (")
 
 
 async def test_short_answers_are_seen(sim: Serve) -> None:
     async with sim(SimConfig(**QUICK)) as url:
-        found = await probed(url, {"name": "mine", "ignore_eos": None})
-    assert found["stream"]["tokens"] < 32
-    assert said(found)["lengths"].endswith("ended by stop: the length is not kept")
+        examination = await probed(url, {"name": "mine", "ignore_eos": None})
+    assert examination["stream"]["tokens"] < 32
+    assert lines_of(examination)["lengths"].endswith("ended by stop: the length is not kept")
 
 
 async def test_a_chat_has_no_token_ids(sim: Serve) -> None:
     async with sim(SimConfig(**QUICK)) as url:
-        found = await probed(url, {"api": Api.chat})
-    assert found["token_ids"] is None
-    assert "token ids" not in said(found)
+        examination = await probed(url, {"api": Api.chat})
+    assert examination["token_ids"] is None
+    assert "token ids" not in lines_of(examination)
 
 
 def answered(request: bytes) -> Script:
@@ -112,7 +116,7 @@ def answered(request: bytes) -> Script:
 
 async def test_transformers_serve() -> None:
     async with playing(serving(TRANSFORMERS, answered)) as (url, _):
-        lines = said(await probed(url))
+        lines = lines_of(await probed(url))
     assert lines["dialect"] == "transformers: it has the route /load_model"
     assert lines["stream"] == "usage in the chunk that ends it, ends without [DONE]; no usage in every chunk"
     assert lines["token ids"] == 'refused as prompts: HTTP 400: {"detail":"prompt must be a string."}'
@@ -124,21 +128,21 @@ async def test_transformers_serve() -> None:
 async def test_a_context_that_holds_no_trace_is_a_finding() -> None:
     tiny = {**LLAMACPP, "/props": {"default_generation_settings": {"n_ctx": 64}, "total_slots": 1}}
     async with playing(serving(tiny, answered)) as (url, _):
-        found = await probed(url)
-    assert found["workload"]["fit"] == 0
-    assert said(found)["model"] == "tiny (lists tiny), context 64 tokens"
+        examination = await probed(url)
+    assert examination["workload"]["fit"] == 0
+    assert lines_of(examination)["model"] == "tiny (lists tiny), context 64 tokens"
 
 
-async def test_lengths_that_are_not_proven_are_said_after_all_else() -> None:
+async def test_lengths_that_are_wrong_are_shown_after_all_else() -> None:
     def by_letter(request: bytes) -> Script:
         body = answered(request)[0]
         assert isinstance(body, bytes)
         return (body.replace(b'"prompt_tokens":16,', b'"prompt_tokens":99,'),)
 
     async with playing(serving(VLLM, by_letter)) as (url, _):
-        found = await probed(url)
-    assert "the server counts 99 for 16" in found["refused"]
-    assert list(said(found))[-1] == "refused"
+        examination = await probed(url)
+    assert "the server counts 99 for 16" in examination["refused"]
+    assert list(lines_of(examination))[-1] == "refused"
 
 
 async def test_a_server_that_refuses_requests_is_not_usable() -> None:

@@ -11,7 +11,7 @@ SPOKEN = EndpointConfig(extra_body={"top_k": 1}, min_tokens_field="min_tokens", 
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "expected"),
+    ("status", "reason", "expected"),
     [
         (422, "Unexpected fields in the request: {'ignore_eos'}", "leave it out with endpoint.ignore_eos=null"),
         (400, "Unknown parameter: 'stream_options'", "leave it out with endpoint.include_usage=false"),
@@ -27,8 +27,8 @@ SPOKEN = EndpointConfig(extra_body={"top_k": 1}, min_tokens_field="min_tokens", 
         (None, "ignore_eos", None),
     ],
 )
-def test_a_field_that_is_named_gets_the_setting_that_drops_it(status: int | None, said: str, expected: str) -> None:
-    assert refusal_advice(status, said, SPOKEN, model="M", models=["M"]) == expected
+def test_a_field_that_is_named_gets_the_setting_that_drops_it(status: int | None, reason: str, expected: str) -> None:
+    assert refusal_advice(status, reason, SPOKEN, model="M", models=["M"]) == expected
 
 
 def test_a_field_that_is_not_sent_is_not_the_reason() -> None:
@@ -37,12 +37,12 @@ def test_a_field_that_is_not_sent_is_not_the_reason() -> None:
 
 
 def test_not_found_is_the_model_or_the_route() -> None:
-    def said(text: str, models: list[str], api: Api = Api.completions) -> str | None:
+    def advice(text: str, models: list[str], api: Api = Api.completions) -> str | None:
         return refusal_advice(404, text, EndpointConfig(api=api), model="M", models=models)
 
-    assert said("no model M", ["A", "B"]) == "the server lists A, B: set model=NAME"
-    assert said("model M does not exist", []) == "does the server know its model as M? model=NAME sets the name"
-    assert said("Not Found", ["M"]) == (
+    assert advice("no model M", ["A", "B"]) == "the server lists A, B: set model=NAME"
+    assert advice("model M does not exist", []) == "does the server know its model as M? model=NAME sets the name"
+    assert advice("Not Found", ["M"]) == (
         "does the server have the route of endpoint.api=completions? endpoint.api=chat takes the other"
     )
-    assert "endpoint.api=completions takes" in (said("Not Found", [], Api.chat) or "")
+    assert "endpoint.api=completions takes" in (advice("Not Found", [], Api.chat) or "")

@@ -1,4 +1,4 @@
-"""Before the clock: servers that are not there yet, who they are found to be, what is said of what they refuse."""
+"""Before the clock: servers that are not there yet, who they are, what is said of what they refuse."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ async def ready(url: str, endpoint: dict[str, Any] | None = None, **given: Any) 
         endpoint=EndpointConfig(base_url=url, **(endpoint or {})),
         **{"prompts": PromptConfig(pool_tokens=1 << 14), "max_retries": 0, **given},
     )
-    async with prepared(config, WORKLOAD) as found:
-        yield found
+    async with prepared(config, WORKLOAD) as run:
+        yield run
 
 
 def answered(request: bytes) -> Script:
@@ -41,11 +41,11 @@ def answered(request: bytes) -> Script:
     return (plain_response("200 OK", b'{"choices":[{"text":" a","finish_reason":"length"}],"usage":%b}' % usage),)
 
 
-async def test_a_dialect_is_found_taken_and_said(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_dialect_is_recognised_applied_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "trie")
-    async with playing(serving(VLLM, answered)) as (url, _), ready(url) as found:
-        server = found.server()
-    assert found.config.endpoint.reset_route == "/reset_prefix_cache"
+    async with playing(serving(VLLM, answered)) as (url, _), ready(url) as run:
+        server = run.server()
+    assert run.config.endpoint.reset_route == "/reset_prefix_cache"
     assert server["dialect"]["name"] == server["dialect"]["found"] == "vllm"
     assert server["dialect"]["version"] == "0.32.0"
     assert server["dialect"]["taken"] == {
@@ -65,30 +65,30 @@ async def test_a_dialect_is_found_taken_and_said(caplog: pytest.LogCaptureFixtur
 
 async def test_a_named_dialect_is_checked_and_left_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
     llama = playing(serving(LLAMACPP, answered, "Server: llama.cpp"))
-    async with llama as (url, _), ready(url, {"name": "vllm"}) as found:
+    async with llama as (url, _), ready(url, {"name": "vllm"}) as run:
         pass
-    assert found.config.endpoint == EndpointConfig(base_url=url, name="vllm")
-    assert found.server()["dialect"]["taken"] == {}
+    assert run.config.endpoint == EndpointConfig(base_url=url, name="vllm")
+    assert run.server()["dialect"]["taken"] == {}
     assert "server is llama.cpp b10434-3ebe0e6 (certain: " in caplog.text
     assert "), but endpoint=vllm was named; nothing is changed: endpoint=llamacpp has" in caplog.text
-    assert found.context == 16384  # of a slot, not of the model
+    assert run.context == 16384  # of a slot, not of the model
 
 
-async def test_an_unknown_server_is_taken_as_custom_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    async with playing(serving({"/v1/models": models("me", "M")}, answered)) as (url, _), ready(url) as found:
-        assert found.config.endpoint.name == "custom"
+async def test_an_unknown_server_gets_no_dialect_and_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    async with playing(serving({"/v1/models": models("me", "M")}, answered)) as (url, _), ready(url) as run:
+        assert run.config.endpoint.name == "custom"
     assert "server is unknown; no dialect is applied: completions, ignore_eos true sent, max_tokens" in caplog.text
 
 
 async def test_a_gateway_tells_the_context_of_its_workers() -> None:
-    async with playing(serving(SMG, answered, "x-smg-error-code: unknown_url")) as (url, _), ready(url) as found:
-        assert found.config.endpoint.worker_header == "x-smg-routed-worker-id"
-        assert found.context == 4096
+    async with playing(serving(SMG, answered, "x-smg-error-code: unknown_url")) as (url, _), ready(url) as run:
+        assert run.config.endpoint.worker_header == "x-smg-routed-worker-id"
+        assert run.context == 4096
 
 
 async def test_our_own_server_is_recognised(sim: Serve) -> None:
-    async with sim(SimConfig(**QUICK)) as url, ready(url, warm_up=5, concurrency=ConcurrencyConfig(2)) as found:
-        server = found.server()
+    async with sim(SimConfig(**QUICK)) as url, ready(url, warm_up=5, concurrency=ConcurrencyConfig(2)) as run:
+        server = run.server()
     assert server["dialect"]["name"] == "sim"
     assert server["dialect"]["evidence"][0].startswith("/version answers")
     assert server["warm_up"]["requests"] == 5
@@ -100,10 +100,10 @@ async def test_failures_of_the_warm_up_are_counted(sim: Serve) -> None:
     faulty = SimConfig(**QUICK, fault_rate=1.0, faults=["http_500"])
     async with sim(faulty) as url:
         prompts = PromptConfig(pool_tokens=1 << 14, calibrate=False)
-        async with ready(url, warm_up=3, prompts=prompts) as found:
-            assert found.warm_up is not None
-    assert (found.warm_up.requests, found.warm_up.failed) == (3, 3)
-    assert "injected fault http_500" in (found.warm_up.error or "")
+        async with ready(url, warm_up=3, prompts=prompts) as run:
+            assert run.warm_up is not None
+    assert (run.warm_up.requests, run.warm_up.failed) == (3, 3)
+    assert "injected fault http_500" in (run.warm_up.error or "")
 
 
 @pytest.mark.parametrize(
@@ -125,13 +125,13 @@ async def test_a_refusal_of_the_first_requests_says_what_to_do(refusal: tuple[st
     assert named in str(error.value)
 
 
-async def test_transformers_serve_is_found_and_spoken_to_as_it_wants() -> None:
+async def test_transformers_serve_is_recognised_and_spoken_to_as_it_wants() -> None:
     def strict(request: bytes) -> Script:
         assert b"ignore_eos" not in request
         return answered(request)
 
-    async with playing(serving(TRANSFORMERS, strict)) as (url, got), ready(url) as found:
-        assert found.config.endpoint.name == "transformers"
+    async with playing(serving(TRANSFORMERS, strict)) as (url, got), ready(url) as run:
+        assert run.config.endpoint.name == "transformers"
     assert sum(request.startswith(b"POST") for request in got) == 3  # two for lengths, one stream
 
 
@@ -165,8 +165,8 @@ async def test_a_server_that_is_not_ready_is_waited_for(
     caplog.set_level(logging.INFO, "trie")
     monkeypatch.setattr("trie.preflight.discovery.RETRY_EVERY_S", 0.01)
     server = playing(late(3, before, serving(VLLM, answered)))
-    async with server as (url, _), ready(url, wait_for_ready=60.0) as found:
-        assert found.model == "tiny"
+    async with server as (url, _), ready(url, wait_for_ready=60.0) as run:
+        assert run.model == "tiny"
     assert "waiting for 60 s more at most (wait_for_ready)" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""The proof of lengths by two requests, against servers that count well, with an offset, badly or not at all."""
+"""Lengths verified by two requests, against servers that count well, with an offset, badly or not at all."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def prompts(config: Callable[..., RunConfig]) -> Prompts:
 
 
 @pytest.mark.parametrize("added", [0, 1, 37])
-async def test_a_constant_offset_is_found_and_said(prompts: Prompts, added: int) -> None:
-    asked: list[bytes] = []
+async def test_a_constant_offset_is_measured_and_reported(prompts: Prompts, added: int) -> None:
+    texts: list[bytes] = []
 
     async def ask(text: bytes) -> int:
-        asked.append(text)
+        texts.append(text)
         return text.count(b" ") + added
 
-    found = await verify_lengths(prompts, ask, longest=100_000)
-    assert found.verified
-    assert found.offset_tokens == added
-    assert f"n + {added}" in found.finding
-    assert [text.count(b" ") for text in asked] == [16, 4096]
-    assert not asked[1].startswith(asked[0][:20]), "the second is not found in a cache"
+    check = await verify_lengths(prompts, ask, longest=100_000)
+    assert check.verified
+    assert check.offset_tokens == added
+    assert f"n + {added}" in check.finding
+    assert [text.count(b" ") for text in texts] == [16, 4096]
+    assert not texts[1].startswith(texts[0][:20]), "the second does not hit a cache"
 
 
 async def test_a_small_context_is_not_exceeded(prompts: Prompts) -> None:
@@ -55,7 +55,7 @@ async def test_words_that_fall_apart_are_refused_with_a_choice(prompts: Prompts)
     assert "\n" not in str(caught.value)
 
 
-async def test_fewer_tokens_than_were_sent_are_no_proof(prompts: Prompts) -> None:
+async def test_fewer_tokens_than_were_sent_verify_nothing(prompts: Prompts) -> None:
     async def ask(text: bytes) -> int:
         return text.count(b" ") - 2
 
@@ -63,13 +63,13 @@ async def test_fewer_tokens_than_were_sent_are_no_proof(prompts: Prompts) -> Non
         await verify_lengths(prompts, ask, longest=100_000)
 
 
-async def test_a_server_without_usage_proves_nothing_and_stops_nothing(prompts: Prompts) -> None:
+async def test_a_server_without_usage_verifies_nothing_and_stops_nothing(prompts: Prompts) -> None:
     async def ask(_: bytes) -> None:
         return None
 
-    found = await verify_lengths(prompts, ask, longest=100_000)
-    assert not found.verified
-    assert "no usage" in found.finding
+    check = await verify_lengths(prompts, ask, longest=100_000)
+    assert not check.verified
+    assert "no usage" in check.finding
 
 
 def template(first: int, turn: int) -> Callable[..., Awaitable[int]]:
@@ -82,15 +82,15 @@ def template(first: int, turn: int) -> Callable[..., Awaitable[int]]:
 
 
 @pytest.mark.parametrize(("first", "turn"), [(0, 0), (4, 11), (37, 9)])
-async def test_what_a_template_adds_is_found_turn_by_turn(prompts: Prompts, first: int, turn: int) -> None:
-    found = await verify_lengths(prompts, template(first, turn), longest=100_000, chat=True)
-    assert found.template == Template(first_tokens=first, per_turn_tokens=turn)
-    assert f"n + {first} for n tokens, and {turn} more with each turn" in found.finding
+async def test_what_a_template_adds_is_measured_turn_by_turn(prompts: Prompts, first: int, turn: int) -> None:
+    check = await verify_lengths(prompts, template(first, turn), longest=100_000, chat=True)
+    assert check.template == Template(first_tokens=first, per_turn_tokens=turn)
+    assert f"n + {first} for n tokens, and {turn} more with each turn" in check.finding
 
 
 async def test_a_conversation_fits_into_a_small_context(prompts: Prompts) -> None:
-    found = await verify_lengths(prompts, template(2, 3), longest=60, chat=True)
-    assert found.template == Template(2, 3)
+    check = await verify_lengths(prompts, template(2, 3), longest=60, chat=True)
+    assert check.template == Template(2, 3)
 
 
 async def test_a_template_that_leaves_a_message_out_is_refused(prompts: Prompts) -> None:
