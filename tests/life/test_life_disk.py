@@ -9,23 +9,17 @@ from pathlib import Path
 
 import pytest
 from helpers.run_process import run
+from helpers.small_disk import small_disk
 
 from trie.cli import main
 from trie.storage.run_dir import RunDir
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(name="small_disk")
+def mounted_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 150 kB."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(mounted)], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
-    yield mounted
-    subprocess.run(["umount", "-l", str(mounted)], check=True)
+    with small_disk(tmp_path / "disk", "150k") as mounted:
+        yield mounted
 
 
 @pytest.mark.slow

@@ -57,17 +57,16 @@ class Scheduler:
         Raises:
             RunDirError: when rows can't be written any more.
         """
-        state, loop = self.state, asyncio.get_running_loop()
+        state = self.state
         with undisturbed():
             state.clock.start()
             state.health.start()
-            timer = loop.call_later(self._duration_s, self.stop, DEADLINE)
+            timer = asyncio.get_running_loop().call_later(self._duration_s, self.stop, DEADLINE)
             try:
                 async with self._deadline:
                     self._running = True
-                    if state.stop_reason is not None:
-                        self._deadline.reschedule(loop.time())
-                    await self._replay()
+                    if state.stop_reason is None:
+                        await self._replay()
             except TimeoutError:
                 if not self._deadline.expired():
                     raise
@@ -75,6 +74,7 @@ class Scheduler:
                 state.stop_reason = ERROR
                 raise _first(errors) from None
             finally:
+                self._running = False
                 timer.cancel()
                 state.clock.stop()
                 state.health.stop()
