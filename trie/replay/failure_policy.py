@@ -92,27 +92,39 @@ class Backoff:
         self._turn = 0.0  # loop time of the last turn that was given away
         self._recovered = asyncio.Event()
 
-    def succeeded(self) -> None:
-        """A request ended well."""
-        if self._failed == 0:
-            return
-        if self._failed >= self._limit:
-            log.warning("requests end well again: all slots go on")
-            self._recovered.set()
-            self._recovered = asyncio.Event()
-        self._failed = 0
+    def succeeded(self) -> bool:
+        """A request ended well; true where that ends an outage."""
+        failed, self._failed = self._failed, 0
+        if failed < self._limit:
+            return False
+        log.warning("requests end well again: all slots go on")
+        self._recovered.set()
+        self._recovered = asyncio.Event()
+        return True
 
-    async def pause(self, failed_in_a_row: int) -> None:
-        """Wait after a failed session, the slot's number `failed_in_a_row` counted from 0."""
+    def pause_until(self, now: float, failed_in_a_row: int) -> tuple[float, bool]:
+        """Until when a slot waits after a failed session, and whether the end of an outage lets it go on before.
+
+        Args:
+            now: an instant of any one clock.
+            failed_in_a_row: the slot's failed sessions before this one.
+        """
         self._failed += 1
         wait_s = min(FIRST_PAUSE_S * 2.0 ** min(failed_in_a_row, MAX_DOUBLINGS), MAX_PAUSE_S)
         if self._failed < self._limit:
-            await asyncio.sleep(wait_s)
-            return
+            return now + wait_s, False
         if self._failed == self._limit:
             log.warning("%d sessions failed in a row: all slots together start one a second now", self._failed)
-        now = asyncio.get_running_loop().time()
         self._turn = max(self._turn + OUTAGE_EVERY_S, now + wait_s)
+        return self._turn, True
+
+    async def pause(self, failed_in_a_row: int) -> None:
+        """Wait after a failed session, the slot's number `failed_in_a_row` counted from 0."""
+        now = asyncio.get_running_loop().time()
+        until, recoverable = self.pause_until(now, failed_in_a_row)
+        if not recoverable:
+            await asyncio.sleep(until - now)
+            return
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._turn - now):
+            async with asyncio.timeout(until - now):
                 await self._recovered.wait()

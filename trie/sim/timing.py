@@ -35,7 +35,7 @@ class Model:
     Args:
         config: the model's numbers.
         cache: of prefixes; None for one that tells blocks by their tokens.
-        every_step: whether each step's tokens are told, or only first tokens and ends.
+        every_step: whether each step's tokens are told, or only the end of each request.
     """
 
     def __init__(self, config: SimConfig, cache: Cache | None = None, *, every_step: bool = True) -> None:
@@ -95,27 +95,23 @@ class Model:
         return out
 
     def until_end(self, now: float) -> list[Emission]:
-        """Everything up to `now` or to the first instant at which a request ends, whichever is first."""
+        """Everything up to `now` or to the first instant at which a request ends; not for `every_step`."""
         out: list[Emission] = []
-        while self._event(now, out):
-            if out and out[-1].finished:
-                now = min(now, out[-1].at)
+        while self._event(out[0].at if out else now, out):
+            pass
         return out
 
     def _event(self, now: float, out: list[Emission]) -> bool:
-        """The next event, if it is not after `now`."""
-        prefill_end, step_end, start = self._prefill_end, self._step_end, self._prefill_start()
-        at = min(prefill_end, step_end)
-        at = min(at, start)
+        """The next event, if it is not after `now`; of those at one instant, prefills end first and begin last."""
+        at, handle = self._prefill_end, self._end_prefill
+        if self._step_end < at:
+            at, handle = self._step_end, self._end_step
+        if self._prefilling is None and self.waiting and (start := self._prefill_start()) < at:
+            at, handle = start, self._begin_prefill
         if at > now or at == inf:
             return False
         self._now = at
-        if at == prefill_end:
-            self._end_prefill(at, out)
-        elif at == step_end:
-            self._end_step(at, out)
-        else:
-            self._begin_prefill(at)
+        handle(at, out)
         return True
 
     def _prefill_start(self) -> float:
@@ -125,8 +121,8 @@ class Model:
         ready = self.waiting[0][0]
         return max(self._free_at, ready)
 
-    def _begin_prefill(self, at: float) -> None:
-        _, job = self.waiting.popleft()
+    def _begin_prefill(self, at: float, out: list[Emission]) -> None:  # noqa: ARG002 - as all events
+        job = self.waiting.popleft()[1]
         tally = self.tally
         tally.prompt_tokens += job.prompt_tokens
         tally.queue_time.add(at - job.arrived)
@@ -243,7 +239,8 @@ class Model:
         job.generated += tokens
         self.tally.generated_tokens += tokens
         finished = tokens == left
-        out.append(Emission(at, job, tokens, finished))
+        if finished or self._every_step:
+            out.append(Emission(at, job, tokens, finished))
         if finished:
             job.last_at = at
             self.tally.finished += 1

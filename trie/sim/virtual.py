@@ -70,6 +70,10 @@ class Reply(NamedTuple):
     finish: str | None = None
 
 
+# The instants of the first and the last chunk, how many there were, the longest gap, and the end.
+Seen = tuple[float | None, float | None, int, float | None, float]
+
+
 class VirtualEndpoint:
     """Takes requests at any instant that is not before the last one, and says when their answers end."""
 
@@ -114,7 +118,7 @@ class VirtualEndpoint:
 
     def until_end(self, now: float) -> list[SessionJob]:
         """The jobs that end at the next instant at which any does, if that is not after `now`."""
-        return [event.job for event in self.model.until_end(now) if event.finished]  # type: ignore[misc]
+        return [event.job for event in self.model.until_end(now)]  # type: ignore[misc]
 
     def cancel(self, now: float, job: SessionJob) -> None:
         """The client of a job is gone; everything until `now` must have happened."""
@@ -122,10 +126,26 @@ class VirtualEndpoint:
 
     def reply(self, job: SessionJob, until: float = inf) -> Reply:
         """What the client of a job that has ended, or was cancelled at `until`, saw of it."""
-        reply = self._streamed(job, until) if self._stream else self._whole(job)
-        return reply._replace(end_s=until) if until < inf else self._counted(job, reply)
+        first, last, chunks, gap, end = self._streamed(job, until) if self._stream else self._whole(job)
+        if until < inf:
+            return Reply(until, first, last, chunks, gap)
+        fault, config = job.fault, self.config
+        if fault in BROKEN or fault == "truncated":
+            return Reply(end, first, last, chunks, gap)
+        usage = config.report_usage and fault != "no_usage"
+        return Reply(
+            end,
+            first,
+            last,
+            chunks,
+            gap,
+            job.prompt_tokens if usage else None,
+            (0 if fault == "empty" else job.generated) if usage else None,
+            job.cached_tokens if usage and config.report_cached_tokens else None,
+            None if fault == "empty" and self._stream else job.finish,
+        )
 
-    def _streamed(self, job: SessionJob, until: float) -> Reply:
+    def _streamed(self, job: SessionJob, until: float) -> Seen:
         """The chunks of a stream as a fault leaves them."""
         chunks = 1 - ((1 - job.generated) // self.config.tokens_per_chunk) if job.generated else 0
         first, last, gap, end = job.first_at, job.last_at, job.max_gap_s, job.last_at
@@ -138,23 +158,9 @@ class VirtualEndpoint:
                 chunks = 1
             last, gap = (first, 0.0) if chunks == 1 else (end, max(gap, STALL_S))
         if job.fault == "empty" or not chunks:
-            return Reply(end)
-        return Reply(end, first, last, chunks, gap if chunks > 1 else None)
+            return None, None, 0, None, end
+        return first, last, chunks, gap if chunks > 1 else None, end
 
-    def _whole(self, job: SessionJob) -> Reply:
+    def _whole(self, job: SessionJob) -> Seen:
         """An answer in one piece, which shows nothing before its end."""
-        return Reply(job.last_at + STALL_S if job.fault == "stall" else job.last_at)
-
-    def _counted(self, job: SessionJob, reply: Reply) -> Reply:
-        """With its usage and its finish reason, where they are sent."""
-        fault, config = job.fault, self.config
-        if fault in BROKEN or fault == "truncated":
-            return reply
-        usage = config.report_usage and fault != "no_usage"
-        completion = 0 if fault == "empty" else job.generated
-        return reply._replace(
-            prompt_tokens=job.prompt_tokens if usage else None,
-            completion_tokens=completion if usage else None,
-            cached_tokens=job.cached_tokens if usage and config.report_cached_tokens else None,
-            finish=None if fault == "empty" and self._stream else job.finish,
-        )
+        return None, None, 0, None, job.last_at + STALL_S if job.fault == "stall" else job.last_at

@@ -1,0 +1,366 @@
+"""The closed loop in virtual time: the same slots, sessions, retries and limits, against the model instead of a server.
+
+Theory of operation. There is one list of what is due, by instant: slots and sessions that go on, attempts that are made
+again. Between two of these the model runs ahead until a request ends. Nothing waits: the clock jumps. What a run in
+real time does within a pass of its event loop takes no time here, so the client is never late.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import inf
+from typing import Any
+
+from trie.config import RunConfig
+from trie.endpoint.retry import FIRST_PAUSE_S, MAX_DOUBLINGS, MAX_PAUSE_S, RETRYABLE_KINDS
+from trie.errors import ConfigError
+from trie.replay.failure_policy import Backoff
+from trie.sim.faults import REFUSED
+from trie.sim.virtual import Prompt, Reply, SessionJob, VirtualEndpoint
+from trie.storage.record import Outcome, RequestRecord
+from trie.workload.trace import PlannedRequest, Trace
+
+DEADLINE, ALL_TRACES = "deadline", "max_traces"  # why a run ended, unless `stop` was told why
+ROWS_AT_ONCE = 20_000  # that are written as one part
+
+Failure = tuple[str, str]  # kind and text
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A trace being replayed."""
+
+    trace: Trace
+    session_id: int
+    slot: int
+    requests: Iterator[PlannedRequest]
+    tokens: int = 0  # of its text so far, as the server counts them
+
+
+@dataclass(slots=True, eq=False)
+class OpenRequest:
+    """A request from the instant at which it is due to its end."""
+
+    session: Session
+    plan: PlannedRequest
+    queued: float
+    attempt_sent: float = 0.0
+    headers: float | None = None
+    attempts: int = 0
+    rate_limited: int = 0
+    status: int | None = None
+    failure: Failure | None = None  # of its last attempt
+    job: SessionJob | None = None  # while the model has it
+    closed: bool = False
+
+
+class VirtualReplay:
+    """Replays traces in virtual time until the deadline, the last trace, or `stop`.
+
+    Args:
+        config: of the run.
+        traces: taken in order, and again from the first.
+        write: takes rows, in the order in which their requests ended.
+        limit_reached: asked after each failed session: the reason to end the run, or None.
+        note: told each row as its request ends.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        traces: Sequence[Trace],
+        *,
+        write: Callable[[list[RequestRecord]], None],
+        note: Callable[[RequestRecord], None] = lambda _: None,
+        limit_reached: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.endpoint = VirtualEndpoint(config.sim, stream=config.stream)
+        self.now = 0.0
+        self.stop_reason: str | None = None
+        self._config = config
+        self._traces = traces
+        self._write, self._note, self._limit_reached = write, note, limit_reached
+        self._backoff = Backoff(config.concurrency.value)
+        self._due: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._order = 0
+        self._timeouts: deque[tuple[float, OpenRequest]] = deque()
+        self._open: dict[OpenRequest, None] = {}
+        self._owners: dict[SessionJob, OpenRequest] = {}
+        self._started = 0
+        self._idle_slots = 0
+        self._failed_in_a_row = [0] * config.concurrency.value
+        self._waiting_for_recovery: dict[tuple[int, int], None] = {}  # slots, and which of their sessions failed
+        self._rows: list[RequestRecord] = []
+        self._bos = _bos(config)
+
+    def stop(self, reason: str) -> None:
+        """End the run at the instant it has come to; may be called from another thread."""
+        self.stop_reason = self.stop_reason or reason
+
+    def run(self) -> str:
+        """Replay; returns why it ended: `deadline`, `max_traces`, or the reason given to `stop`.
+
+        Raises:
+            RunDirError: when rows can't be written.
+            ConfigError: for what has no answer in virtual time.
+        """
+        for slot in range(self._config.concurrency.value):
+            self._next_session(slot)
+        while self.stop_reason is None:
+            self._go_on()
+        for request in list(self._open):
+            self._cut_off(request)
+        self._flush()
+        return self.stop_reason
+
+    def _go_on(self) -> None:
+        """What happens next."""
+        if self._idle_slots == self._config.concurrency.value:
+            self.stop(ALL_TRACES)
+            return
+        due = self._due[0][0] if self._due else inf
+        until = min(due, self._next_timeout(), self._config.duration)
+        jobs = self.endpoint.until_end(until)
+        if jobs:
+            self.now = jobs[0].last_at
+            for job in jobs:
+                self._job_ended(job)
+            return
+        self.now = until
+        if until == self._config.duration:
+            self.stop(DEADLINE)
+        elif until == due:
+            _, _, action, argument = heappop(self._due)
+            action(argument)
+        else:
+            self._time_out(self._timeouts.popleft()[1])
+
+    def _at(self, instant: float, action: Callable[[Any], None], argument: Any) -> None:
+        self._order += 1
+        heappush(self._due, (instant, self._order, action, argument))
+
+    def _next_session(self, slot: int) -> None:
+        """The slot's next trace, while there are any."""
+        if self._started == self._config.max_traces:
+            self._idle_slots += 1
+            return
+        trace = self._traces[self._started % len(self._traces)]
+        session = Session(trace, self._started, slot, trace.requests())
+        self._started += 1
+        self._next_request(session, self.now)
+
+    def _next_request(self, session: Session, previous_end: float) -> None:
+        plan = next(session.requests, None)
+        if plan is None:
+            self._failed_in_a_row[session.slot] = 0
+            self._next_session(session.slot)
+            return
+        due = previous_end + plan.wait_s
+        self._at(due, self._begin, OpenRequest(session, plan, due))
+
+    def _begin(self, request: OpenRequest) -> None:
+        taken, added = self._bos if request.plan.turn == 0 else (0, 0)
+        new = request.plan.new_prompt_tokens
+        request.session.tokens += max(new - taken, 1) + added if taken or added else new
+        self._open[request] = None
+        self._timeouts.append((self.now + self._config.timeout, request))
+        self._attempt(request)
+
+    def _attempt(self, request: OpenRequest) -> None:
+        if request.closed:
+            return
+        config, plan = self._config, request.plan
+        request.attempts += 1
+        request.attempt_sent = self.now
+        fault = self.endpoint.fault()
+        at_once = fault in REFUSED or (config.stream and fault != "disconnect")
+        request.status = REFUSED.get(fault or "", 200) if at_once else None
+        request.headers = self.now if at_once else None
+        if fault in REFUSED or fault == "disconnect":
+            request.rate_limited += request.status == 429
+            failure = _refusal(fault, request.status)
+            self._attempt_failed(request, failure, pause_s=0.0 if request.status == 429 else None)
+            return
+        prompt = Prompt(request.session.session_id, request.session.tokens, recited=config.history == "recorded")
+        natural = not config.endpoint.ignore_eos
+        job = self.endpoint.ask(self.now, prompt, plan.completion_tokens, fault=fault, natural=natural)
+        request.job = job
+        self._owners[job] = request
+
+    def _attempt_failed(self, request: OpenRequest, failure: Failure, *, pause_s: float | None = None) -> None:
+        """Make another attempt after a pause, or end the request."""
+        retries = request.attempts - 1
+        request.failure = failure
+        if retries == self._config.max_retries:
+            self._close(request, Reply(self.now), failure)
+            return
+        growing = min(FIRST_PAUSE_S * 2.0 ** min(retries, MAX_DOUBLINGS), MAX_PAUSE_S)
+        self._at(self.now + (growing if pause_s is None else pause_s), self._attempt, request)
+
+    def _job_ended(self, job: SessionJob) -> None:
+        request = self._owners[job]
+        if job.fault == "stall":
+            self._at(self.endpoint.reply(job).end_s, self._answered, request)
+        else:
+            self._answered(request)
+
+    def _answered(self, request: OpenRequest) -> None:
+        """A response has ended; what a fault made of it may be worth another attempt."""
+        if request.closed:
+            return
+        job = request.job
+        assert job is not None
+        reply = self.endpoint.reply(job)
+        limit, gap = self._config.stall_timeout, reply.max_gap_s
+        if limit is not None and gap is not None and gap > limit:
+            raise ConfigError(
+                f"stall_timeout={limit:g}: must be null, or above {gap:.3g} seconds, with clock=virtual: tokens are so "
+                "far apart here, and virtual time has no answer for a client that gives up on them"
+            )
+        if request.headers is None:
+            request.headers, request.status = reply.end_s, 200
+        failure = _failure(job.fault, reply, stream=self._config.stream)
+        if failure is not None and failure[0] in RETRYABLE_KINDS and not reply.chunks:
+            self._owners.pop(job)
+            request.job = None
+            self._attempt_failed(request, failure)
+            return
+        self._close(request, reply, failure)
+
+    def _time_out(self, request: OpenRequest) -> None:
+        if request.closed:
+            return
+        before = f"; before that {request.failure[1]}" if request.failure is not None else ""
+        text = f"no whole answer within {self._config.timeout:g} s{before}"
+        self._close(request, self._cut(request), ("timeout", text))
+
+    def _next_timeout(self) -> float:
+        timeouts = self._timeouts
+        while timeouts and timeouts[0][1].closed:
+            timeouts.popleft()
+        return timeouts[0][0] if timeouts else inf
+
+    def _cut(self, request: OpenRequest) -> Reply:
+        """What had come of a request that the client gives up now."""
+        if request.job is None:
+            return Reply(self.now)
+        self.endpoint.cancel(self.now, request.job)
+        return self.endpoint.reply(request.job, self.now)
+
+    def _cut_off(self, request: OpenRequest) -> None:
+        """The run ends: the request is cancelled."""
+        row = self._row(request, self._cut(request), Outcome.cancelled)
+        row.error_kind = self.stop_reason
+        self._record(row)
+
+    def _close(self, request: OpenRequest, reply: Reply, failure: Failure | None) -> None:
+        """A request has ended, and its session goes on or fails with it."""
+        request.closed = True
+        del self._open[request]
+        if request.job is not None:
+            del self._owners[request.job]
+        row = self._row(request, reply, Outcome.ok if failure is None else Outcome.failed)
+        if failure is not None:
+            row.error_kind, row.error = failure
+            self._record(row)
+            self._session_failed(request.session)
+            return
+        self._record(row)
+        if self._backoff.succeeded():
+            for pause in list(self._waiting_for_recovery):
+                self._resume(pause)
+        plan, session = request.plan, request.session
+        answer = request.job.generated if request.job is not None else 0
+        session.tokens += plan.completion_tokens if self._config.history == "recorded" else answer
+        self._next_request(session, reply.end_s)
+
+    def _session_failed(self, session: Session) -> None:
+        if (reason := self._limit_reached()) is not None:
+            self.stop(reason)
+        slot = session.slot
+        until, recoverable = self._backoff.pause_until(self.now, self._failed_in_a_row[slot])
+        self._failed_in_a_row[slot] += 1
+        if not recoverable:
+            self._at(until, self._next_session, slot)
+            return
+        pause = (slot, session.session_id)
+        self._waiting_for_recovery[pause] = None
+        self._at(until, self._resume, pause)
+
+    def _resume(self, pause: tuple[int, int]) -> None:
+        """A slot that waited for the server to recover goes on, once."""
+        if pause in self._waiting_for_recovery:
+            del self._waiting_for_recovery[pause]
+            self._next_session(pause[0])
+
+    def _row(self, request: OpenRequest, reply: Reply, outcome: Outcome) -> RequestRecord:
+        session, plan = request.session, request.plan
+        return RequestRecord(
+            trace_id=session.trace.row,
+            session_id=session.session_id,
+            slot=session.slot,
+            turn=plan.turn,
+            num_turns=session.trace.num_turns,
+            is_final=plan.is_final,
+            outcome=outcome,
+            http_status=request.status,
+            attempts=request.attempts,
+            rate_limited=request.rate_limited,
+            queued_s=request.queued,
+            sent_s=request.queued,
+            attempt_sent_s=request.attempt_sent,
+            headers_s=request.headers,
+            first_token_s=reply.first_s,
+            last_token_s=reply.last_s,
+            end_s=reply.end_s,
+            new_prompt_tokens=plan.new_prompt_tokens,
+            cached_prompt_tokens=plan.cached_prompt_tokens,
+            requested_completion_tokens=plan.completion_tokens,
+            usage_prompt_tokens=reply.prompt_tokens,
+            usage_completion_tokens=reply.completion_tokens,
+            usage_cached_tokens=reply.cached_tokens,
+            finish_reason=reply.finish,
+            chunks=reply.chunks,
+            max_gap_s=reply.max_gap_s,
+        )
+
+    def _record(self, row: RequestRecord) -> None:
+        self._note(row)
+        self._rows.append(row)
+        if len(self._rows) == ROWS_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._write(self._rows)
+        self._rows = []
+
+
+def _bos(config: RunConfig) -> tuple[int, int]:
+    """Tokens that are taken off each first prompt, and those that the server adds to it."""
+    added = int(config.sim.add_bos)
+    taken = config.endpoint.bos_tokens
+    return (added if config.prompts.calibrate else 0) if taken is None else taken, added
+
+
+def _refusal(fault: str | None, status: int | None) -> Failure:
+    if status is None:
+        return "disconnected", "the connection was reset before an answer"
+    return "http_status", f"HTTP {status}: injected fault {fault}"
+
+
+def _failure(fault: str | None, reply: Reply, *, stream: bool) -> Failure | None:
+    """What the client calls a response that a fault has changed, or None where it is whole."""
+    if fault == "reset":
+        return "reset", "the connection broke in the answer"
+    if fault == "error_event":
+        return "error_event", "injected fault error_event"
+    if fault == "empty":
+        return "no_tokens", "the answer holds no token"
+    if fault == "truncated" and stream:
+        return "truncated", f"the stream ended after {reply.chunks} chunks without finish_reason or usage"
+    if fault == "truncated":
+        return "bad_response", "not JSON: half of the answer"
+    return None
