@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
+from helpers.command_line import HERE_AND_IN_A_PROCESS, Command, in_a_process, in_this_process
 from helpers.simulator import Serve
 
 from trie.config import SimConfig
@@ -28,3 +32,11 @@ def sim() -> Serve:
             await task
 
     return serving
+
+
+@pytest.fixture(params=HERE_AND_IN_A_PROCESS)
+def module(request: pytest.FixtureRequest, tmp_path: Path) -> Command:
+    """`trie ...` in an empty folder; the slow tests run it as `python -m trie ...`, in processes of its own."""
+    if request.param == "here":
+        return partial(in_this_process, tmp_path)
+    return partial(in_a_process, tmp_path, sys.executable, "-m", "trie")

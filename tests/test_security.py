@@ -5,16 +5,16 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from helpers.command_line import ROOT, Command
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from trie import Client
@@ -93,13 +93,13 @@ def repeating(said: str) -> Answer:
     return answer
 
 
-def trie(folder: Path, *settings: str, **env: str) -> subprocess.CompletedProcess[str]:
-    (folder / "one.jsonl").write_text(json.dumps(ROW) + "\n")
-    command = [sys.executable, "-m", "trie", "workload=./one.jsonl", "prompts.calibrate=false", "tokenizer_model=words"]
-    command += ["duration=1", "concurrency=3", "max_retries=0", "model=M", *settings]
-    kept = {key: value for key, value in os.environ.items() if key != "OPENAI_API_KEY"}
-    given = {**kept, "PYTHONPATH": str(Path(main.__file__).parents[2]), **env}
-    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, check=False, timeout=60)
+@pytest.fixture
+def trie(module: Command, tmp_path: Path) -> Command:
+    """A dozen short traces at most, within a second."""
+    (tmp_path / "one.jsonl").write_text(json.dumps(ROW) + "\n")
+    settings = ("workload=./one.jsonl", "prompts.calibrate=false", "tokenizer_model=words", "duration=1",
+                "max_traces=12", "concurrency=3", "max_retries=0", "model=M")  # fmt: skip
+    return partial(module, *settings)
 
 
 def assert_in_no_file(folder: Path, *secrets: str) -> None:
@@ -114,12 +114,10 @@ def assert_in_no_file(folder: Path, *secrets: str) -> None:
         assert [secret for secret in secrets if secret in text] == []
 
 
-def test_a_key_that_the_server_repeats_is_in_no_file_and_in_no_line(tmp_path: Path) -> None:
+def test_a_key_that_the_server_repeats_is_in_no_file_and_in_no_line(trie: Command, tmp_path: Path) -> None:
     """Nor is the beginning of one that a long error is cut off in."""
     with answering(repeating("Incorrect API key provided:")) as (url, got):
-        done = trie(
-            tmp_path, f"endpoint={url}", f"api_key={MARKER}", "+endpoint.headers.X-Secret='${oc.env:MINE}'", MINE=HEADER
-        )
+        done = trie(f"endpoint={url}", f"api_key={MARKER}", "+endpoint.headers.X-Secret='${oc.env:MINE}'", MINE=HEADER)
     assert any(f"Bearer {MARKER}" in request for request in got)
     assert any(HEADER in request for request in got)
     assert "benchmark complete" in done.stdout
@@ -128,12 +126,12 @@ def test_a_key_that_the_server_repeats_is_in_no_file_and_in_no_line(tmp_path: Pa
     assert_in_no_file(tmp_path, MARKER, HEADER, MARKER[:12], HEADER[:12])
 
 
-def test_a_secret_typed_as_a_header_is_refused_before_it_is_written(tmp_path: Path) -> None:
+def test_a_secret_typed_as_a_header_is_refused_before_it_is_written(trie: Command, tmp_path: Path) -> None:
     for line in (
         (f"+endpoint.headers.Authorization={MARKER}",),
         ("-m", "duration=1,2", f"+endpoint.headers.X-Api-Key={MARKER}"),
     ):
-        done = trie(tmp_path, *line)
+        done = trie(*line)
         assert done.returncode == 1
         assert "=(hidden): would be written into the run's directory" in done.stderr
         assert MARKER not in done.stdout + done.stderr
@@ -147,7 +145,7 @@ def test_nothing_shows_a_secret_of_the_library() -> None:
     assert HEADER not in str(shown)
 
 
-def test_a_redirect_to_another_host_gets_neither_key_nor_request(tmp_path: Path) -> None:
+def test_a_redirect_to_another_host_gets_neither_key_nor_request(trie: Command, tmp_path: Path) -> None:
     with answering(repeating("")) as (other, got_there):
 
         def redirect(request: http.server.BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
@@ -156,24 +154,24 @@ def test_a_redirect_to_another_host_gets_neither_key_nor_request(tmp_path: Path)
             return 307, {"Location": f"{other}/completions"}, b""
 
         with answering(redirect) as (url, got_here):
-            done = trie(tmp_path, f"endpoint={url}", f"api_key={MARKER}")
+            done = trie(f"endpoint={url}", f"api_key={MARKER}")
     assert done.returncode == 1
     assert len(got_here) > 1
     assert got_there == []
 
 
 @pytest.mark.slow
-def test_text_of_a_server_or_a_workload_does_not_steer_the_terminal(tmp_path: Path) -> None:
+def test_text_of_a_server_or_a_workload_does_not_steer_the_terminal(trie: Command, tmp_path: Path) -> None:
     """Control sequences, bidirectional marks and lines without end: from the server, and as the name of a file."""
     evil = "evil\x1b[31m\u202e"
     (tmp_path / f"{evil}.jsonl").write_text(json.dumps(ROW) + "\n")
     (tmp_path / "broken.jsonl").write_text(STEERING)
     with answering(repeating(STEERING)) as (url, _):
         shown = [
-            trie(tmp_path, f"endpoint={url}"),
-            trie(tmp_path, f"endpoint={url}", f"workload.path='{evil}.jsonl'", f"workload.name='{evil}'"),
-            trie(tmp_path, f"endpoint={url}", "workload=./broken.jsonl"),
-            trie(tmp_path, f"endpoint={url}", f"experiment='./{evil}.yaml'"),
+            trie(f"endpoint={url}"),
+            trie(f"endpoint={url}", f"workload.path='{evil}.jsonl'", f"workload.name='{evil}'"),
+            trie(f"endpoint={url}", "workload=./broken.jsonl"),
+            trie(f"endpoint={url}", f"experiment='./{evil}.yaml'"),
         ]
     assert "benchmark complete" in shown[0].stdout + shown[1].stdout
     for done in shown:
@@ -224,16 +222,19 @@ def test_no_file_of_settings_runs_code(
     assert not list(tmp_path.glob("outputs"))
 
 
-def test_code_of_ones_own_is_trusted_by_name_alone(tmp_path: Path) -> None:
+def test_code_of_ones_own_is_trusted_by_name_alone(
+    trie: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "mine.py").write_text(
         "from hydra.experimental.callback import Callback\n"
         "class Mine(Callback):\n    def on_run_start(self, config, **kwargs): print('mine ran')\n"
     )
     (tmp_path / "mine.yaml").write_text("hydra: {callbacks: {x: {_target_: mine.Mine}}}\n")
-    refused = trie(tmp_path, "experiment=./mine.yaml")
+    refused = trie("experiment=./mine.yaml")
     assert "hydra.callbacks.x._target_=mine.Mine: a config may not name code to run" in refused.stderr
-    path = f"{Path(main.__file__).parents[2]}{os.pathsep}{tmp_path}"
-    trusted = trie(tmp_path, "experiment=./mine.yaml", "model=null", TRIE_TRUSTED_TARGETS="mine.", PYTHONPATH=path)
+    monkeypatch.syspath_prepend(tmp_path)  # in this process; PYTHONPATH for one of its own
+    path = f"{ROOT}{os.pathsep}{tmp_path}"
+    trusted = trie("experiment=./mine.yaml", "model=null", TRIE_TRUSTED_TARGETS="mine.", PYTHONPATH=path)
     assert trusted.returncode == 0, trusted.stderr
     assert "mine ran" in trusted.stdout
 

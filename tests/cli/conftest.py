@@ -1,45 +1,26 @@
-"""The command line as a user has it: processes of their own, in a folder of their own."""
+"""The command line in a folder of its own, an endpoint and a workload."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from helpers.command_line import CONSOLE_SCRIPT, Command, Endpoint, Finished, environment
+from helpers.command_line import CONSOLE_SCRIPT, HERE_AND_IN_A_PROCESS, Command, Endpoint, in_a_process, in_this_process
 
 
-@pytest.fixture
-def module(tmp_path: Path) -> Command:
-    """`python -m trie ...` in an empty folder."""
-
-    def run(*arguments: str, **env: str) -> Finished:
-        command = [sys.executable, "-m", "trie", *arguments]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment(**env), capture_output=True, text=True, timeout=60, check=False
-        )
-
-    return run
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Command:
-    """`trie ...`, the console script, in an empty folder."""
-    file = tmp_path / "bin" / "trie"
-    file.parent.mkdir()
+@pytest.fixture(params=HERE_AND_IN_A_PROCESS)
+def script(request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The same; the slow tests run the console script, in processes of its own."""
+    if request.param == "here":
+        return partial(in_this_process, tmp_path)
+    file = tmp_path_factory.mktemp("bin") / "trie"
     file.write_text(CONSOLE_SCRIPT)
-
-    def run(*arguments: str, **env: str) -> Finished:
-        command = [sys.executable, str(file), *arguments]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment(**env), capture_output=True, text=True, timeout=60, check=False
-        )
-
-    return run
+    return partial(in_a_process, tmp_path, sys.executable, str(file))
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
-"""Command lines as typed, each in a process of its own."""
+"""Runs as typed: the reference's form, keys, mistakes, and what a killed run leaves."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.command_line import Command, Finished, environment
 
 from trie.storage.parquet_parts import read_records
 
@@ -23,18 +23,7 @@ ROW = (
 )
 
 
-def environment(**extra: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key not in {"OPENAI_API_KEY", "HYDRA_FULL_ERROR"}}
-    return {**kept, **extra}
-
-
-def trie(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "trie", *arguments]
-    env = environment(**extra)
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=90, check=False)
-
-
-def directory(done: subprocess.CompletedProcess[str], folder: Path) -> Path:
+def directory(done: Finished, folder: Path) -> Path:
     """The run's directory: the last line of what was printed."""
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / done.stdout.strip().splitlines()[-1]
@@ -53,12 +42,11 @@ def served() -> Iterator[str]:
         assert server.wait(10) == 0
 
 
-def test_the_references_flat_form(tmp_path: Path, served: str) -> None:
+def test_the_references_flat_form(module: Command, tmp_path: Path, served: str) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "agentic_coding_8k.jsonl").write_text(ROW)
-    done = trie(
-        tmp_path, "workload_path=agentic", f"endpoint={served}", "model=sim", "tokenizer_model=words", "concurrency=8",
-        "duration=2", "stream=True", "num_gpus=4", TRIE_DATASET_CACHE=str(tmp_path / "cache"),
+    done = module("workload_path=agentic", f"endpoint={served}", "model=sim", "tokenizer_model=words", "concurrency=8",
+        "duration=0.5", "stream=True", "num_gpus=4", TRIE_DATASET_CACHE=str(tmp_path / "cache"),
     )  # fmt: skip
     manifest = json.loads((directory(done, tmp_path) / "manifest.json").read_text())
     assert manifest["workload"]["name"] == "agentic"
@@ -66,9 +54,9 @@ def test_the_references_flat_form(tmp_path: Path, served: str) -> None:
     assert not manifest["server"]["embedded"]
 
 
-def test_a_path_a_url_and_any_concurrency(tmp_path: Path, served: str) -> None:
+def test_a_path_a_url_and_any_concurrency(module: Command, tmp_path: Path, served: str) -> None:
     (tmp_path / "mine.jsonl").write_text(ROW)
-    done = trie(tmp_path, "workload=./mine.jsonl", f"endpoint={served}", "concurrency=3", "duration=2", *QUIET)
+    done = module("workload=./mine.jsonl", f"endpoint={served}", "concurrency=3", "max_traces=6", *QUIET)
     manifest = json.loads((directory(done, tmp_path) / "manifest.json").read_text())
     assert manifest["config"]["concurrency"]["value"] == 3
     assert manifest["workload"]["source"] == "mine.jsonl"
@@ -86,10 +74,13 @@ SPELLINGS = ("api_key={}", "+api_key={}", "++api_key='{}'", "endpoint.api_key={}
         *(pytest.param(typed, True, marks=pytest.mark.slow) for typed in SPELLINGS[1:]),
     ],
 )
-def test_a_typed_key_is_written_nowhere(tmp_path: Path, served: str, typed: str, multirun: bool) -> None:
+def test_a_typed_key_is_written_nowhere(
+    module: Command, tmp_path: Path, served: str, typed: str, multirun: bool
+) -> None:
+    (tmp_path / "mine.jsonl").write_text(ROW)
     key = typed.format(MARKER)
     mode = ["-m", "concurrency=1,2"] if multirun else []
-    done = trie(tmp_path, *mode, f"endpoint={served}", "duration=1", key, *QUIET)
+    done = module(*mode, f"endpoint={served}", "workload=./mine.jsonl", "max_traces=4", key, *QUIET)
     assert done.returncode == 0
     assert MARKER not in done.stdout + done.stderr
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -109,8 +100,8 @@ def test_a_typed_key_is_written_nowhere(tmp_path: Path, served: str, typed: str,
         (["sim", "--port", "0", "sim.max_running=0"], "sim.max_running=0: must be above 0"),
     ],
 )
-def test_mistakes_are_a_line_or_two(tmp_path: Path, arguments: list[str], message: str) -> None:
-    done = trie(tmp_path, *arguments)
+def test_mistakes_are_a_line_or_two(module: Command, tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = module(*arguments)
     lines = done.stderr.strip().splitlines()
     assert done.returncode == 1
     assert message in lines[-1]
@@ -119,16 +110,16 @@ def test_mistakes_are_a_line_or_two(tmp_path: Path, arguments: list[str], messag
     assert "pw@" not in done.stderr
 
 
-def test_a_key_in_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_key_in_a_file_is_refused(module: Command, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("api_key: abc\n")
-    done = trie(tmp_path, f"experiment={tmp_path}/x.yaml")
+    done = module(f"experiment={tmp_path}/x.yaml")
     assert done.returncode == 1
     assert "api_key" in done.stderr
     assert "abc" not in done.stderr
 
 
 @pytest.mark.slow
-def test_a_killed_run_keeps_all_but_its_last_second(tmp_path: Path) -> None:
+def test_a_killed_run_keeps_all_but_its_last_second(module: Command, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "trie", "duration=60", *QUIET]
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) as process:
         run = started(tmp_path)
@@ -138,7 +129,7 @@ def test_a_killed_run_keeps_all_but_its_last_second(tmp_path: Path) -> None:
         lasted = time.monotonic() - begin
     rows = read_records(run / "requests")
     assert max(rows.column("end_s").to_pylist()) > lasted - 2.5  # the second that may be lost, and a slow machine
-    done = trie(tmp_path, "report", str(run))
+    done = module("report", str(run))
     assert done.returncode == 0
     assert "the run was killed" in done.stdout
     assert "the run was killed" in (run / "report.html").read_text()
@@ -154,8 +145,9 @@ def started(folder: Path) -> Path:
     raise AssertionError("no rows")
 
 
-def test_a_narrow_terminal_is_respected(tmp_path: Path) -> None:
-    done = trie(tmp_path, "duration=1", *QUIET, COLUMNS="80")
+def test_a_narrow_terminal_is_respected(module: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text(ROW)
+    done = module("workload=./mine.jsonl", "max_traces=4", *QUIET, COLUMNS="80")
     tables = [line for line in done.stdout.splitlines() if line[:1] in {"┏", "┃", "│", "└"}]
     assert max(map(len, tables)) <= 80
 

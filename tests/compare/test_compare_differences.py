@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.compare_builders import Server, sessions, written
+from helpers.known_servers import Server, sessions, written
 
 from trie.compare.comparison import Pair, compare, read
 from trie.compare.differences import Difference, Settings

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from helpers.compare_builders import Server, written
+from helpers.known_servers import Server, written
 from rich.console import Console
 
 from trie.cli import main

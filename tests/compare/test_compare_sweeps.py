@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.compare_builders import Server, written
+from helpers.known_servers import Server, written
 
 from trie.compare.comparison import compare
 from trie.compare.differences import Settings

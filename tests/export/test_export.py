@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.export_builders import (
+from helpers.exported_run import (
     AIPERF_METADATA,
     AIPERF_METRICS,
     NOT_REACHED,

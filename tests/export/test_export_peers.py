@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.export_builders import ROWS, VLLM_DETAILED, VLLM_MORE, VLLM_SUMMARY, exported_manifest
+from helpers.exported_run import ROWS, VLLM_DETAILED, VLLM_MORE, VLLM_SUMMARY, exported_manifest
 
 from trie.export import aiperf
 from trie.storage.parquet_parts import to_table

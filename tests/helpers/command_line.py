@@ -1,18 +1,29 @@
-"""What tests of the command line call: its environment, and an endpoint that notes the keys that reach it."""
+"""The command line, in a process of its own or in the tests' own, and an endpoint that notes the keys that reach it."""
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
 import subprocess
-from collections.abc import Callable
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
 import trie
+from trie.cli import main
 
 ROOT = Path(trie.__file__).parents[1]
 CONSOLE_SCRIPT = "import sys\nfrom trie.__main__ import main\nsys.exit(main())\n"  # as installers write it
+
+# For a fixture that gives a Command.
+HERE_AND_IN_A_PROCESS = ["here", pytest.param("process", marks=pytest.mark.slow)]
 
 Finished = subprocess.CompletedProcess[str]
 Command = Callable[..., Finished]
@@ -22,6 +33,71 @@ def environment(**more: str) -> dict[str, str]:
     hidden = {"OPENAI_API_KEY", "HYDRA_FULL_ERROR", "COLUMNS"}
     kept = {key: value for key, value in os.environ.items() if key not in hidden}
     return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+def in_a_process(folder: Path, *command: str, **env: str) -> Finished:
+    """A command of its own process, as a user has it."""
+    return subprocess.run(
+        command, cwd=folder, env=environment(**env), capture_output=True, text=True, timeout=90, check=False
+    )
+
+
+def in_this_process(folder: Path, *arguments: str, **env: str) -> Finished:
+    """`trie ...` without the second that a process takes to start; afterwards this process is as before."""
+    printed, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with _surroundings(folder, environment(**env)), redirect_stdout(printed), redirect_stderr(errors):
+        code = _exit_code(arguments)
+    texts = [file.buffer.getvalue().decode() for file in (printed, errors)]  # type: ignore[attr-defined]
+    return Finished(["trie", *arguments], code, *texts)
+
+
+def _exit_code(arguments: Sequence[str]) -> int:
+    """The interpreter's own part: what exits does so, and a bug's traceback is printed."""
+    try:
+        return main.run(list(arguments))
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    except Exception:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+        return 1
+
+
+@contextmanager
+def _surroundings(folder: Path, variables: dict[str, str]) -> Iterator[None]:
+    """A working directory, variables, a name, and loggers without handlers, for as long as a command takes."""
+    variables_before, folder_before, argv = dict(os.environ), Path.cwd(), sys.argv
+    os.environ.clear()
+    os.environ.update(variables)
+    os.chdir(folder)
+    sys.argv = ["trie"]
+    try:
+        with _loggers_restored():
+            yield
+    finally:
+        sys.argv = argv
+        os.chdir(folder_before)
+        os.environ.clear()
+        os.environ.update(variables_before)
+
+
+@contextmanager
+def _loggers_restored() -> Iterator[None]:
+    """Loggers as a new process has them, and then as they were."""
+    before = {logger: (logger.handlers, logger.level, logger.disabled) for logger in _loggers()}
+    logging.getLogger().handlers = []
+    try:
+        yield
+    finally:
+        for handler in logging.getLogger().handlers:
+            handler.close()
+        for logger in _loggers():
+            logger.handlers, level, logger.disabled = before.get(logger, ([], logging.NOTSET, False))
+            logger.setLevel(level)
+
+
+def _loggers() -> list[logging.Logger]:
+    root = logging.getLogger()
+    return [root, *(logger for logger in root.manager.loggerDict.values() if isinstance(logger, logging.Logger))]
 
 
 class Endpoint(ThreadingHTTPServer):

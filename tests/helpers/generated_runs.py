@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from helpers.manifests import manifest
-from trie.storage.record import arrow_schema
+from trie.storage.record import RequestRecord, arrow_schema
 
 TURNS = 20  # requests in a trace
+DEFAULTS = {column.name: column.default for column in fields(RequestRecord)}
 
 
 def rows(count: int, *, slots: int, duration_s: float) -> pa.Table:
@@ -82,5 +84,5 @@ def generated_manifest(*, slots: int, duration_s: float, **settings: Any) -> dic
 
 def _column(field: pa.Field, values: dict[str, Any], started: Any) -> pa.Array:
     if field.name not in values:
-        return pa.nulls(int(started.sum()), field.type)
+        return pa.repeat(pa.scalar(DEFAULTS[field.name], field.type), int(started.sum()))
     return pa.array(values[field.name][started], from_pandas=True).cast(field.type)

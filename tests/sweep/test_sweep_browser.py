@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.sweep_rows import row
+from helpers.sweep_tables import row
 
 pytest.importorskip("selenium")
 from selenium import webdriver

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from helpers.closed_loop import throughput
-from helpers.sweep_rows import THROUGHPUT, row
+from helpers.sweep_tables import THROUGHPUT, row
 
 from trie.config import SimConfig
 from trie.sweep.curves import IN_TOTAL, PER_GPU, Curve, Spread, best, curves, knee, pareto
