@@ -84,7 +84,9 @@ def _surroundings(folder: Path, variables: dict[str, str]) -> Iterator[None]:
 def _loggers_restored() -> Iterator[None]:
     """Loggers as a new process has them, and then as they were."""
     before = {logger: (logger.handlers, logger.level, logger.disabled) for logger in _loggers()}
-    logging.getLogger().handlers = []
+    for logger in before:
+        logger.handlers, logger.disabled = [], False
+        logger.setLevel(logging.NOTSET if logger.parent else logging.WARNING)
     try:
         yield
     finally:
