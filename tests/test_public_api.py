@@ -93,7 +93,7 @@ def test_all_settings_of_an_endpoint(tmp_path: Path) -> None:
 
 def test_mistakes_are_errors_of_one_tree(tmp_path: Path) -> None:
     assert issubclass(ConfigError, TrieError)
-    with pytest.raises(ConfigError, match=r"endpoint\.base_url=nonsense"):
+    with pytest.raises(ConfigError, match=r"endpoint=nonsense: no such endpoint; available: .*, or a URL"):
         Client(endpoint="nonsense")
     with pytest.raises(ConfigError, match="concurrency=0"):
         Client().sync_run(ROWS, concurrency=0, directory=tmp_path)

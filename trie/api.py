@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trie.config import ConcurrencyConfig, EndpointConfig, ProgressStyle, RunConfig, WorkloadConfig
-from trie.config.shipped_groups import workload_named_or_at
+from trie.config.shipped_groups import endpoint_named_or_at, workload_named_or_at
 from trie.errors import ConfigError
 from trie.run import Result, execute_async
 from trie.workload.load import from_traces
@@ -23,8 +23,8 @@ class Client:
     """Replays workloads against one endpoint.
 
     Args:
-        endpoint: base URL up to and including /v1, or all settings of an endpoint (`trie.config.EndpointConfig`); None
-            for the embedded endpoint.
+        endpoint: base URL up to and including /v1, the name of an endpoint (vllm, sglang, ...), or all its settings
+            (`trie.config.EndpointConfig`); None for the embedded endpoint.
         model: name sent to the server; None takes the only one it lists.
         tokenizer_model: hub id or folder whose tokenizer makes the prompts; None: the model's own, or the word list.
         api_key: sent to the endpoint alone and never written; None reads OPENAI_API_KEY.
@@ -51,7 +51,7 @@ class Client:
         max_failures: int | None = None,
         max_failure_rate: float | None = 1.0,
     ) -> None:
-        self._endpoint = endpoint if isinstance(endpoint, EndpointConfig) else EndpointConfig(base_url=endpoint)
+        self._endpoint = _endpoint(endpoint)
         self._api_key = api_key or os.environ.get(self._endpoint.api_key_env) or None
         self._settings: dict[str, Any] = {
             "model": model,
@@ -94,7 +94,7 @@ class Client:
             The summary, the rows as a DataFrame (`.rows`), and where the files are.
 
         Raises:
-            TrieError: for what can be mended: settings, workload, endpoint.
+            TrieError: for what can be fixed: settings, workload, endpoint.
         """
         traces = None if isinstance(workload, str) else from_traces(workload)
         source = (
@@ -128,6 +128,12 @@ class Client:
         except RuntimeError:
             return asyncio.run(self.run(workload, concurrency=concurrency, **settings))
         raise RuntimeError("sync_run inside a running event loop: use `await client.run(...)`")
+
+
+def _endpoint(endpoint: str | EndpointConfig | None) -> EndpointConfig:
+    if isinstance(endpoint, EndpointConfig):
+        return endpoint
+    return EndpointConfig() if endpoint is None else endpoint_named_or_at(endpoint)
 
 
 def _style(progress: str) -> ProgressStyle:

@@ -1,10 +1,12 @@
-"""One small tree of errors: what a user can mend is a TrieError, everything else is a bug."""
+"""One small tree of errors: what a user can fix is a TrieError, everything else is a bug."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class TrieError(Exception):
-    """What a user can mend; its text is one line: where, what was found, what is allowed."""
+    """What a user can fix; its text is one line: where, what was found, what is allowed."""
 
 
 class ConfigError(TrieError):
@@ -29,3 +31,11 @@ class RunDirError(TrieError):
 
 class ReportError(TrieError):
     """A report or a plot that can't be made or written."""
+
+
+def near_miss(word: str, names: Iterable[str]) -> str:
+    """`; did you mean X?` when one of the names is close to the word, else nothing."""
+    import difflib  # only for a mistake
+
+    matches = difflib.get_close_matches(word, list(names), n=1, cutoff=0.75)
+    return f"; did you mean {matches[0]}?" if matches else ""

@@ -9,18 +9,17 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from trie.cli import group_options
-from trie.cli.errors import keys
-from trie.cli.hydra_app import validate
+from trie.cli import hydra_setup
+from trie.cli.errors import settings
+from trie.cli.typed_config import validate
 from trie.config import RunConfig, WorkloadConfig
 from trie.config.shipped_groups import CONF, names, workload_named_or_at
 
-group_options.install()
 HEAVY = {"transformers", "pandas", "pyarrow", "aiohttp", "rich", "huggingface_hub", "numpy", "uvloop", "orjson"}
 
 
 def composed(*overrides: str) -> RunConfig:
-    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+    with hydra_setup.extended(), initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         return validate(compose("config", overrides=list(overrides)))
 
 
@@ -66,7 +65,7 @@ def test_the_full_sweep_is_the_methodologys() -> None:
 
 def test_a_changed_setting_is_another_fingerprint() -> None:
     def fingerprint(*overrides: str) -> str:
-        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        with hydra_setup.extended(), initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
             config = compose("config", overrides=list(overrides), return_hydra_config=True)
         return str(OmegaConf.to_container(config.hydra.sweep, resolve=True)["subdir"])  # type: ignore[index,call-overload]
 
@@ -77,5 +76,5 @@ def test_a_changed_setting_is_another_fingerprint() -> None:
 
 def test_every_key_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-    missing = [key for key in keys() if f"`{key}`" not in text]
+    missing = [key for key in settings() if f"`{key}`" not in text]
     assert not missing

@@ -14,9 +14,9 @@ import yaml
 from helpers.command_line import Command, Endpoint, Finished
 from hydra import compose, initialize_config_dir
 
-from trie.cli import group_options, main, rerun
+from trie.cli import hydra_setup, main, rerun
 from trie.cli.commands.init import lay_out
-from trie.cli.hydra_app import validate
+from trie.cli.typed_config import validate
 from trie.config import RunConfig
 from trie.config.shipped_groups import CONF
 from trie.workload.load import load
@@ -32,8 +32,7 @@ QUICK = ("progress=none", "prompts.pool_tokens=16384", "prompts.calibrate=false"
 
 
 def composed(*overrides: str) -> RunConfig:
-    group_options.install()
-    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+    with hydra_setup.extended(), initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         return validate(compose("config", overrides=list(overrides)))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.command_line import Command, Endpoint
 
-from trie.cli.commands.probe import settings
+from trie.cli.compose import composed
 from trie.errors import TrieError
 
 
@@ -33,7 +33,7 @@ def test_its_settings_are_those_of_a_run(tmp_path: Path) -> None:
     own = tmp_path / "endpoint"
     own.mkdir()
     (own / "mine.yaml").write_text("name: mine\nbase_url: http://h:1/v1\n")
-    found = settings(["endpoint=mine", "warm_up=3", "concurrency=4"], tmp_path)
-    assert (found.endpoint.base_url, found.warm_up, found.concurrency.value) == ("http://h:1/v1", 3, 4)
+    config = composed(["endpoint=mine", "warm_up=3", "concurrency=4"], tmp_path)
+    assert (config.endpoint.base_url, config.warm_up, config.concurrency.value) == ("http://h:1/v1", 3, 4)
     with pytest.raises(TrieError, match=r"endpont: no such key; did you mean endpoint\?"):
-        settings(["endpont=x"])
+        composed(["endpont=x"])

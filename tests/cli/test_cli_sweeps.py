@@ -144,7 +144,7 @@ def test_a_failed_cell_is_known_at_once_and_in_the_report(
 ) -> None:
     done = module(*line, "concurrency=1", "workload=./nix.jsonl,./mine.jsonl")
     assert done.returncode == 1
-    assert done.stderr == "trie: 1 of 2 cells failed; the same command measures them again\n"
+    assert done.stderr == "trie: 1 of 2 cells failed; run the same command again to measure them\n"
     assert done.stdout.index("[error] nix-c1") < done.stdout.index("cell 2 of 2")
     assert statuses(tmp_path / "s") == {"mine-c1": "done", "nix-c1": "failed"}
     why = {one["why"] for one in table(tmp_path / "s") if one["status"] == "failed"}
@@ -184,7 +184,7 @@ def test_an_interrupted_sweep_leaves_what_is_done_and_its_report(
         process.send_signal(number)
         output, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (130, "trie: interrupted\n")
-    assert "the same command goes on from here; what is done: s" in output
+    assert "run the same command again to resume; what is done so far: s" in output
     found = {float(one["duration_s"]): one["status"] for one in table(tmp_path / "s")}
     assert found == {0.5: "done", 60.0: "unfinished"}
     assert "1 OF 2 CELLS DONE" in (tmp_path / "s" / "sweep.html").read_text()

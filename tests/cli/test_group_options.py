@@ -10,8 +10,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from trie.cli import group_options
-from trie.cli.hydra_app import validate
+from trie.cli import hydra_setup
+from trie.cli.typed_config import validate
 from trie.config import Api, RunConfig
 from trie.config.shipped_groups import CONF
 from trie.errors import ConfigError
@@ -21,8 +21,7 @@ Compose = Callable[..., Any]
 
 @pytest.fixture
 def composed() -> Iterator[Compose]:
-    group_options.install()
-    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+    with hydra_setup.extended(), initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
         yield lambda *overrides: compose("config", overrides=list(overrides))
 
 
@@ -138,4 +137,4 @@ def test_fingerprint_changes_with_what_is_measured_and_only_with_that(composed: 
     [("mine", "mine"), ("my file (2)", "my-file-2"), ("../x", "x"), ("a/b:c", "a-b-c"), ("..", "unnamed")],
 )
 def test_slug_is_one_harmless_name(text: str, expected: str) -> None:
-    assert group_options.slug(text) == expected
+    assert hydra_setup.slug(text) == expected

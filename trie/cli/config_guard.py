@@ -2,13 +2,15 @@
 
 Hydra makes objects of whatever `_target_` names in its callbacks, launchers and sweepers, and Python's logging of what
 a logging section names, from any file that takes part in the composition: an experiment from elsewhere could run any
-code. All ways into Hydra compose through one method, which is wrapped here.
+code. All ways into Hydra compose through one method, which is wrapped here. No public way: Hydra's own hook after the
+composition (`on_compose_return`) is called on callbacks that were made of the config before.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -31,24 +33,33 @@ NAMES_CODE = frozenset({"_target_", "class", "()"})  # the keys by which Hydra a
 ENVIRONMENT = ("env_set", "env_copy")
 NO_ENVIRONMENT = "a config may not touch the environment; set variables in the shell"
 
-_load = ConfigLoaderImpl.load_configuration
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Hydra composes no config that would call what is not trusted."""
+    hydras = ConfigLoaderImpl.load_configuration
+
+    def load_configuration(self: ConfigLoaderImpl, *arguments: Any, **named: Any) -> DictConfig:
+        try:
+            config: DictConfig = hydras(self, *arguments, **named)
+        except KeyError as error:  # Hydra copies variables while it composes, and one is not set
+            raise ConfigError(f"hydra.job.env_copy={error.args[0]}: {NO_ENVIRONMENT}") from error
+        refuse_code(config)
+        return config
+
+    ConfigLoaderImpl.load_configuration = load_configuration
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.load_configuration = hydras
 
 
-def install() -> None:
-    """Check every composed config from now on."""
-    ConfigLoaderImpl.load_configuration = _checked
-
-
-def _checked(self: ConfigLoaderImpl, *arguments: Any, **named: Any) -> DictConfig:
-    """Hydra's own composition, refused when it would call what is not trusted.
+def refuse_code(config: DictConfig) -> None:
+    """Refuse a config of which Hydra would call what is not trusted.
 
     Raises:
         ConfigError: naming the key and what it would call.
     """
-    try:
-        config: DictConfig = _load(self, *arguments, **named)
-    except KeyError as error:  # Hydra copies variables while it composes, and one is not set
-        raise ConfigError(f"hydra.job.env_copy={error.args[0]}: {NO_ENVIRONMENT}") from error
     trusted = (*TRUSTED, *(prefix for prefix in os.environ.get(VARIABLE, "").split(",") if prefix))
     for key, named_code in _code(OmegaConf.to_container(config.hydra, resolve=False), "hydra"):
         if not named_code.startswith(trusted) or "${" in named_code:
@@ -56,18 +67,17 @@ def _checked(self: ConfigLoaderImpl, *arguments: Any, **named: Any) -> DictConfi
     for name in ENVIRONMENT:
         if config.hydra.job[name]:
             raise ConfigError(f"hydra.job.{name}: {NO_ENVIRONMENT}")
-    return config
 
 
 def _code(value: Any, key: str) -> Iterator[tuple[str, str]]:
     """Every place of a config that names code, with what it names."""
     if isinstance(value, dict):
-        for name, found in value.items():
+        for name, inner in value.items():
             if name in NAMES_CODE:
-                yield f"{key}.{name}", str(found)
-            yield from _code(found, f"{key}.{name}")
+                yield f"{key}.{name}", str(inner)
+            yield from _code(inner, f"{key}.{name}")
     elif isinstance(value, list):
-        for found in value:
-            yield from _code(found, key)
+        for item in value:
+            yield from _code(item, key)
     elif isinstance(value, str) and value.startswith("ext://"):
         yield key, value

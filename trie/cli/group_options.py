@@ -7,40 +7,31 @@ Hydra goes (command line, sweeps, completion, compose), turns numbers back into 
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra.plugins.sweeper import Sweeper
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from trie.cli import config_guard, rerun
+from trie.cli import rerun
 from trie.cli.errors import GROUPS
-from trie.config import CommandConfig
-from trie.config.setting import unmeasured
+from trie.config import shipped_groups
 
-Load = Callable[[str], Any]
-
-# group -> what an option without a file looks like, and the config that it stands for
-OPEN_GROUPS: dict[str, tuple[re.Pattern[str], Load]] = {
-    "concurrency": (re.compile(r"[1-9]\d*"), lambda number: {"value": int(number)}),
-    "workload": (re.compile(r".*/.*|.*\.jsonl"), lambda path: {"name": Path(path).stem, "path": path}),
-    "endpoint": (re.compile(r"https?://.+"), lambda url: {"base_url": url}),
-    "experiment": (re.compile(r".+\.ya?ml"), rerun.load),
+# group -> whether it takes an option without a file, and the config that this stands for
+OPEN_GROUPS: dict[str, tuple[Callable[[str], object], Callable[[str], Any]]] = {
+    "concurrency": (re.compile(r"[1-9]\d*").fullmatch, lambda number: {"value": int(number)}),
+    "workload": (shipped_groups.is_workload_path, shipped_groups.workload_at),
+    "endpoint": (shipped_groups.is_endpoint_url, shipped_groups.endpoint_at),
+    "experiment": (re.compile(r".+\.ya?ml").fullmatch, rerun.load),
 }
-FREE = ("endpoint.headers.", "endpoint.extra_body.")  # what holds keys of the user's own
-PLAIN_PATHS = "paths"
-_PLAIN_PATH = re.compile(r"(\.{1,2}|~\w*)?/")
-BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+FREE = ("endpoint.headers.", "endpoint.extra_body.")  # hold keys of the user's own
+BEFORE_FILES = "before_files"  # path of the source that stands in front of the files
 ALIASES = {"workload_path": "workload"}  # the reference's spelling
 
 
@@ -59,9 +50,9 @@ class OptionSource(ConfigSource):  # type: ignore[misc]
 
     def is_config(self, config_path: str) -> bool:
         group, _, option = config_path.partition("/")
-        if group not in OPEN_GROUPS or (self.path == PLAIN_PATHS and not _PLAIN_PATH.match(option)):
+        if group not in OPEN_GROUPS or (self.path == BEFORE_FILES and not shipped_groups.is_plain_path(option)):
             return False
-        return OPEN_GROUPS[group][0].fullmatch(option) is not None
+        return bool(option and OPEN_GROUPS[group][0](option))
 
     def load_config(self, config_path: str) -> ConfigResult:
         group, _, option = config_path.partition("/")
@@ -87,80 +78,40 @@ class OptionSearchPath(SearchPathPlugin):  # type: ignore[misc]
     """
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        search_path.prepend(provider="trie", path=f"option://{PLAIN_PATHS}")
+        search_path.prepend(provider="trie", path=f"option://{BEFORE_FILES}")
         search_path.append(provider="trie", path="option://")
 
 
-_parse_overrides = OverridesParser.parse_overrides
+@contextmanager
+def numbers_as_names() -> Iterator[None]:
+    """Hydra's parser of overrides, changed for the time being.
+
+    No public way: a source sees an option only after Hydra has refused a number for a group, and arguments that are
+    rewritten before Hydra gets them would miss those that sweepers and files make.
+    """
+    hydras = OverridesParser.parse_overrides
+
+    def parse_overrides(self: OverridesParser, overrides: list[str]) -> list[Override]:
+        parsed: list[Override] = hydras(self, overrides)
+        for override in parsed:
+            _adapt(override)
+        return parsed
+
+    OverridesParser.parse_overrides = parse_overrides
+    try:
+        yield
+    finally:
+        OverridesParser.parse_overrides = hydras
 
 
-def _with_names(self: OverridesParser, overrides: list[str]) -> list[Override]:
-    """Hydra's own parsing; then aliases are resolved, and a number, null or truth that names an option is its name.
+def _adapt(override: Override) -> None:
+    """Resolve an alias, take a number, null or truth that names an option as its name, and add where keys are free.
 
     Fields and headers of a request have any name: to set one is to add it.
     """
-    parsed: list[Override] = _parse_overrides(self, overrides)
-    for override in parsed:
-        override.key_or_group = ALIASES.get(override.key_or_group, override.key_or_group)
-        if override.type is OverrideType.CHANGE and override.key_or_group.startswith(FREE):
-            override.type = OverrideType.FORCE_ADD
-        value = override._value  # noqa: SLF001 - has no setter but the parser
-        if override.key_or_group in GROUPS and (value is None or isinstance(value, int | float)):
-            override._value = "null" if value is None else str(value)  # noqa: SLF001
-    return parsed
-
-
-_hydras_sweeper = Plugins.instantiate_sweeper
-
-
-def _our_sweeper(self: Plugins, *, config: DictConfig, **given: Any) -> Sweeper:
-    """Ours in place of Hydra's basic one, which a plugin may not replace from here; others as they are chosen."""
-    if config.hydra.sweeper._target_ != BASIC_SWEEPER:
-        return _hydras_sweeper(self, config=config, **given)
-    from trie.cli.sweeper import Cells  # not for a single run
-
-    sweeper = Cells(max_batch_size=config.hydra.sweeper.max_batch_size, params=config.hydra.sweeper.params)
-    sweeper.setup(config=config, **given)
-    return sweeper
-
-
-def slug(text: object) -> str:
-    """Text as part of a file's name."""
-    return re.sub(r"[^\w.-]+", "-", str(text)).strip("-.") or "unnamed"
-
-
-def _fingerprint(*, _root_: DictConfig) -> str:
-    """A short hash of what a run measures: a changed setting is another cell of a sweep."""
-    ignored = {*unmeasured(CommandConfig), "hydra"}
-    if _root_.endpoint.base_url is not None:
-        ignored.add("sim")
-    run = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in ignored])
-    text = OmegaConf.to_yaml(run, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _again(*, _root_: DictConfig) -> str:
-    """What tells the repeats of a cell apart: nothing for the first, so that repeats may be added to a sweep."""
-    return "" if _root_.repeat == 1 else f"-r{_root_.repeat}"
-
-
-def _sweep_name(*, _root_: DictConfig) -> str:
-    """The folder of a sweep without a name: its endpoint and model."""
-    endpoint = _root_.endpoint
-    where = endpoint.base_url if endpoint.name == "custom" else endpoint.name
-    where = re.sub(r"^https?://", "", str(where))
-    return slug(where if _root_.model is None else f"{where}-{_root_.model}")
-
-
-def install() -> None:
-    """Make Hydra know the open groups, the schema and the resolvers; needed once in a process."""
-    Plugins.instance().register(OptionSource)
-    Plugins.instance().register(OptionSearchPath)
-    Plugins.instantiate_sweeper = _our_sweeper
-    OverridesParser.parse_overrides = _with_names
-    config_guard.install()
-    ConfigStore.instance().store(name="schema", node=CommandConfig)
-    OmegaConf.register_new_resolver("slug", slug, replace=True)
-    OmegaConf.register_new_resolver("fingerprint", _fingerprint, replace=True)
-    OmegaConf.register_new_resolver("again", _again, replace=True)
-    OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
+    override.key_or_group = ALIASES.get(override.key_or_group, override.key_or_group)
+    if override.type is OverrideType.CHANGE and override.key_or_group.startswith(FREE):
+        override.type = OverrideType.FORCE_ADD
+    value = override._value  # noqa: SLF001 - has no setter but the parser
+    if override.key_or_group in GROUPS and (value is None or isinstance(value, int | float)):
+        override._value = "null" if value is None else str(value)  # noqa: SLF001

@@ -1,19 +1,35 @@
-"""One run of the command line: composed config to shown report."""
+"""A run or a sweep as a Hydra application: arguments in, exit code out.
+
+Hydra composes the config and calls the task; `Beforehand` refuses mistakes before there is a directory.
+"""
 
 from __future__ import annotations
 
-import copy
+import functools
 import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hydra
+import yaml  # type: ignore[import-untyped]
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from hydra.types import RunMode
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from trie.cli import errors, secrets
+from trie.cli import errors, hydra_setup, secrets
+from trie.cli.arguments import Parser
 from trie.cli.rerun import own_folder, refuse_hidden_options
-from trie.config import CommandConfig, RunConfig
+from trie.cli.typed_config import headers, settings, validate, without_hydra
+from trie.config.shipped_groups import CONF
 from trie.errors import ConfigError, EndpointError, RunDirError, TrieError
 from trie.storage import sweep_dir
 from trie.storage.run_dir import MANIFEST, REQUESTS, SUMMARY
@@ -23,12 +39,123 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trie")
 
+FULL_ERROR = "HYDRA_FULL_ERROR"  # =1: every error with its traceback
+FLAGS_AT_ODDS = ("Only one of --run", "The --resolve flag")  # how Hydra's complaints on its own flags begin
+EXIT_INVALID = 3
+HYDRA = ".hydra"  # where Hydra keeps a run's config; made first, which only one of two runs can
+
+
+@dataclass
+class Outcome:
+    """What becomes of the command, beside what Hydra returns."""
+
+    keys: secrets.Keys
+    code: int = 0
+    error: TrieError | None = None  # of a single run: Hydra would print a line of its own in front
+
+
+def run(arguments: list[str], keys: secrets.Keys) -> int:
+    """Compose and measure; returns the exit code.
+
+    Raises:
+        TrieError: for what the user can fix, Hydra's own errors included.
+        KeyboardInterrupt: after the report of what was measured.
+    """
+    outcome = Outcome(keys)
+    task = functools.update_wrapper(functools.partial(_task, outcome=outcome), _task)
+    with _command_line(arguments), hydra_setup.extended(), _errors_raised():
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.code
+
+
+@contextmanager
+def _command_line(arguments: list[str]) -> Iterator[None]:
+    """The arguments where Hydra reads them, and its flags tried before: argparse would print its usage and exit with 2.
+
+    `trie a=1 -m b=2` becomes `trie -m a=1 b=2`: argparse wants overrides in one piece.
+    """
+    flags = [argument for argument in arguments if argument in {"-m", "--multirun"}]
+    ordered = [*flags, *(argument for argument in arguments if argument not in flags)]
+    typed = sys.argv
+    name = Path(typed[0]).name
+    prog = "trie" if name == "__main__.py" else name  # for usage lines and completion
+    Parser(prog=prog, parents=[get_args_parser()], add_help=False).parse_args(ordered)
+    sys.argv = [prog, *ordered]
+    try:
+        yield
+    finally:
+        sys.argv = typed
+
+
+@contextmanager
+def _errors_raised() -> Iterator[None]:
+    """Hydra's errors as TrieErrors of one line, all others as they are.
+
+    Hydra prints an error and exits; HYDRA_FULL_ERROR is its only switch for raising it, and is set for the time being.
+    Where the user set it, everything is raised as it is.
+    """
+    before = os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"
+    try:
+        yield
+    except Stopped as stopped:
+        raise stopped.error from stopped
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
+        text = None if before == "1" else _explained(error)
+        if text is None:
+            raise
+        raise TrieError(text) from error
+    finally:
+        del os.environ[FULL_ERROR]
+        if before is not None:
+            os.environ[FULL_ERROR] = before
+
+
+def _explained(error: Exception) -> str | None:
+    """The line for a user's error; None for a bug."""
+    if isinstance(error, (HydraException, OmegaConfBaseException, yaml.YAMLError)):
+        return errors.explain(error)
+    if isinstance(error, OSError):
+        return errors.of_the_system(error) if error.errno in errors.OF_THE_SYSTEM else None
+    return str(error) if str(error).startswith(FLAGS_AT_ODDS) else None
+
+
+def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
+    """One run, inside the directory that Hydra made for it; returns the headline figure for sweepers that want one.
+
+    Raises:
+        TrieError: in a sweep, for what the user can fix, and for a run that failed.
+        KeyboardInterrupt: after the report of a run that was interrupted.
+    """
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    sweeping = HydraConfig.get().mode is RunMode.MULTIRUN
+    try:
+        result = (measure_cell if sweeping else measure)(cfg, directory, outcome.keys)
+        if result is None:
+            return None
+        show(result)
+        refuse_failed(result)
+    except TrieError as error:
+        if sweeping:
+            # At once: Hydra itself reports it after the last cell only, and the first failure only.
+            log.error("%s: %s", directory.name, error)  # noqa: TRY400 - a user's error has no traceback
+            raise
+        outcome.error = error
+        return None
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if result.manifest["config"]["strict"] and not result.summary.valid:
+        outcome.code = EXIT_INVALID
+    return result.summary.workload["completion_tok_s"].steady_state
+
 
 def measure(cfg: DictConfig, directory: Path, keys: secrets.Keys) -> Result:
     """Run and report.
 
     Raises:
-        TrieError: for what the user can mend.
+        TrieError: for what the user can fix.
     """
     refuse_hidden_options(cfg)
     config = validate(cfg)
@@ -42,68 +169,18 @@ def measure_cell(cfg: DictConfig, directory: Path, keys: secrets.Keys) -> Result
     """Run and report one cell of a sweep; None when it is done already.
 
     Raises:
-        TrieError: for what the user can mend; the cell's directory says so as well.
+        TrieError: for what the user can fix; it is noted in the cell's directory as well.
     """
     with sweep_dir.held(directory), sweep_dir.failure_noted(directory):
         cell = sweep_dir.intact(sweep_dir.read(directory))
-        again = cell.status is sweep_dir.Status.done
-        if again and not cfg.rerun:
+        done = cell.status is sweep_dir.Status.done
+        if done and not cfg.rerun:
             log.info("done before, skipped: %s", directory)
             return None
-        aside = sweep_dir.set_aside(directory, "earlier" if again else "unfinished")
+        aside = sweep_dir.set_aside(directory, "earlier" if done else "unfinished")
         if aside is not None:
-            log.info("measured again, what was there is kept: %s", aside)
+            log.info("measured again; the earlier files are kept: %s", aside)
         return measure(cfg, directory, keys)
-
-
-def validate(cfg: DictConfig) -> RunConfig:
-    """The run that a composed config describes, as the library's own type, its rules checked.
-
-    Raises:
-        ConfigError: naming the key, what was found and what is allowed.
-    """
-    return settings(cfg).run()
-
-
-def settings(cfg: DictConfig) -> CommandConfig:
-    """All that a command line sets, its rules checked.
-
-    Raises:
-        ConfigError: naming the key, what was found and what is allowed.
-    """
-    _refuse_unknown(cfg)
-    secrets.refuse_in_headers(headers(cfg))
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        raise ConfigError(f"missing: {', '.join(f'{name}=...' for name in missing)}")
-    config: Any = OmegaConf.to_object(cfg)
-    assert isinstance(config, CommandConfig)
-    return config
-
-
-def headers(cfg: DictConfig) -> dict[str, str]:
-    """The headers as they are written in the config: interpolations stay what they are."""
-    found: Any = OmegaConf.to_container(cfg.endpoint.headers, resolve=False)
-    return found if isinstance(found, dict) else {}
-
-
-def without_hydra(cfg: DictConfig) -> DictConfig:
-    """What a job is given: the config without what Hydra keeps in it for itself."""
-    own = copy.deepcopy(cfg)
-    with read_write(own), open_dict(own):
-        del own["hydra"]
-    return own
-
-
-def _refuse_unknown(cfg: DictConfig, prefix: str = "") -> None:
-    """`+key=...` adds to any config, also what nothing reads."""
-    known = set(errors.keys())
-    for name, value in cfg.items_ex(resolve=False):
-        key = f"{prefix}{name!s}"
-        if any(other.startswith(f"{key}.") for other in known) and isinstance(value, DictConfig):
-            _refuse_unknown(value, f"{key}.")
-        elif key not in known:
-            raise ConfigError(errors.unknown(key))
 
 
 def show(result: Result) -> None:
@@ -114,19 +191,14 @@ def show(result: Result) -> None:
     print(result.directory, flush=True)
 
 
-def strict(result: Result) -> bool:
-    """Whether an invalid verdict is to be an exit code."""
-    return bool(result.manifest["config"]["strict"])
-
-
 def refuse_failed(result: Result) -> None:
     """Make an error of a run whose endpoint died, in which no request ended well, or that a limit on failures ended.
 
     Raises:
         EndpointError: with how it died, or the error that occurred most often.
     """
-    if (how := result.endpoint_died) is not None:
-        raise EndpointError(f"the embedded endpoint died ({how}); {result.directory} holds the rows until then")
+    if (death := result.endpoint_died) is not None:
+        raise EndpointError(f"the embedded endpoint died ({death}); {result.directory} holds the rows until then")
     if result.interrupted or not (result.all_failed or result.stopped):
         return
     kinds = result.summary.errors
@@ -134,9 +206,6 @@ def refuse_failed(result: Result) -> None:
     what = "every request failed" if result.all_failed else f"{result.summary.requests['failed']} requests failed"
     limit = f"; {result.stopped} ended the run after {result.summary.wall_time_s:.0f} s" if result.stopped else ""
     raise EndpointError(f"{what}: {kind}, {kinds.get(kind, 0)} times{limit}; {result.directory} holds the rows")
-
-
-HYDRA = ".hydra"  # where Hydra keeps a run's config; made first, which only one of two runs can
 
 
 class Beforehand(Callback):  # type: ignore[misc]
@@ -169,16 +238,12 @@ class Beforehand(Callback):  # type: ignore[misc]
             raise Stopped(error) from error
 
 
-def make(directory: Path) -> None:
-    """Make the directory where it is not there.
+class Stopped(BaseException):
+    """Carries a user's error out of a callback, an Exception from which Hydra would turn into a warning."""
 
-    Raises:
-        RunDirError: when it can't be made.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunDirError(f"{directory}: can't make the run directory: {error.strerror}") from error
+    def __init__(self, error: TrieError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def claim(directory: Path) -> None:
@@ -187,22 +252,17 @@ def claim(directory: Path) -> None:
     Raises:
         RunDirError: when it holds a run, or can't be made or written to.
     """
-    make(directory)
-    taken = any((directory / name).exists() for name in (MANIFEST, REQUESTS, SUMMARY))
     try:
-        if not taken:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunDirError(f"{directory}: can't make the run directory: {error.strerror}") from error
+    occupied = any((directory / name).exists() for name in (MANIFEST, REQUESTS, SUMMARY))
+    try:
+        if not occupied:
             (directory / HYDRA).mkdir()
     except FileExistsError:
-        taken = True
+        occupied = True
     except OSError as error:
         raise RunDirError(f"{directory}: can't be written to: {error.strerror}") from error
-    if taken:
+    if occupied:
         raise RunDirError(f"{directory}: holds a run already; choose another hydra.run.dir=")
-
-
-class Stopped(BaseException):
-    """Carries a user's error out of a callback, an Exception from which Hydra would turn into a warning."""
-
-    def __init__(self, error: TrieError) -> None:
-        super().__init__(str(error))
-        self.error = error

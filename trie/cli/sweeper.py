@@ -6,7 +6,6 @@ Hydra's own sweeper starts all jobs in one go, says which failed after the last,
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from trie.cli import hydra_app
+from trie.cli import typed_config
 from trie.config import CommandConfig, RunConfig
 from trie.errors import ConfigError, RunDirError, TrieError
 from trie.one_line import lasting
@@ -54,7 +53,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         Raises:
             TrieError: before the first cell for a mistake in all of them, after the last when any failed.
         """
-        settings = hydra_app.settings(hydra_app.without_hydra(self.config))
+        settings = typed_config.settings(typed_config.without_hydra(self.config))
         directory = Path(self.config.hydra.sweep.dir)
         cells = list(self._cells(arguments, settings, directory))
         _refuse_shared(cells)
@@ -65,7 +64,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         try:
             results = self._measure([cell for cell in cells if cell.planned.to_do], settings, directory)
         except KeyboardInterrupt:
-            log.warning("the same command goes on from here; what is done: %s", directory)
+            log.warning("run the same command again to resume; what is done so far: %s", directory)
             raise
         self._end(cells, results, directory)
         return results
@@ -77,22 +76,23 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         _refuse_swept(overrides, settings)
         swept = {override.get_key_element() for override in overrides if override.is_sweep_override()}
         [products] = self.split_arguments(overrides, None)
-        composed = [(given, self._compose(given)) for given in products]
+        composed = [(product, self._compose(product)) for product in products]
         in_order = plan.ordered(composed, settings.repeats, settings.order, settings.order_seed)
-        for number, ((given, config), repeat) in enumerate(in_order):
-            own = _own_settings(given, config, swept, repeat)
-            yield self._cell(number, [*_without(given, own), *own], _changed(config, own, number), swept, directory)
+        for number, ((overrides_of_cell, config), repeat) in enumerate(in_order):
+            added = _added_settings(overrides_of_cell, config, swept, repeat)
+            final = [*_without(overrides_of_cell, added), *added]
+            yield self._cell(number, final, _changed(config, added, number), swept, directory)
 
     def _compose(self, overrides: list[str]) -> DictConfig:
-        found: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-        return found
+        config: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        return config
 
     def _cell(self, number: int, overrides: list[str], config: DictConfig, swept: set[str], directory: Path) -> Job:
         path = directory / str(config.hydra.sweep.subdir)
-        found = sweep_dir.intact(sweep_dir.read(path)) if path.is_dir() else None
+        earlier = sweep_dir.intact(sweep_dir.read(path)) if path.is_dir() else None
         refused = None
         try:
-            hydra_app.validate(hydra_app.without_hydra(config))
+            typed_config.validate(typed_config.without_hydra(config))
         except ConfigError as error:
             refused = str(error)
         others = [item for item in overrides if _key(item) in swept - {"workload", "concurrency", "repeat"}]
@@ -102,8 +102,8 @@ class Cells(BasicSweeper):  # type: ignore[misc]
             concurrency=int(config.concurrency.value),
             repeat=int(config.repeat),
             duration_s=float(config.duration),
-            status=None if found is None else found.status,
-            why="" if found is None else found.why,
+            status=None if earlier is None else earlier.status,
+            why="" if earlier is None else earlier.why,
             again=bool(config.rerun),
             refused=refused,
         )
@@ -114,8 +114,8 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         from trie.sweep.terminal import show_plan
 
         planned = [cell.planned for cell in cells]
-        whole = plan.Plan(str(directory), planned, settings.order, settings.pause)
-        show_plan(whole, datetime.now().astimezone(), console())
+        sweep = plan.Plan(str(directory), planned, settings.order, settings.pause)
+        show_plan(sweep, datetime.now().astimezone(), console())
         for cell in planned:
             if not cell.to_do:
                 log.info("done before, skipped: %s", directory / cell.name)
@@ -164,7 +164,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         failed = [result for result in results if result.status is not JobStatus.COMPLETED]
         show(directory, sweep_dir.find(directory))
         if failed:
-            raise TrieError(f"{len(failed)} of {len(cells)} cells failed; the same command measures them again")
+            raise TrieError(f"{len(failed)} of {len(cells)} cells failed; run the same command again to measure them")
 
 
 def report(directory: Path) -> None:
@@ -198,32 +198,32 @@ def _refuse_shared(cells: Sequence[Job]) -> None:
         raise ConfigError(f"{shared}: several cells of the sweep are the same, or share this hydra.sweep.subdir")
 
 
-def _own_settings(given: list[str], config: DictConfig, swept: set[str], repeat: int) -> list[str]:
-    """What a cell has for itself: its repeat, and out of a seed that is set for all of them a seed of its own.
+def _added_settings(overrides: list[str], config: DictConfig, swept: set[str], repeat: int) -> list[str]:
+    """The settings of a single cell: its repeat, and a seed derived from the one that is set for all of them.
 
     The same prompts in every cell would be in the server's cache from the second cell on. Sweeps of several servers
     give a cell the same seed on each.
     """
-    own = [f"repeat={repeat}"] if repeat > 1 else []
+    added = [f"repeat={repeat}"] if repeat > 1 else []
     if config.seed is not None and "seed" not in swept:
-        salt = [item for item in given if _key(item) in swept and _key(item) not in OTHER_SERVERS]
+        salt = [item for item in overrides if _key(item) in swept and _key(item) not in OTHER_SERVERS]
         text = " ".join([str(config.seed), str(repeat), *sorted(salt)])
-        own.append(f"seed={int.from_bytes(blake2b(text.encode(), digest_size=6).digest(), 'big')}")
-    return own
+        added.append(f"seed={int.from_bytes(blake2b(text.encode(), digest_size=6).digest(), 'big')}")
+    return added
 
 
-def _changed(config: DictConfig, own: Sequence[str], number: int) -> DictConfig:
-    """The composed config with a cell's own settings and its job's number, as the launcher will set it."""
+def _changed(config: DictConfig, added: Sequence[str], number: int) -> DictConfig:
+    """The composed config with a cell's added settings and its job's number, as the launcher will set it."""
     changed = copy.deepcopy(config)
     with read_write(changed), open_dict(changed):
-        for key, _, value in (item.partition("=") for item in own):
+        for key, _, value in (item.partition("=") for item in added):
             changed[key] = int(value)
         changed.hydra.job.num = changed.hydra.job.id = number
     return changed
 
 
-def _without(overrides: Sequence[str], own: Sequence[str]) -> list[str]:
-    keys = {_key(item) for item in own}
+def _without(overrides: Sequence[str], added: Sequence[str]) -> list[str]:
+    keys = {_key(item) for item in added}
     return [item for item in overrides if _key(item) not in keys]
 
 
@@ -243,14 +243,3 @@ def show(directory: Path, cells: Sequence[Cell]) -> None:
 
     show_headline(write(directory, cells), console())
     print(directory, flush=True)
-
-
-def show_json(directory: Path, cells: Sequence[Cell]) -> None:
-    """Rewrite a sweep's report and print its table.
-
-    Raises:
-        TrieError: when the report can't be written.
-    """
-    from trie.sweep.page import write
-
-    print(json.dumps(write(directory, cells), indent=1))

@@ -153,6 +153,10 @@ class Setting:
     default: Any
     rule: Rule
 
+    def from_file(self, value: Any) -> Any:
+        """A value as a file has it, in the setting's own type."""
+        return self.kind[value] if self._is_enum else value
+
     @property
     def type_name(self) -> str:
         """The type as a configuration file has it."""
@@ -183,8 +187,8 @@ class Setting:
     @property
     def wanted(self) -> str:
         """What a value must be, for an error: type and range in one phrase."""
-        nouns = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
-        noun = nouns.get(self.kind, f"a {self.type_name}")
+        nouns = {float: "a number", int: "a whole number", bool: "true or false", str: "text", list: "a list"}
+        noun = nouns.get(get_origin(self.kind) or self.kind, "a mapping of keys to values")
         if self.choices:
             noun = f"{'a list' if get_origin(self.kind) else 'one'} of {', '.join(self.choices)}"
         elif span := self.rule.range_text():

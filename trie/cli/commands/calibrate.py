@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
+from trie.cli.arguments import Parser
 
-def parser() -> argparse.ArgumentParser:
+
+def parser() -> Parser:
     """The command's arguments."""
-    made = argparse.ArgumentParser(
+    arguments = Parser(
         prog="trie calibrate",
         description="Measure this client against the embedded endpoint on this machine: its error at a load, and the "
         "highest rate it can read. With a run's directory: at that run's load, which its report cites from then on.",
     )
-    made.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help="the directory of a run")
-    made.add_argument("--concurrency", type=int, help="streams at a time (default: 8, or the run's)")
-    made.add_argument("--rate", type=float, help="chunks per second of all of them (default: 50 each, or the run's)")
-    made.add_argument("--seconds", type=float, default=10.0, help="of each of the two measurements (default: 10)")
-    made.add_argument("--json", action="store_true", help="print the figures as JSON")
-    return made
+    arguments.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR", help="the directory of a run")
+    arguments.add_argument("--concurrency", type=int, help="streams at a time (default: 8, or the run's)")
+    arguments.add_argument(
+        "--rate", type=float, help="chunks per second of all of them (default: 50 each, or the run's)"
+    )
+    arguments.add_argument("--seconds", type=float, default=10.0, help="of each of the two measurements (default: 10)")
+    arguments.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return arguments
 
 
 def main(arguments: list[str]) -> int:

@@ -6,25 +6,28 @@ import argparse
 import json
 from pathlib import Path
 
+from trie.cli.arguments import Parser
 from trie.errors import ConfigError
 
 EXIT_GATE = 4  # a --fail-if is true; 1 is a mistake, as everywhere
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command's arguments."""
     description = "Differences of runs or sweeps from the first of them, with bootstrap intervals over traces."
-    made = argparse.ArgumentParser(prog="trie compare", description=description)
-    made.add_argument("paths", type=Path, nargs="+", metavar="DIR", help="runs or sweeps; the first is the baseline")
-    made.add_argument("--json", action="store_true", help="print everything as JSON instead of tables")
-    made.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs no network")
-    made.add_argument("--all", action="store_true", help="every number and statistic in the tables")
+    arguments = Parser(prog="trie compare", description=description)
+    arguments.add_argument(
+        "paths", type=Path, nargs="+", metavar="DIR", help="runs or sweeps; the first is the baseline"
+    )
+    arguments.add_argument("--json", action="store_true", help="print everything as JSON instead of tables")
+    arguments.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs no network")
+    arguments.add_argument("--all", action="store_true", help="every number and statistic in the tables")
     condition = 'exit with 4 when this is true: "ttft_s.p99 > +10%%"; may be given more than once'
-    made.add_argument("--fail-if", action="append", default=[], metavar="CONDITION", help=condition)
-    made.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
-    made.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
-    made.add_argument("--confidence", type=float, default=0.95, help="of the intervals (default: 0.95)")
-    return made
+    arguments.add_argument("--fail-if", action="append", default=[], metavar="CONDITION", help=condition)
+    arguments.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (default: 1000)")
+    arguments.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    arguments.add_argument("--confidence", type=float, default=0.95, help="of the intervals (default: 0.95)")
+    return arguments
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
+from trie.cli.arguments import Parser
 from trie.errors import ConfigError, RunDirError
 from trie.storage import sweep_dir
 from trie.storage.run_dir import RunDir, whole
@@ -15,19 +16,19 @@ from trie.storage.run_dir import RunDir, whole
 FORMATS = ("vllm", "aiperf", "csv")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command's arguments."""
     description = (
         "A run in other tools' formats: the JSON of `vllm bench serve --save-result`, the lines of AIPerf's "
         "profile_export.jsonl, or CSV."
     )
-    made = argparse.ArgumentParser(prog="trie export", description=description)
-    made.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="the directory of a run")
-    made.add_argument("--format", choices=FORMATS, required=True)
-    made.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of standard output")
-    made.add_argument("--detailed", action="store_true", help="vllm: also the lists of --save-detailed")
-    made.add_argument("--summary", action="store_true", help="csv: the summary's numbers instead of the requests")
-    return made
+    arguments = Parser(prog="trie export", description=description)
+    arguments.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="the directory of a run")
+    arguments.add_argument("--format", choices=FORMATS, required=True)
+    arguments.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of standard output")
+    arguments.add_argument("--detailed", action="store_true", help="vllm: also the lists of --save-detailed")
+    arguments.add_argument("--summary", action="store_true", help="csv: the summary's numbers instead of the requests")
+    return arguments
 
 
 def main(arguments: list[str]) -> int:

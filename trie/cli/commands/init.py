@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from trie.cli.arguments import Parser
 from trie.errors import RunDirError
 
 DOTTED = ("gitignore", "github")  # shipped without their dot, so that no tool takes them for the package's own
@@ -19,12 +19,12 @@ next:
   trie -cd conf experiment=kv_cache endpoint=http://HOST/v1    against a server"""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command's arguments."""
     description = "Lay out a repository for experiments: conf/, a workload, README.md, .gitignore, a CI example."
-    made = argparse.ArgumentParser(prog="trie init", description=description)
-    made.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
-    return made
+    arguments = Parser(prog="trie init", description=description)
+    arguments.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or not there yet")
+    return arguments
 
 
 def main(arguments: list[str]) -> int:

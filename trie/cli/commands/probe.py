@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import sys
 from pathlib import Path
 
+from trie.cli.arguments import Parser
 from trie.cli.logs import LevelFirst
 from trie.cli.secrets import Keys
-from trie.config import RunConfig
-from trie.errors import TrieError
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command's arguments."""
-    made = argparse.ArgumentParser(
+    arguments = Parser(
         prog="trie probe",
         description="Ask a server who it is and what it can do, as a run does before its clock starts, and try with a "
         "few small requests what only these tell: streams, usage, lengths, cached tokens, token ids. Without "
         "arguments: the embedded endpoint.",
     )
-    made.add_argument("settings", nargs="*", metavar="endpoint=URL | KEY=VALUE", help="any settings of a run")
-    made.add_argument("-cd", "--config-dir", type=Path, metavar="DIR", help="a folder with config groups of your own")
-    made.add_argument("--json", action="store_true", help="print what was found as JSON")
-    return made
+    arguments.add_argument("settings", nargs="*", metavar="endpoint=URL | KEY=VALUE", help="any settings of a run")
+    arguments.add_argument(
+        "-cd", "--config-dir", type=Path, metavar="DIR", help="a folder with config groups of your own"
+    )
+    arguments.add_argument("--json", action="store_true", help="print what was found as JSON")
+    return arguments
 
 
 def main(arguments: list[str], keys: Keys) -> int:
@@ -35,7 +35,9 @@ def main(arguments: list[str], keys: Keys) -> int:
         TrieError: in one line, when the server is not usable with these settings.
     """
     options = parser().parse_intermixed_args(arguments)
-    config = settings(options.settings, options.config_dir)
+    from trie.cli.compose import composed
+
+    config = composed(options.settings, options.config_dir).run()
     from trie.preflight.probe import examine
     from trie.run import in_loop  # a mistake above should not wait for it
 
@@ -51,32 +53,6 @@ def main(arguments: list[str], keys: Keys) -> int:
 
     print_lines(console(), probe_lines(found))
     return int(not usable)
-
-
-def settings(overrides: list[str], config_dir: Path | None = None) -> RunConfig:
-    """The run that the overrides compose to, of which a probe uses what comes before the clock.
-
-    Raises:
-        TrieError: for what is no setting.
-    """
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from trie.cli import (
-        errors,
-        group_options,
-        hydra_app,
-    )
-    from trie.config.shipped_groups import CONF
-
-    group_options.install()
-    own = [] if config_dir is None else [f"hydra.searchpath=['file://{config_dir.resolve()}']"]
-    try:
-        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-            return hydra_app.validate(compose("config", overrides=[*overrides, *own]))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise TrieError(errors.explain(error)) from error
 
 
 def _log_to_stderr() -> None:

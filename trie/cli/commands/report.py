@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trie.cli.arguments import Parser
 from trie.errors import ReportError, RunDirError
 from trie.storage import sweep_dir
 from trie.storage.run_dir import RunDir
@@ -18,18 +19,20 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "png")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command's arguments."""
     about = "Every number of a run or a sweep, from its files alone."
-    made = argparse.ArgumentParser(prog="trie report", description=about)
-    made.add_argument("directory", type=Path, metavar="DIR", help="the directory of a run or a sweep")
-    made.add_argument("--json", action="store_true", help="print summary.json, or a sweep's table, instead of tables")
-    made.add_argument("--no-html", action="store_true", help="leave a run's report.html as it is")
-    made.add_argument(
+    arguments = Parser(prog="trie report", description=about)
+    arguments.add_argument("directory", type=Path, metavar="DIR", help="the directory of a run or a sweep")
+    arguments.add_argument(
+        "--json", action="store_true", help="print summary.json, or a sweep's table, instead of tables"
+    )
+    arguments.add_argument("--no-html", action="store_true", help="leave a run's report.html as it is")
+    arguments.add_argument(
         "--plots", type=Path, metavar="DIR", help="write each plot of a run into a file of its own in DIR"
     )
-    made.add_argument("--format", choices=FORMATS, default="svg", help="of the files of --plots (default: svg)")
-    return made
+    arguments.add_argument("--format", choices=FORMATS, default="svg", help="of the files of --plots (default: svg)")
+    return arguments
 
 
 def main(arguments: list[str]) -> int:
@@ -47,10 +50,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _sweep(directory: Path, *, as_json: bool) -> None:
+    cells = [sweep_dir.summarized(cell) for cell in sweep_dir.find(directory)]
+    if as_json:
+        from trie.sweep.page import write  # pyarrow, not for --help
+
+        print(json.dumps(write(directory, cells), indent=1))
+        return
     from trie.cli import sweeper  # not for a run
 
-    cells = [sweep_dir.summarized(cell) for cell in sweep_dir.find(directory)]
-    (sweeper.show_json if as_json else sweeper.show)(directory, cells)
+    sweeper.show(directory, cells)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
+from trie.cli.arguments import Parser
 from trie.config import SimConfig
 from trie.errors import TrieError
 
@@ -15,7 +14,7 @@ def main(arguments: list[str]) -> int:
         TrieError: for settings that are not allowed, or a port that can't be had.
     """
     description = "Serve the embedded endpoint on 127.0.0.1 until Ctrl-C."
-    parser = argparse.ArgumentParser(prog="trie sim", description=description)
+    parser = Parser(prog="trie sim", description=description)
     parser.add_argument("--port", type=int, default=8000, help="0: one that the system chooses (default: 8000)")
     parser.add_argument("overrides", nargs="*", metavar="profile=NAME | sim.KEY=VALUE", help="as in a run")
     options = parser.parse_intermixed_args(arguments)
@@ -34,25 +33,9 @@ def settings(overrides: list[str]) -> SimConfig:
     Raises:
         TrieError: for what is no setting of the endpoint.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    from trie.cli import (
-        errors,
-        group_options,
-    )
-    from trie.config.shipped_groups import CONF
-
-    group_options.install()
     for override in overrides:
         if not override.startswith(("profile=", "sim.")):
             raise TrieError(f"{override}: no setting of the endpoint; use profile=NAME or sim.KEY=VALUE")
-    try:
-        with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-            config = OmegaConf.to_object(compose("config", overrides=overrides).sim)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise TrieError(errors.explain(error)) from error
-    assert isinstance(config, SimConfig)
-    return config
+    from trie.cli.compose import composed
+
+    return composed(overrides).sim
