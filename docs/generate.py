@@ -166,6 +166,7 @@ def faults() -> str:
             others = ", ".join(f"`{name}` {'null' if value is None else value}" for name, value in fault.row.items())
             others = "both tokens and the usage" if fault.row == TWO else others
             status = "null" if fault.status is None else str(fault.status)
+            others = ", ".join(filter(None, (others, f"{len(fault.calls)} tool calls" if fault.calls else "")))
             rows.append((fault.what.replace("<", "&lt;"), kind, status, str(fault.attempts), others))
         parts.append(f"### {chapter.title}\n\n{table(*rows)}")
     return "\n\n".join(parts)

@@ -13,6 +13,10 @@ from trie.endpoint.response import Answer, loads
 
 SAID = (
     "token_ends",
+    "token_sizes",
+    "hidden_tokens",
+    "reasoning_tokens",
+    "reasoning",
     "first_chunk_tokens",
     "tool_calls",
     "prompt_tokens",

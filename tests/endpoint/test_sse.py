@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trie.endpoint.exchange import Exchange
-from trie.endpoint.sse import Event, batches, decode
+from trie.endpoint.sse import Aside, Event, batches, decode, is_stream, read
 
 
 def datas(body: bytes) -> list[bytes]:
@@ -38,6 +38,49 @@ def datas(body: bytes) -> list[bytes]:
 )
 def test_events(body: bytes, expected: list[bytes]) -> None:
     assert datas(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"data: a\n\n: ping\n\nid: 7\nretry: 1\nfoo: bar\n\n", []),
+        (b"event: message\ndata: a\n\n", []),
+        (b"event: error\ndata: a\ndata: b\n\n", [Aside(b"a\nb", is_error=True)]),
+        (b"event: error\n: why\n\n", [Aside(b"why", is_error=True)]),
+        (b"event: error\n\n", [Aside(b"", is_error=True)]),
+        (b"event: error\nwhy\n\n", [Aside(b"why", is_error=True)]),
+        (b"data: a\nerror: why\n\n", [Aside(b"why", is_error=True)]),
+        (b"ERROR: why", [Aside(b"why", is_error=True)]),
+        (b"Bad Gateway: why\nand how\n\n", [Aside(b"Bad Gateway: why", False), Aside(b"and how", False)]),
+        (b"{oops\n\n", [Aside(b"{oops", is_error=False)]),
+    ],
+)
+def test_what_stands_beside_the_data(body: bytes, expected: list[Aside]) -> None:
+    assert [part for part in read(body) if isinstance(part, Aside)] == expected
+    assert [aside for batch in batches(body) for aside in batch.asides] == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"a": 1}\n\n', [b'{"a": 1}']),
+        (b'{"a":\n 1}\n\n', [b'{"a":\n 1}']),
+        (b'{"a": 1}\n{"a": 2}\n', [b'{"a": 1}', b'{"a": 2}']),
+        (b'data: {"a": 1}\n{"a": 2}\n\n', [b'{"a": 1}', b'{"a": 2}']),
+    ],
+)
+def test_json_without_data_before_it_is_an_event(body: bytes, expected: list[bytes]) -> None:
+    assert datas(body) == expected
+
+
+@pytest.mark.parametrize("body", [b"data: a", b"\n\ndata:", b"\xef\xbb\xbf: hello", b"event: x", b"error: x", b"id: 1"])
+def test_a_stream_is_known_by_its_first_bytes(body: bytes) -> None:
+    assert is_stream(body)
+
+
+@pytest.mark.parametrize("body", [b"", b'{"data": 1}', b"<html>", b"database: x", b"Internal error: x"])
+def test_what_is_no_stream_by_its_first_bytes(body: bytes) -> None:
+    assert not is_stream(body)
 
 
 def test_place_is_where_the_data_ends() -> None:
@@ -82,5 +125,5 @@ STRETCH = st.sampled_from([b"data: a\n\n", b"data: \n\n", b"data: b\ndata: c\n\n
 
 @given(st.lists(STRETCH, max_size=40).map(b"".join) | st.binary(max_size=200))
 def test_batches_are_what_is_decoded_one_by_one(body: bytes) -> None:
-    found = [Event(*event) for batch in batches(body) for event in zip(*batch, strict=True)]
+    found = [Event(*event) for batch in batches(body) for event in zip(batch.data, batch.ends, strict=True)]
     assert found == list(decode(body))

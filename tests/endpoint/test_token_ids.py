@@ -69,7 +69,7 @@ def test_a_first_event_of_half_a_megabyte_is_one_batch_among_others() -> None:
     events = [chunk(" a", [5], prompt_token_ids=list(range(100_000))), *[chunk(" b", [6])] * 99, counted(100)]
     body = b"".join(b"data: %b\n\n" % event for event in events)
     found = list(sse.batches(body))
-    assert [len(data) for data, _ in found] == [1, 100]
+    assert [len(data) for data, *_ in found] == [1, 100]
     answer = IdAnswer()
     for batch in found:
         answer.events(*batch)

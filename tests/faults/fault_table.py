@@ -8,96 +8,36 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-from helpers.scripted_server import CLOSE, COUNTS, DONE, END, HEAD, USAGE, Script, chunked, event, plain_response
+import answer_faults
+from fault import (
+    BODY,
+    COUNTED,
+    HTML,
+    JSON_ERROR,
+    TELLS,
+    TWO,
+    UNENDED,
+    UNREAD,
+    UNTIL_CLOSE,
+    WHOLE,
+    A,
+    B,
+    Chapter,
+    Fault,
+    counts,
+    data,
+    drip,
+    head,
+    sized,
+    status,
+    stream,
+    usage,
+)
+from helpers.scripted_server import CLOSE, COUNTS, DONE, END, HEAD, USAGE, chunked, event
 
 LARGE = b" x" * (4 << 20)  # a prompt that fits no socket's buffer
 RETRIED = 3  # attempts of a request with max_retries=2 that never goes well
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
-    """One fault and the row that it makes; an `error_kind` of None is an answer that is taken."""
-
-    what: str  # the server does
-    script: Script = ()  # played for each attempt; of the places that play none, `place` says what happens
-    before: Script | None = None  # played for a request before this one, after which the connection lies idle
-    place: str = "scripted"  # a key of lab.PLACES
-    error_kind: str | None = None
-    status: int | None = 200
-    attempts: int = 1
-    said: str = ""  # a part of the row's error
-    row: Mapping[str, Any] = field(default_factory=dict)  # other columns and what they hold
-    prompt: bytes = b" hello"
-    stream: bool = True
-    timeout_s: float = 8.0
-    stall_s: float | None = None
-    heavy: bool = False  # takes the client's core for seconds, so that it is played alone
-    poisons: bool = False  # the connection, for whoever uses it next
-
-    @property
-    def large(self) -> bool:
-        """So large that the loop, shared with the server here, is kept from other faults' timers for a while."""
-        return len(self.prompt) + sum(len(step) for step in self.script if isinstance(step, bytes)) > 1 << 19
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """Faults that belong together in the document."""
-
-    title: str
-    faults: Sequence[Fault]
-
-
-A, B = chunked(event(" a")), chunked(event(" b", '"length"'))
-WHOLE: Script = (HEAD, A, B, chunked(USAGE), chunked(DONE), END)
-UNREAD = {"usage_prompt_tokens": None, "usage_completion_tokens": None, "usage_cached_tokens": None}
-COUNTED = {"usage_prompt_tokens": 7, "usage_completion_tokens": 2, "usage_cached_tokens": 3}
-TWO = {"chunks": 2, **COUNTED}
-JSON_ERROR = b'{"error": {"message": "it broke"}}'
-HTML = b"<html><body><h1>Oops</h1></body></html>"
-UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-UNENDED = event(" a") + event(" b", '"length"') + USAGE  # no [DONE] behind it
-BODY = UNENDED + DONE
-TELLS = 0.1  # seconds in which what was sent arrives before the connection is reset
-
-
-def head(*lines: str, status: str = "200 OK") -> bytes:
-    return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *lines, "")).encode()
-
-
-def sized(body: bytes, *lines: str, kind: str = "text/event-stream", length: int | None = None) -> bytes:
-    size = len(body) if length is None else length
-    return head(f"Content-Type: {kind}", f"Content-Length: {size}", *lines) + body
-
-
-def data(text: bytes) -> bytes:
-    return b"data: " + text + b"\n\n"
-
-
-def stream(*events: bytes) -> Script:
-    return (HEAD, *(chunked(found) for found in events), END)
-
-
-def counts(completion: int) -> bytes:
-    return data(b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":%d}}' % completion)
-
-
-def usage(reported: str) -> Script:
-    """A whole stream that reports this usage."""
-    return stream(event(" a"), event(" b", '"length"'), data(b'{"choices":[],"usage":%s}' % reported.encode()), DONE)
-
-
-def status(line: str, body: bytes = JSON_ERROR, *lines: str) -> Script:
-    return (plain_response(line, body, *lines),)
-
-
-def drip(raw: bytes, every_s: float) -> Script:
-    return tuple(step for byte in raw for step in (bytes((byte,)), every_s))
-
 
 UNASKED = stream(event(" stale", '"stop"'), DONE)
 
@@ -291,8 +231,6 @@ NOT_MEANT = Chapter(
         Fault(what="a plain answer where a stream was asked for",
               script=status("200 OK", b'{"choices":[{"text":" a b","finish_reason":"length"}]}'),
               error_kind="bad_response", said="application/json"),
-        Fault(what="a stream where a plain answer was asked for", script=WHOLE, stream=False,
-              error_kind="bad_response"),
         Fault(what="a plain answer without choices", script=status("200 OK", b'{"choices":[]}'), stream=False,
               error_kind="bad_response"),
         Fault(what="nothing at all", script=(sized(b""),), error_kind="truncated", row={"chunks": 0}),
@@ -326,8 +264,6 @@ ODD_STREAMS = Chapter(
                             event(" b", '"length"').replace(b"data: ", b"data:").replace(b"\n", b"\r"),
                             USAGE.replace(b',"usage"', b',\ndata: "usage"'), DONE), row=TWO),
         Fault(what="no [DONE]", script=stream(event(" a"), event(" b", '"length"'), USAGE), row=TWO),
-        Fault(what="[DONE] without finish_reason and usage", script=stream(event(" a"), event(" b"), DONE),
-              row={"chunks": 2, "finish_reason": None, **UNREAD}),
         Fault(what="usage in the last chunk with a choice",
               script=stream(event(" a"), event(" b", '"length"')[:-3] + b',"usage":' + COUNTS + b"}\n\n", DONE),
               row=TWO),
@@ -399,5 +335,16 @@ LIES = Chapter(
     ],
 )  # fmt: skip
 
-CHAPTERS = (NO_CONNECTION, NO_ANSWER, NO_HTTP, STATUSES, BROKEN, NOT_MEANT, ODD_STREAMS, AFTER_DONE, LIES)
+CHAPTERS = (
+    NO_CONNECTION,
+    NO_ANSWER,
+    NO_HTTP,
+    STATUSES,
+    BROKEN,
+    NOT_MEANT,
+    ODD_STREAMS,
+    AFTER_DONE,
+    LIES,
+    *answer_faults.CHAPTERS,
+)
 FAULTS = [fault for chapter in CHAPTERS for fault in chapter.faults]

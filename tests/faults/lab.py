@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter
 
 import trustme
-from fault_table import TELLS, WHOLE, Fault, sized
+from fault import TELLS, WHOLE, Fault, sized
 from helpers.rows import planned_row
 from helpers.scripted_server import Script, plain_response, playing
 
@@ -23,6 +23,7 @@ from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections
 from trie.endpoint.request import Request, Requester, fill
 from trie.endpoint.request_body import RequestFormat
+from trie.endpoint.response import Answer
 from trie.storage.record import RequestRecord
 
 KEY = "sk-marker-0123"
@@ -180,12 +181,14 @@ class Observed:
 
     row: RequestRecord
     after: RequestRecord | None  # where the server plays scripts
+    answer: Answer
 
 
 async def observe(fault: Fault) -> Observed:
     """Send requests into a fault."""
     async with PLACES[fault.place](fault) as url:
-        endpoint = EndpointConfig(base_url=url, connect_timeout=0.3 if fault.error_kind == "connect_timeout" else 8.0)
+        connect_timeout = 0.3 if fault.error_kind == "connect_timeout" else 8.0
+        endpoint = EndpointConfig(base_url=url, api=fault.api, connect_timeout=connect_timeout)
         fmt = RequestFormat(endpoint, "m", stream=fault.stream)
         async with Connections(endpoint, url, api_key=KEY) as connections:
             requester = Requester(connections, fmt, max_retries=MAX_RETRIES, timeout_s=fault.timeout_s,
@@ -193,15 +196,20 @@ async def observe(fault: Fault) -> Observed:
             if fault.before is not None:
                 await ask(requester, fmt)
                 await asyncio.sleep(IDLE_S)
-            found = await ask(requester, fmt, fault.prompt)
+            found, answer = await asked(requester, fmt, fault.prompt)
             if fault.place != "scripted":
-                return Observed(found, None)
+                return Observed(found, None, answer)
             await asyncio.sleep(5 * TELLS)
-            return Observed(found, await ask(requester, fmt))
+            return Observed(found, await ask(requester, fmt), answer)
 
 
 async def ask(requester: Requester, fmt: RequestFormat, prompt: bytes = b" hello") -> RequestRecord:
     """The row of one request for two tokens."""
+    return (await asked(requester, fmt, prompt))[0]
+
+
+async def asked(requester: Requester, fmt: RequestFormat, prompt: bytes) -> tuple[RequestRecord, Answer]:
+    """The row of one request for two tokens, and its answer."""
     talk = fmt.conversation()
     talk.ask((prompt,))
     began = perf_counter()
@@ -209,4 +217,4 @@ async def ask(requester: Requester, fmt: RequestFormat, prompt: bytes = b" hello
     await requester.run(request)
     found = planned_row(0, 0, 0, requested_completion_tokens=2)
     fill(found, request, began)
-    return found
+    return found, request.answer

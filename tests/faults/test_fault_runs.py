@@ -21,7 +21,7 @@ from helpers.scripted_server import DONE, Script, event, plain_response, playing
 from lab import KEY, certificate
 from test_fault_table import check
 
-from trie.config import ConcurrencyConfig, EndpointConfig, ProgressStyle, PromptConfig, RunConfig, WorkloadConfig
+from trie.config import Api, ConcurrencyConfig, EndpointConfig, ProgressStyle, PromptConfig, RunConfig, WorkloadConfig
 from trie.errors import EndpointError
 from trie.preflight import discovery
 from trie.run import Result, execute_async
@@ -30,6 +30,7 @@ from trie.workload.trace import Trace, Workload
 
 MODELS = plain_response("200 OK", b'{"data": [{"id": "m"}]}')
 PLAYED = [fault for fault in FAULTS if fault.place == "scripted" and fault.before is None and fault.stream
+          and fault.api is Api.completions
           and not fault.heavy and not fault.large and not fault.poisons and fault.stall_s is None]  # fmt: skip
 LINES = [Trace(10, (2,), (5,), (0.0,), 2, row=0)]
 SINGLE = [Trace(10, (), (), (), 2, row=0)]

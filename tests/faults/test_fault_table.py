@@ -14,7 +14,7 @@ from fault_table import FAULTS, TELLS, Fault
 from helpers.scripted_server import plain_response, playing
 from lab import KEY, MAX_RETRIES, Observed, ask, observe
 
-from trie.config import EndpointConfig
+from trie.config import Api, EndpointConfig
 from trie.endpoint.connection import Connections
 from trie.endpoint.request import Requester
 from trie.endpoint.request_body import RequestFormat
@@ -23,7 +23,9 @@ from trie.storage.record import Outcome, RequestRecord
 
 WATCHDOG_S = 40.0  # the whole table takes a tenth of it
 RESCUED = [fault for fault in FAULTS if fault.attempts == MAX_RETRIES + 1 and fault.place == "scripted"]
-LIGHT = [fault for fault in FAULTS if not fault.heavy]
+PLAYED = [*FAULTS, *(replace(fault, what=f"{fault.what}, over chat", api=Api.chat, script=fault.chat, chat=())
+                     for fault in FAULTS if fault.chat)]  # fmt: skip
+LIGHT = [fault for fault in PLAYED if not fault.heavy]
 FOLLOWED = [fault for fault in LIGHT if fault.place == "scripted" and fault.stream and not fault.poisons]
 RUNNERS: dict[str, Callable[..., Any]] = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 
@@ -60,6 +62,9 @@ def test_the_row_is_as_declared(observed: dict[str, Observed], fault: Fault) -> 
     if fault.place == "ipv6" and not ipv6():
         pytest.skip("no IPv6 here")
     check(observed[fault.what].row, fault)
+    if fault.calls:
+        calls = observed[fault.what].answer.tool_calls
+        assert [(call.id, call.name, call.arguments) for call in calls] == list(fault.calls)
 
 
 def check(found: RequestRecord, fault: Fault) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from operator import sub
@@ -13,9 +14,11 @@ from trie.endpoint import response, retry, sse
 from trie.endpoint.connection import Connections
 from trie.endpoint.exchange import Exchange
 from trie.endpoint.request_body import RequestFormat
+from trie.endpoint.server_errors import message
 from trie.one_line import one_line
 from trie.storage.record import Outcome, RequestRecord
 
+EVENT_STREAM = "text/event-stream"
 MAX_STALE = 16  # connections found closed before one attempt is counted
 
 
@@ -146,20 +149,16 @@ class Requester:
             return exchange.error_kind, exchange.error or exchange.error_kind  # a cut-off event is its consequence
         if answer.error is not None:
             return answer.error
-        return answer.failure(stream=self._format.stream)
+        return answer.failure(stream=self._format.stream or self._streams(exchange))
 
     async def _decode(self, exchange: Exchange, answer: response.Answer) -> None:
         """Read what the response says, a stretch in each pass of the loop: reads of other requests come between."""
         await self._next_pass()
-        if not self._format.stream:
-            if exchange.error_kind is None:
+        if not self._streams(exchange):
+            if self._format.stream:
+                _read_unasked(exchange, answer)
+            elif exchange.error_kind is None:
                 answer.plain(exchange.body)
-            return
-        if exchange.content_type not in ("text/event-stream", ""):
-            answer.plain(exchange.body)
-            asked = f"asked for a stream, got {one_line(exchange.content_type, 60)}"
-            told = answer.error is not None and answer.error[0] == "error_event"
-            answer.error = answer.error if told else ("bad_response", asked)
             return
         for count, batch in enumerate(sse.batches(exchange.body)):
             if count:
@@ -169,10 +168,23 @@ class Requester:
     def _decode_rest(self, request: Request) -> None:
         """Decode what an interrupted attempt had brought, for its row; no waiting any more."""
         exchange = request.exchange
-        if exchange.status == 200 and exchange.content_type == "text/event-stream":
+        if exchange.status == 200 and self._streams(exchange):
             request.answer = self._format.answer()
             for batch in sse.batches(exchange.body):
                 request.answer.events(*batch)
+
+    def _streams(self, exchange: Exchange) -> bool:
+        """Whether a response is read as a stream: by its first bytes, else by its label where one was asked for."""
+        labelled = exchange.content_type in (EVENT_STREAM, "")
+        return sse.is_stream(exchange.body) or (self._format.stream and labelled)
+
+
+def _read_unasked(exchange: Exchange, answer: response.Answer) -> None:
+    """What a plain answer says where a stream was asked for: nothing that can be measured, or why there is none."""
+    answer.plain(exchange.body)
+    if answer.error is None or answer.error[0] != "error_event":
+        text = one_line(exchange.body[:200].decode("utf-8", "replace"))
+        answer.error = "bad_response", f"asked for a stream, got {one_line(exchange.content_type, 60)}: {text}"
 
 
 async def _next_pass() -> None:
@@ -212,7 +224,7 @@ def _said(exchange: Exchange) -> str:
         return one_line(exchange.body[:600].decode("utf-8", "replace")) or "empty body"
     if isinstance(found, dict):
         found = found.get("error") or found.get("detail") or found
-    return one_line(response.message(found)) or "empty body"
+    return one_line(message(found)) or "empty body"
 
 
 def fill(row: RequestRecord, request: Request, began: float) -> None:
@@ -233,14 +245,34 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
     row.usage_prompt_tokens = answer.prompt_tokens
     row.usage_completion_tokens = answer.completion_tokens
     row.usage_cached_tokens = answer.cached_tokens
+    row.usage_reasoning_tokens = answer.reasoning_tokens
     row.finish_reason = None if answer.finish_reason is None else one_line(answer.finish_reason, 40)
     row.worker = None if exchange.worker is None else one_line(exchange.worker, 200)
-    row.chunks = len(answer.token_ends)
+    token_ends = answer.token_ends
+    row.chunks = len(token_ends)
     row.first_chunk_tokens = answer.first_chunk_tokens
-    if answer.token_ends and exchange.read_at:
-        arrivals = exchange.arrivals(answer.token_ends)
+    row.hidden_tokens = answer.hidden_tokens
+    if token_ends and exchange.read_at:
+        arrivals = exchange.arrivals(token_ends)
         row.first_token_s, row.last_token_s = since(arrivals[0]), since(arrivals[-1])
         row.max_gap_s = max(map(sub, arrivals[1:], arrivals), default=None)
+        row.burst_share = _burst_share(row, answer, arrivals)
     if request.failure is not None:
         row.outcome = Outcome.failed
         row.error_kind, row.error = request.failure[0], one_line(request.failure[1])
+
+
+def _burst_share(row: RequestRecord, answer: response.Answer, arrivals: Sequence[float]) -> float:
+    """The largest part of an answer that one read brought: by its chunks where each may be a token, else by its text.
+
+    The first chunk is no burst where the server tells how many tokens it holds: they can be left out.
+    """
+    tokens, hidden = answer.completion_tokens, answer.hidden_tokens or 0
+    tokens = (row.requested_completion_tokens if tokens is None else tokens) - hidden
+    sizes = answer.token_sizes
+    weights = sizes if tokens > len(sizes) and any(sizes) else [1] * len(sizes)
+    skipped = int(answer.first_chunk_tokens is not None)
+    by_read: Counter[float] = Counter()
+    for instant, weight in zip(arrivals[skipped:], weights[skipped:], strict=True):
+        by_read[instant] += weight
+    return max(by_read.values(), default=0) / sum(weights)

@@ -11,11 +11,17 @@ from typing import Any
 
 import orjson
 
-from trie.endpoint import tool_calls
+from trie.endpoint import answer_text, server_errors, tool_calls
+from trie.endpoint.server_errors import NO_REASON, error_in, message, shown
+from trie.endpoint.sse import Aside
 from trie.endpoint.tool_calls import ToolCall
+from trie.endpoint.usage import counts_of, usage_of
 
-ABORTED = frozenset({"abort", "error"})  # finish reasons by which servers say that they gave up
 DONE = b"[DONE]"
+WORDLESS = ("error_event", "the server sent an error without words")
+BYTES_PER_TOKEN = 2  # of text that was streamed: fewer, and most of the tokens are not in it
+CALL_BYTES = 64  # of a tool call's own markup, which no server streams
+SEVERAL = 8  # tokens that may come without text: ends, markup
 
 
 def loads(data: bytes) -> Any:
@@ -44,7 +50,12 @@ class Answer:
         "_calls",
         "_closed",
         "_content",
+        "_counted",
+        "_ends",
         "_reasoning",
+        "_stray",
+        "_usages",
+        "_words",
         "cached_tokens",
         "completion_tokens",
         "done",
@@ -53,21 +64,28 @@ class Answer:
         "first_chunk_tokens",
         "ids",
         "prompt_tokens",
-        "token_ends",
+        "reasoning_tokens",
+        "sizes",
     )
 
     def __init__(self, cached_at: Sequence[str] = ()) -> None:
         self._cached_at = cached_at
-        self._calls: dict[int, ToolCall] = {}
+        self._calls: list[ToolCall] = []
         self._closed = False  # saw usage in a chunk of its own, which comes last; in every chunk it says nothing
         self._content: list[str] = []
+        self._counted: int | None = None  # completion tokens by the latest chunk with a choice that told
+        self._ends: list[int] = []
         self._reasoning: list[str] = []
+        self._stray = ""  # text beside the data of a stream: why it stops, where it stops
+        self._usages = 0  # chunks with a choice and usage
+        self._words = ""  # what the server says beside its finish reason
         self.ids: list[int] = []  # of the tokens, where they were asked for
-        self.token_ends: list[int] = []  # place in the body of each chunk that bore a token
+        self.sizes: list[int] = []  # characters in each chunk that bore a token
         self.first_chunk_tokens: int | None = None  # in the first of them; None: the server does not tell
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
         self.cached_tokens: int | None = None
+        self.reasoning_tokens: int | None = None  # of the completion tokens
         self.finish_reason: str | None = None
         self.done = False  # saw [DONE], or the whole body of a plain response
         self.error: tuple[str, str] | None = None  # kind and text
@@ -88,18 +106,57 @@ class Answer:
     @property
     def tool_calls(self) -> list[ToolCall]:
         """The calls it made, in their order, as far as they came."""
-        return [self._calls[index] for index in sorted(self._calls)]
+        return tool_calls.in_order(self._calls)
 
-    def events(self, data: Sequence[bytes], ends: Sequence[int]) -> None:
+    @property
+    def token_ends(self) -> list[int]:
+        """Place in the body of each chunk that bore a token."""
+        return self._ends[self._opening :]
+
+    @property
+    def token_sizes(self) -> list[int]:
+        """Characters in each of these chunks."""
+        return self.sizes[self._opening :]
+
+    @property
+    def _opening(self) -> int:
+        """1 where the first chunk is an empty text from before prefill: there is one chunk more than tokens."""
+        return int(self.completion_tokens == len(self._ends) - 1 and self.sizes[0] == 0)
+
+    @property
+    def hidden_tokens(self) -> int | None:
+        """Completion tokens that were counted and not sent, as reasoning that stays with the server; None: not known.
+
+        Each chunk brought one token at least. Where the server does not say how many it hides, and its text can't hold
+        the tokens that it counts, only one a chunk is taken to have come.
+        """
+        tokens, chunks = self.completion_tokens, len(self._ends) - self._opening
+        if tokens is None or not chunks:
+            return None
+        rest = max(tokens - chunks, 0)
+        if self.reasoning_tokens and not any(self._reasoning):
+            return min(self.reasoning_tokens, rest)
+        room = self._text_bytes() // BYTES_PER_TOKEN
+        return rest if tokens > 2 * chunks + SEVERAL and tokens > room and not self.ids else 0
+
+    def _text_bytes(self) -> int:
+        texts = (*self._content, *self._reasoning, *(call.name + call.arguments for call in self._calls))
+        return len("".join(texts).encode("utf-8", "replace")) + CALL_BYTES * len(self._calls)
+
+    def events(self, data: Sequence[bytes], ends: Sequence[int], asides: Sequence[Aside] = ()) -> None:
         """Take in neighbouring events of a stream, decoded in one go where they are JSON; `ends` are their places."""
+        for aside in asides:
+            self._aside(aside)
+        if not data:
+            return
         count = len(data) - (data[-1] == DONE)
         try:
             chunks = orjson.loads(b"[%b]" % b",".join(data[:count]))
         except orjson.JSONDecodeError:
             chunks = ()
         if len(chunks) != count:  # not each of them is a JSON value of its own
-            for one, end in zip(data, ends, strict=True):
-                self.event(one, end)
+            for event, end in zip(data, ends, strict=True):
+                self.event(event, end)
             return
         for chunk, end in zip(chunks, ends, strict=False):
             self._chunk(chunk, end)
@@ -113,187 +170,229 @@ class Answer:
         try:
             chunk = loads(data)
         except ValueError:
-            self.error = self.error or ("bad_response", f"not JSON: {data[:80]!r}")
+            self._fail("bad_response", f"not JSON: {data[:80]!r}")
             return
         self._chunk(chunk, end)
+
+    def _aside(self, aside: Aside) -> None:
+        """Take in what a stream says beside its data."""
+        text = aside.text.decode("utf-8", "replace").strip()
+        if not aside.is_error:
+            self._stray = self._stray or text[:300]
+            return
+        try:
+            value = loads(aside.text)
+        except ValueError:
+            value = text
+        self._fail(*(("error_event", message(value)) if value else WORDLESS))
+
+    def _fail(self, kind: str, text: str) -> None:
+        """Note a failure; the first one counts, unless it has no words."""
+        if self.error is None or self.error == WORDLESS:
+            self.error = kind, text
 
     def _chunk(self, value: Any, end: int) -> None:
         """Take in the value of one event."""
         if (text := _plain_token(value)) is not None:
             self._content.append(text)
-            self.token_ends.append(end)
+        elif (text := _plain_thought(value)) is not None:
+            self._reasoning.append(text)
+        else:
+            self._any_chunk(value, end)
             return
-        self._any_chunk(value, end)
+        self._ends.append(end)
+        self.sizes.append(len(text))
 
     def _any_chunk(self, value: Any, end: int) -> None:
         chunk = self._checked(value)
         if chunk is None:
             return
-        self._usage(counts := chunk.get("usage"))
         choice = _first(chunk.get("choices"))
+        told = self._usage(chunk, choice)
         if choice is None:
-            self._closed = self._closed or self.completion_tokens is not None
+            self._closed = self._closed or told is not None
             return
-        finish = choice.get("finish_reason")
-        if isinstance(finish, str):
-            self.finish_reason = finish
-        if self._bears(choice):
-            if not self.token_ends:
-                self.first_chunk_tokens = self._told(choice, counts) or None
-            self.token_ends.append(end)
+        self._finish(choice)
+        size = self._bears(choice, told)
+        if size is not None:
+            if not self._ends:
+                self.first_chunk_tokens = self._tokens_in(choice, told) or None
+            self._ends.append(end)
+            self.sizes.append(size)
+        if told is not None:
+            self._counted = told
+            self._usages += 1
 
-    def _bears(self, choice: Mapping[str, Any]) -> bool:
-        """Keep what a chunk says; true when it bears a token."""
-        # An empty text is a token too (a piece of a character), but not in the closing chunk that some send.
-        closing = choice.get("finish_reason") and self.token_ends
-        return self._said(choice) or ("text" in choice and not closing)
+    def _bears(self, choice: Mapping[str, Any], told: int | None) -> int | None:
+        """Keep what a chunk says; its characters where it bears a token, None where it bears none.
 
-    def _told(self, _: Mapping[str, Any], counts: object) -> int | None:
-        """Tokens so far by the usage in a chunk; None where it has none."""
-        return count(counts, COMPLETION)
+        Args:
+            choice: of the chunk.
+            told: completion tokens until it by the usage in it; None where it has none.
+        """
+        size = self._keep(choice)
+        if size is not None:
+            return size
+        closing = self.finish_reason is not None and self._ends
+        # An empty text is a token too (a piece of a character), but not in the closing chunk that some send; so is an
+        # empty delta that raises the count, where a parser holds back what it says.
+        if told is None:
+            bears = "text" in choice and not closing
+        else:
+            opening = not self._ends and _has_role(choice)
+            comparable = self._counted is not None or not self._ends  # usage once, at the end, tells of all tokens
+            bears = comparable and told > (self._counted or 0) and not opening and not closing
+        return 0 if bears else None
+
+    def _tokens_in(self, _: Mapping[str, Any], told: int | None) -> int | None:
+        """Tokens in the first chunk that bears any; None where nothing tells."""
+        return told
 
     def plain(self, data: bytes) -> None:
         """Take in the whole body of a response that is no stream."""
         try:
             reply = self._checked(loads(data))
         except ValueError:
-            self.error = ("bad_response", f"not JSON: {data[:80]!r}")
+            self._fail("bad_response", f"not JSON: {data[:80]!r}")
             return
         if reply is None:
             return
-        self._usage(reply.get("usage"))
         choice = _first(reply.get("choices"))
+        self._usage(reply, choice)
         if choice is None:
-            self.error = ("bad_response", "no choices in the answer")
+            self._fail("bad_response", "no choices in the answer")
             return
-        finish = choice.get("finish_reason")
-        self.finish_reason = finish if isinstance(finish, str) else None
-        self._said(choice)
+        self._finish(choice)
+        self._keep(choice)
         self.done = True
 
     def failure(self, *, stream: bool) -> tuple[str, str] | None:
         """Kind and text of a failure that looks like success, or None for an answer that is whole."""
         if self.error is not None:
             return self.error
-        if self.finish_reason in ABORTED:
-            return "aborted", f"the server gave up: finish_reason {self.finish_reason}"
-        if stream and not self.done and self.finish_reason is None and not self._closed:
-            return "truncated", f"the stream ended after {len(self.token_ends)} chunks without finish_reason or usage"
-        said = any(self._content) or any(self._reasoning) or self._calls
-        if not said and not (self.token_ends if self.completion_tokens is None else self.completion_tokens):
-            return "no_tokens", "the answer holds no token"
-        return None
+        words = f": {self._words or self._stray}" if self._words or self._stray else ""
+        if server_errors.gave_up(self.finish_reason):
+            return "aborted", f"the server gave up: finish_reason {self.finish_reason}{words}"
+        has_tokens = any(self._content) or any(self._reasoning) or bool(self._calls)
+        if not has_tokens:
+            has_tokens = bool(self.token_ends if self.completion_tokens is None else self.completion_tokens)
+        if stream and not self._is_ended() and not (self.done and not has_tokens):
+            chunks = len(self.token_ends)
+            return "truncated", f"the stream ended after {chunks} chunks without finish_reason or usage{words}"
+        return None if has_tokens else ("no_tokens", f"the answer holds no token{words}")
+
+    def _is_ended(self) -> bool:
+        """Whether a stream says that its answer is whole: [DONE] alone does not, nor does usage in each chunk."""
+        return self.finish_reason is not None or self._closed or (self.done and self._usages == 1)
 
     def _checked(self, value: Any) -> Mapping[str, Any] | None:
-        """The value as an object, or None when there is nothing more to read in it; notes an error found."""
+        """The value as an object, or None when there is nothing more to read in it; notes an error in it."""
         if not isinstance(value, dict):
-            self.error = self.error or ("bad_response", f"not a JSON object: {_json(value)[:80]}")
+            self._fail("bad_response", f"not a JSON object: {shown(value)[:80]}")
             return None
-        failed = value.get("error") or (value if "error" in (value.get("object"), value.get("type")) else None)
-        if failed:
-            self.error = self.error or ("error_event", message(failed))
+        error = error_in(value)
+        if error is not None:
+            self._fail("error_event", message(error))
             return None
         return value
 
-    def _said(self, choice: Mapping[str, Any]) -> bool:
-        """Keep the text of a choice; true when it held any."""
+    def _finish(self, choice: Mapping[str, Any]) -> None:
+        """Note how the answer ended, where a choice says so; some servers say it in an object."""
+        reason = choice.get("finish_reason")
+        if isinstance(reason, dict):
+            self._words = message(reason)
+            reason = reason.get("type")
+        if isinstance(reason, str) and reason.lower() not in NO_REASON:
+            self.finish_reason = reason
+
+    def _keep(self, choice: Mapping[str, Any]) -> int | None:
+        """Keep the texts of a choice; how many characters they have, None where it holds nothing that was generated."""
         text = choice.get("text")
         if isinstance(text, str):
-            self._content.append(text)
-            return bool(text)
-        part = choice.get("delta") or choice.get("message")
+            return self._keep_texts(text, "", 0)
+        part = choice.get("delta")
+        whole = not part and isinstance(choice.get("message"), dict)
+        part = choice["message"] if whole else part
         if not isinstance(part, dict):
-            return False
-        said = False
-        for kept, value in (
-            (self._content, part.get("content")),
-            (self._reasoning, part.get("reasoning_content") or part.get("reasoning")),
-        ):
-            if isinstance(value, str) and value:
-                kept.append(value)
-                said = True
-        tool_calls.collect(self._calls, part.get("tool_calls"))
-        return said or bool(part.get("tool_calls") or part.get("function_call") or part.get("refusal"))
+            return None
+        content, reasoning = answer_text.content_and_reasoning(part)
+        pieces = part.get("tool_calls")
+        if whole and self._ends and self._calls and pieces:
+            return None
+        others = tool_calls.collect(self._calls, pieces) if pieces else 0
+        others += sum(len(str(part[name])) for name in ("refusal", "function_call") if part.get(name))
+        size = self._keep_texts(content, reasoning, others)
+        return 0 if size is None and pieces else size
 
-    def _usage(self, counts: object) -> None:
-        """Take what the latest usage object reports; an absent or senseless figure stays unknown."""
-        if not isinstance(counts, dict):
-            return
-        self.prompt_tokens = count(counts, PROMPT, self.prompt_tokens)
-        self.completion_tokens = count(counts, COMPLETION, self.completion_tokens)
-        self.cached_tokens = cached(counts, self._cached_at, self.cached_tokens)
+    def _keep_texts(self, content: str, reasoning: str, others: int) -> int | None:
+        """Keep texts that are not those of the whole answer once more; how many characters came with `others`."""
+        if self._repeats(content, reasoning):
+            return None
+        if content:
+            self._content.append(content)
+        if reasoning:
+            self._reasoning.append(reasoning)
+        return len(content) + len(reasoning) + others or None
+
+    def _repeats(self, content: str, reasoning: str) -> bool:
+        """Whether a closing chunk says the whole answer once more."""
+        if self.finish_reason is None or len(self._ends) <= 1 or not (content or reasoning):
+            return False
+        pairs = ((content, self.content), (reasoning, self.reasoning))
+        return all(not text or text.strip() == before.strip() for text, before in pairs)
+
+    def _usage(self, chunk: Mapping[str, Any], choice: Mapping[str, Any] | None) -> int | None:
+        """Take what the latest usage object reports, and say its completion tokens; what is absent stays unknown."""
+        usage = usage_of(chunk, choice)
+        if usage is None:
+            return None
+        prompt, completion, cached, reasoning = counts_of(usage, self._cached_at)
+        self.prompt_tokens = self.prompt_tokens if prompt is None else prompt
+        self.completion_tokens = self.completion_tokens if completion is None else completion
+        self.cached_tokens = self.cached_tokens if cached is None else cached
+        self.reasoning_tokens = self.reasoning_tokens if reasoning is None else reasoning
+        return completion
 
 
 def _plain_token(value: Any) -> str | None:
     """The text of a chunk that brings one and nothing else to note, as nearly all do; None for any other chunk."""
     try:
         (choice,) = value["choices"]
-        if choice["finish_reason"] is not None or value.get("usage") or "error" in value:
+        if choice["finish_reason"] is not None or value.get("usage") or "error" in value or "usage" in choice:
             return None
         if "text" in choice:
             text = choice["text"]
         elif len(delta := choice["delta"]) == 1:
             text = delta["content"] or None
         else:
-            text = _alone(delta)
+            text = None if any(map(delta.get, _BESIDE)) else delta["content"] or None
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return text if text.__class__ is str else None
 
 
-def _alone(delta: Any) -> Any:
-    """The content of a delta that says nothing else, whatever fields it has; None for any other."""
-    others = delta.get("tool_calls") or delta.get("reasoning_content") or delta.get("reasoning")
-    return None if others else delta["content"] or None
-
-
-def message(error: object) -> str:
-    """The human part of an `error` value, whichever of the usual shapes it has; at most 300 characters."""
-    if isinstance(error, dict):
-        found = error.get("message") or error.get("detail") or error.get("error") or error
-        error = found.get("message", found) if isinstance(found, dict) else found
-    return (error if isinstance(error, str) else _json(error))[:300]
-
-
-def _json(value: object) -> str:
+def _plain_thought(value: Any) -> str | None:
+    """The same of a chunk that brings reasoning alone."""
     try:
-        return json.dumps(value)
-    except (RecursionError, ValueError):  # nested deeper than it can be written, or integers of thousands of digits
-        return f"a {type(value).__name__} that can't be shown"
+        (choice,) = value["choices"]
+        if choice["finish_reason"] is not None or value.get("usage") or "error" in value or "usage" in choice:
+            return None
+        (text,) = filter(None, choice["delta"].values())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return text if text.__class__ is str and text in map(choice["delta"].get, _THOUGHTS) else None
+
+
+_THOUGHTS = ("reasoning_content", "reasoning")  # as engines call it
+_BESIDE = ("tool_calls", *answer_text.REASONING[:4])  # what a delta may bring beside its content
+
+
+def _has_role(choice: Mapping[str, Any]) -> bool:
+    delta = choice.get("delta")
+    return isinstance(delta, dict) and bool(delta.get("role"))
 
 
 def _first(choices: object) -> Mapping[str, Any] | None:
     if isinstance(choices, Sequence) and choices and isinstance(choices[0], dict):
         return choices[0]
     return None
-
-
-MAX_COUNT = 1 << 53  # a figure above this is no count of tokens
-PROMPT = ("prompt_tokens", "input_tokens")
-COMPLETION = ("completion_tokens", "output_tokens")
-CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
-
-
-def count(usage: object, names: Sequence[str], default: int | None = None) -> int | None:
-    """The first of these figures that is a count; else the default."""
-    if isinstance(usage, dict):
-        for name in names:
-            if (found := _whole(usage.get(name))) is not None:
-                return found
-    return default
-
-
-def cached(usage: Mapping[str, Any], at: Sequence[str], default: int | None) -> int | None:
-    """The cached tokens: where the names `at` lead, else wherever servers are known to put them."""
-    value: object = usage if at else None
-    for name in at:
-        value = value.get(name) if isinstance(value, dict) else None
-    if (found := _whole(value)) is not None:
-        return found
-    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    return count(usage, CACHED, count(details, CACHED[:1], default))
-
-
-def _whole(value: object) -> int | None:
-    ok = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT
-    return value if ok else None  # type: ignore[return-value]

@@ -2,31 +2,59 @@
 
 The place is what ties an event to the read of the socket that brought it, so decoding can wait until the clock of
 a request has stopped, and does not depend on how the network cut the stream.
+
+Whatever a stream carries beside its `data:` lines is looked at too: servers say there why they gave up. JSON that
+stands on lines of its own is an event like any other; errors and plain text are asides.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
 from typing import NamedTuple
+
+import orjson
 
 BATCH_BYTES = 1 << 15  # of a stream decoded in one go: about 0.1 ms with what is made of it
 BATCH = 128  # events in one go where lines have to be looked at one by one
 
 _LINE = re.compile(rb"[^\r\n]*")
 _BOM = b"\xef\xbb\xbf"
+_FIELD = re.compile(rb"([\w.-]*):")  # a line's name; that of a comment is empty
+_STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry|error)?:")
+_FAILED = re.compile(rb"error|fail|exception|abort|cancel", re.IGNORECASE)  # in the name of an event or a field
 
 
 class Event(NamedTuple):
-    """One event's data; other fields (event, id, retry) and comments carry nothing that is measured."""
+    """One event's data; ids, times and comments carry nothing that is measured."""
 
     data: bytes  # data lines joined by LF
     end: int  # offset just past the last byte of the last data line: the event is known once this many bytes came
 
 
-def batches(body: bytes) -> Iterator[tuple[list[bytes], list[int]]]:
-    """What `decode` gives, as lists of data and of ends of at most some 32 kB each.
+class Aside(NamedTuple):
+    """What a stream says beside its data."""
+
+    text: bytes  # empty: an error without words
+    is_error: bool  # the server calls it one; otherwise it is text that nobody gave a name
+
+
+class Batch(NamedTuple):
+    """Neighbouring events, and what stands between them."""
+
+    data: list[bytes]
+    ends: list[int]
+    asides: Sequence[Aside] = ()
+
+
+def is_stream(body: bytes) -> bool:
+    """Whether a body is a stream of events by its first bytes, whatever its label says."""
+    return _STREAM.match(body) is not None
+
+
+def batches(body: bytes) -> Iterator[Batch]:
+    """The events of a stream and its asides, at most some 32 kB at a time.
 
     A stretch that holds nothing but `data: ...` lines with a blank line behind each, which is how servers write, is cut
     in one go; anything else goes line by line.
@@ -42,11 +70,13 @@ def batches(body: bytes) -> Iterator[tuple[list[bytes], list[int]]]:
             break
         events = block[:-2].split(b"\n\n")
         after = list(accumulate((len(event) + 2 for event in events), initial=at))
-        yield [event[6:] for event in events], [end - 2 for end in after[1:]]
+        yield Batch([event[6:] for event in events], [end - 2 for end in after[1:]])
         at = stop
-    rest = decode(body, at)
-    while found := list(islice(rest, BATCH)):
-        yield [event.data for event in found], [event.end for event in found]
+    rest = read(body, at)
+    while parts := list(islice(rest, BATCH)):
+        whole = [part for part in parts if isinstance(part, Event)]
+        asides = [part for part in parts if isinstance(part, Aside)]
+        yield Batch([event.data for event in whole], [event.end for event in whole], asides)
 
 
 def _is_regular(block: bytes) -> bool:
@@ -60,19 +90,24 @@ def _is_regular(block: bytes) -> bool:
     )
 
 
-def decode(body: bytes, at: int = 0) -> Iterator[Event]:
-    """The events of a stream, with LF, CRLF or CR line ends, from a place between two events on.
+def decode(body: bytes) -> Iterator[Event]:
+    """The events of a stream without its asides."""
+    return (part for part in read(body) if isinstance(part, Event))
 
-    Data lines that the end of the stream leaves without their blank line still make an event: a server that closes
-    right after its last line has said it. Whether that event is whole is for its reader to judge.
+
+def read(body: bytes, at: int = 0) -> Iterator[Event | Aside]:
+    """All that a stream says, with LF, CRLF or CR line ends, from a place between two events on.
+
+    Lines that the end of the stream leaves without their blank line still make an event: a server that closes right
+    after its last line has said it. Whether that event is whole is for its reader to judge.
     """
     lines: list[bytes] = []
+    others: list[bytes] = []
     end = 0
     for start, stop in _lines(body, at):
         if start == stop:
-            if lines:
-                yield Event(b"\n".join(lines), end)
-                lines = []
+            yield from _close(lines, others, end)
+            lines, others = [], []
         elif body.startswith(b"data:", start):
             value = start + 6 if body.startswith(b" ", start + 5) else start + 5
             lines.append(body[value:stop] if value < stop else b"")
@@ -80,8 +115,53 @@ def decode(body: bytes, at: int = 0) -> Iterator[Event]:
         elif body[start:stop] == b"data":
             lines.append(b"")
             end = stop
+        else:
+            others.append(body[start:stop])
+            end = end if lines else stop
+    yield from _close(lines, others, end)
+
+
+def _close(lines: list[bytes], others: list[bytes], end: int) -> Iterator[Event | Aside]:
+    """What one event's lines say: those of its data, and the others."""
+    if not others:
+        if lines:
+            yield Event(b"\n".join(lines), end)
+        return
+    fields: dict[bytes, list[bytes]] = {}
+    for line in others:
+        named = _FIELD.match(line)
+        name, value = (named[1], line[named.end() :].strip()) if named is not None else (b" ", line)
+        fields.setdefault(name, []).append(value)
+    texts, comments = fields.pop(b" ", []), fields.pop(b"", [])
+    errors = [b"\n".join(values) for name, values in fields.items() if _FAILED.search(name)]
+    if _FAILED.search(b"".join(fields.get(b"event", []))):
+        yield Aside(b"\n".join(lines or errors or texts or comments), is_error=True)
+        return
     if lines:
         yield Event(b"\n".join(lines), end)
+    for error in errors:
+        yield Aside(error, is_error=True)
+    yield from _nameless(texts, end)
+
+
+def _nameless(texts: list[bytes], end: int) -> Iterator[Event | Aside]:
+    """Lines without a field's name: JSON on one or several lines, or text."""
+    whole = b"\n".join(texts)
+    if _is_json(whole):
+        yield Event(whole, end)
+        return
+    for text in texts:
+        yield Event(text, end) if _is_json(text) else Aside(text, is_error=False)
+
+
+def _is_json(text: bytes) -> bool:
+    if not text.lstrip().startswith(b"{"):
+        return False
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _lines(body: bytes, at: int) -> Iterator[tuple[int, int]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trie.endpoint.response import Answer
+from trie.endpoint.sse import Aside
 
 MAX_ID = 1 << 32  # above it an id is a mistake
 PROMPT = b'"prompt_token_ids":['
@@ -16,8 +17,8 @@ class IdAnswer(Answer):
 
     __slots__ = ()
 
-    def events(self, data: Sequence[bytes], ends: Sequence[int]) -> None:
-        super().events([without_prompt(one) for one in data], ends)
+    def events(self, data: Sequence[bytes], ends: Sequence[int], asides: Sequence[Aside] = ()) -> None:
+        super().events([without_prompt(event) for event in data], ends, asides)
 
     def event(self, data: bytes, end: int) -> None:
         super().event(without_prompt(data), end)
@@ -28,25 +29,27 @@ class IdAnswer(Answer):
     def _chunk(self, value: Any, end: int) -> None:
         self._any_chunk(value, end)
 
-    def _bears(self, choice: Mapping[str, Any]) -> bool:
-        said, ids = super()._bears(choice), choice.get("token_ids")
-        return bool(ids) if isinstance(ids, list) else said
+    def _bears(self, choice: Mapping[str, Any], told: int | None) -> int | None:
+        size, ids = super()._bears(choice, told), choice.get("token_ids")
+        if isinstance(ids, list):
+            return (size or 0) if ids else None
+        return size
 
-    def _said(self, choice: Mapping[str, Any]) -> bool:
+    def _keep(self, choice: Mapping[str, Any]) -> int | None:
         ids = choice.get("token_ids")
         if isinstance(ids, list):
-            self.ids += (one for one in ids if type(one) is int and 0 <= one < MAX_ID)
-        return super()._said(choice)
+            self.ids += (token for token in ids if type(token) is int and 0 <= token < MAX_ID)
+        return super()._keep(choice)
 
-    def _told(self, choice: Mapping[str, Any], usage: object) -> int | None:
+    def _tokens_in(self, choice: Mapping[str, Any], told: int | None) -> int | None:
         ids = choice.get("token_ids")
-        return len(ids) if isinstance(ids, list) else super()._told(choice, usage)
+        return len(ids) if isinstance(ids, list) else super()._tokens_in(choice, told)
 
     def failure(self, *, stream: bool) -> tuple[str, str] | None:
-        found, tokens = super().failure(stream=stream), self.completion_tokens
-        if found is None and (not self.ids if tokens is None else len(self.ids) != tokens):
+        failure, tokens = super().failure(stream=stream), self.completion_tokens
+        if failure is None and (not self.ids if tokens is None else len(self.ids) != tokens):
             return "bad_response", f"{len(self.ids)} token ids came for {'its' if tokens is None else tokens} tokens"
-        return found
+        return failure
 
 
 def without_prompt(event: bytes) -> bytes:

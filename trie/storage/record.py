@@ -53,6 +53,9 @@ class RequestRecord:
     usage_prompt_tokens: int | None = None
     usage_completion_tokens: int | None = None
     usage_cached_tokens: int | None = None
+    usage_reasoning_tokens: int | None = None  # of the completion tokens
+    hidden_tokens: int | None = None  # completion tokens that were counted and not sent
+    burst_share: float | None = None  # largest part of the answer that came in one read
     finish_reason: str | None = None
     chunks: int = 0  # events that bore a token; not a count of tokens
     first_chunk_tokens: int | None = None  # tokens in the first of them, where the server tells
