@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import aiohttp
 import pytest
@@ -73,6 +74,13 @@ async def test_an_engine_without_the_route_tells_nothing() -> None:
         assert await wait_until_idle([beside], "/metrics", LOAD_KEYS, timeout_s=20) is None
 
 
+async def test_an_engine_that_does_not_tell_is_named_with_its_flag(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "trie")
+    async with scripted((plain_response("404 Not Found", b"{}"),)) as (url, _), beside_api(url) as beside:
+        assert await wait_until_idle([beside], "/metrics", LOAD_KEYS, timeout_s=20, dialect="llamacpp") is None
+    assert "/metrics does not tell (llama.cpp has it with --metrics; endpoint.load_route" in caplog.text
+
+
 async def test_the_embedded_endpoint_tells_its_load_and_empties_its_cache(sim: Serve) -> None:
     """A request of 50,000 tokens at 0.001 s each is in flight while the load is asked for."""
     async with sim(SimConfig(**QUICK)) as url, aiohttp.ClientSession() as session, beside_api(url) as beside:
@@ -99,6 +107,9 @@ async def test_a_reset_that_did_not_happen_is_an_error() -> None:
     async with scripted(answer) as (url, _), beside_api(url) as beside:
         with pytest.raises(EndpointError, match="reset_cache: POST /flush_cache: HTTP 404 no such route; vLLM has"):
             await reset_cache(beside, "/flush_cache", "vllm")
+    async with scripted(answer) as (url, _), beside_api(url) as beside:
+        with pytest.raises(EndpointError, match="no such route; reset_cache=false leaves the cache as it is"):
+            await reset_cache(beside, "/flush_cache", "sglang")
 
 
 async def test_a_route_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

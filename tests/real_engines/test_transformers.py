@@ -51,7 +51,7 @@ def test_a_field_that_it_does_not_know_ends_the_run_before_it_begins(
     assert "leave it out with endpoint.ignore_eos=null" in line
 
 
-def test_without_calibration_every_request_is_refused_and_said_once(
+def test_without_the_check_of_lengths_every_request_is_refused_and_said_once(
     transformers_serve: Serving, replay: Replay
 ) -> None:
     done = run(replay, transformers_serve, "endpoint=vllm", "prompts.calibrate=false")
@@ -72,7 +72,7 @@ def test_leaving_the_field_out_is_enough(transformers_serve: Serving, replay: Re
 def test_a_model_that_it_does_not_list_has_to_be_named(transformers_serve: Serving, replay: Replay) -> None:
     server, _ = transformers_serve
     assert server.ask("GET", "/v1/models")[0] == 500  # offline
-    assert "say model=NAME" in refusal(run(replay, transformers_serve, DIALECT, named=False))
+    assert "set model=NAME" in refusal(run(replay, transformers_serve, DIALECT, named=False))
 
 
 @pytest.mark.parametrize("stream", ["true", "false"])

@@ -40,7 +40,7 @@ class Observed:
 
 @pytest.fixture(scope="module")
 def agentic_run(one_vllm: Server, tmp_path_factory: pytest.TempPathFactory) -> Observed:
-    """Agentic traces to their end, the engine serving nothing else in between: no calibration either."""
+    """Agentic traces to their end, the engine serving nothing else in between: no check of prompt lengths either."""
     folder = tmp_path_factory.mktemp("agentic")
     reset(one_vllm)
     before = Counters.read(one_vllm)
@@ -146,7 +146,7 @@ def test_time_per_token_is_vllm_s_inter_token_latency(agentic_run: Observed) -> 
     assert ours == pytest.approx(theirs.sum / intervals, rel=0.2)
 
 
-def test_prompts_of_the_model_s_own_tokenizer_are_proven_on_the_server(vllm: Server, replay: Replay) -> None:
+def test_prompts_of_the_model_s_own_tokenizer_are_verified_on_the_server(vllm: Server, replay: Replay) -> None:
     folder = model.folder(TinyModel())
     done = replay.completed(vllm, "workload=sample", "concurrency=4", "max_traces=4", f"tokenizer_model={folder}")
     assert done.manifest["prompts"]["offset_tokens"] == 0

@@ -232,4 +232,4 @@ def _check_named(named: str, finding: Finding) -> None:
 def _spoken(endpoint: EndpointConfig) -> str:
     """How a server that is not known is spoken to."""
     eos = "not sent" if endpoint.ignore_eos is None else f"{str(endpoint.ignore_eos).lower()} sent"
-    return f"{endpoint.api.name}, ignore_eos {eos}, {endpoint.max_tokens_field}; endpoint=NAME applies another dialect"
+    return f"{endpoint.api.name}, ignore_eos {eos}, {endpoint.max_tokens_field}; endpoint=NAME applies one"
