@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from trie.cli import hydra_setup
-from trie.cli.errors import settings
+from trie.cli.errors import explain, settings
 from trie.cli.typed_config import validate
 from trie.config import RunConfig, WorkloadConfig
-from trie.config.shipped_groups import CONF, names, workload_named_or_at
+from trie.config.shipped_groups import CONF, endpoint_named_or_at, names, workload_named_or_at
+from trie.errors import ConfigError
 
 HEAVY = {"transformers", "pandas", "pyarrow", "aiohttp", "rich", "huggingface_hub", "numpy", "uvloop", "orjson"}
 
@@ -46,6 +49,52 @@ def test_files_and_the_python_api_name_the_same_workloads(name: str) -> None:
 )
 def test_every_shipped_option_composes(override: str) -> None:
     composed(override)
+
+
+@pytest.mark.parametrize("name", names("endpoint"))
+def test_files_and_the_python_api_name_the_same_endpoints(name: str) -> None:
+    assert composed(f"endpoint={name}").endpoint == endpoint_named_or_at(name)
+
+
+@pytest.mark.parametrize("text", ["./agentic", "x.jsonl", "a/b", "../x", "traces"])
+def test_the_command_line_and_the_python_api_agree_on_what_a_path_is(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "traces").touch()  # no ending, but a file
+    assert composed(f"workload={text}").workload == workload_named_or_at(text)
+    assert workload_named_or_at(text).path == text
+
+
+@pytest.mark.parametrize("text", ["http://h:1/v1", "HTTPS://h/v1"])
+def test_the_command_line_and_the_python_api_agree_on_what_a_url_is(text: str) -> None:
+    assert composed(f"endpoint={text}").endpoint == endpoint_named_or_at(text)
+    assert endpoint_named_or_at(text).base_url == text
+
+
+@pytest.mark.parametrize(
+    ("group", "text", "rule"),
+    [
+        ("workload", "agentc", workload_named_or_at),
+        ("workload", "README", workload_named_or_at),
+        ("endpoint", "vlm", endpoint_named_or_at),
+        ("endpoint", "localhost:8000", endpoint_named_or_at),
+    ],
+)
+def test_the_command_line_and_the_python_api_refuse_a_text_in_the_same_words(
+    group: str, text: str, rule: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as of_the_api:
+        rule(text)
+    with pytest.raises(HydraException) as of_the_command_line:
+        composed(f"{group}={text}")
+    assert explain(of_the_command_line.value) == str(of_the_api.value)
+
+
+def test_a_password_in_a_text_that_is_no_url_is_not_repeated() -> None:
+    with pytest.raises(ConfigError, match=r"endpoint\.base_url=\(hidden\)"):
+        endpoint_named_or_at("ftp://user:pw@h/v1")
 
 
 def test_open_options() -> None:

@@ -234,6 +234,22 @@ def test_config_help_info_and_version(script: Command) -> None:
     assert script("--version").stdout.startswith("trie ")
 
 
+def test_help_of_a_setting_comes_from_its_declaration(script: Command) -> None:
+    setting = script("help", "duration", "sim.faults")
+    assert setting.stdout == (
+        "duration=300.0  (float, above 0 (seconds))\n"
+        "    time in which traces may start; then everything in flight is cancelled\n"
+        "sim.faults=[]  (list of str, http_429, http_500, http_503, disconnect, reset, error_event, truncated, empty, "
+        "stall, no_usage)\n"
+        "    kinds of failure, in the order in which they come\n"
+    )
+    group = script("help", "endpoint.tls").stdout.splitlines()
+    assert [line.partition("=")[0] for line in group if not line.startswith(" ")] == [
+        "endpoint.tls.verify", "endpoint.tls.ca_file", "endpoint.tls.cert_file", "endpoint.tls.key_file",
+    ]  # fmt: skip
+    assert "strict=false  (bool, does not change the measurement)" in script("help").stdout
+
+
 def test_flags_may_stand_between_settings(script: Command) -> None:
     done = script("duration=1", "-m", "concurrency=x,y")
     assert done.stderr.startswith("trie: concurrency=x: no such concurrency")
@@ -249,6 +265,10 @@ def test_flags_may_stand_between_settings(script: Command) -> None:
         ("trie api_key=sk-1 dura", "duration="),
         ("trie sim profile=fau", "profile=faulty"),
         ("trie sim sim.pre", "sim.prefill_tok_s="),
+        ("trie help sim.pre", "sim.prefill_tok_s"),
+        ("trie report --js", "--json"),
+        ("trie export run --format a", "aiperf"),
+        ("trie probe workload=q", "workload=qa"),
     ],
 )
 def test_tab_completion(script: Command, line: str, offered: str) -> None:

@@ -34,11 +34,11 @@ class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 class RunLog(logging.FileHandler):
-    """A run's own log. Where it can't be written, that is said once, and the run goes on as long as its rows can."""
+    """A run's own log. Where it can't be written, that is reported once, and the run goes on while its rows can."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - the base class's name for it
-        if not self.said:
+        if not self.reported:
             sys.stderr.write(f"trie: {self.baseFilename}: can't be written: {sys.exc_info()[1]}\n")
-        self.said = True
+        self.reported = True
 
-    said = False
+    reported = False

@@ -48,10 +48,10 @@ def _undone(cfg: DictConfig, group: str, package: str, option: str) -> Iterator[
     path = f"{group}/{option}"
     for source in GlobalHydra.instance().config_loader().get_sources():
         if source.available() and source.is_config(path):
-            found = source.load_config(path)
-            own = found.config[package] if found.header["package"] == "_global_" else found.config
-            merged = OmegaConf.merge(cfg[package], own)
-            yield from (f"{package}.{key}" for key in own if merged[key] != cfg[package][key])
+            loaded = source.load_config(path)
+            values = loaded.config[package] if loaded.header["package"] == "_global_" else loaded.config
+            merged = OmegaConf.merge(cfg[package], values)
+            yield from (f"{package}.{key}" for key in values if merged[key] != cfg[package][key])
             return
 
 
@@ -78,12 +78,12 @@ def load(path: str) -> Any:
 def _pin(config: DictConfig, manifest: dict[str, Any]) -> None:
     """Write what the run chose for itself where its config left the choice open."""
     words = "words" if manifest["prompts"]["source"] == "words" else manifest["server"]["model"]
-    found = {
+    chosen = {
         "seed": manifest["seed"],
         "model": None if manifest["server"]["embedded"] else manifest["server"]["model"],
         "tokenizer_model": words,
         "workload.sha256": manifest["workload"]["sha256"],
     }
-    for key, value in found.items():
+    for key, value in chosen.items():
         if OmegaConf.select(config, key) is None:
             OmegaConf.update(config, key, value)

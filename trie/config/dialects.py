@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from trie.config import EndpointConfig, shipped_groups
+from trie.config.setting import written
 from trie.engines import catalog
 
 CUSTOM = "custom"  # name of an endpoint whose dialect is found by asking
@@ -52,15 +53,7 @@ def _typed(value: Any, default: Any) -> Any:
 
 def listed(settings: Mapping[str, Any]) -> str:
     """Settings as they would be written on a command line."""
-    return ", ".join(f"{key}={_written(value)}" for key, value in settings.items())
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{','.join(map(_written, value))}]"
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return ", ".join(f"{key}={written(value)}" for key, value in settings.items())
 
 
 def cache_flags() -> str:

@@ -168,8 +168,8 @@ class EndpointConfig:
         Raises:
             ConfigError: naming the field.
         """
-        own = {"model", "stream", "prompt", "messages", self.max_tokens_field, self.min_tokens_field}
-        for name in sorted(name for name in own if name is not None and name in self.extra_body):
+        names = {"model", "stream", "prompt", "messages", self.max_tokens_field, self.min_tokens_field}
+        for name in sorted(name for name in names if name is not None and name in self.extra_body):
             require(False, f"endpoint.extra_body.{name}", "(set)", "left to trie, which sets it itself")
         try:
             orjson.dumps(self.extra_body)
@@ -186,10 +186,10 @@ def _url(key: str, url: str) -> str:
     key = f"endpoint.{key}"
     host = url.partition("://")[2].partition("/")[0]
     require("@" not in host, key, "(hidden)", "without user and password")
-    found = URL.fullmatch(url)
+    match = URL.fullmatch(url)
     web = url.lower().startswith(("http://", "https://"))
     allowed = "an http(s) URL" + (" up to and including /v1, without ? and #" if web else "")
-    require(found is not None, key, url, allowed)
-    port = found[3] if found is not None else None
+    require(match is not None, key, url, allowed)
+    port = match[3] if match is not None else None
     require(port is None or 0 < int(port) < 1 << 16, key, url, "with a port from 1 to 65535")
     return url.rstrip("/")

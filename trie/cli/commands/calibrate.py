@@ -44,9 +44,9 @@ def main(arguments: list[str]) -> int:
     load = Load(concurrency, rate, options.seconds)
     if not options.json:
         print(f"measuring the client: {concurrency} streams, {rate:,.0f} chunks/s, 2 x {load.seconds:g} s", flush=True)
-    found = calibrate(load).to_json()
+    figures = calibrate(load).to_json()
     if run:
-        run.write_manifest({**run.manifest(), "client_calibration": found})
+        run.write_manifest({**run.manifest(), "client_calibration": figures})
         write_summary(run)
-    print(json.dumps(found, indent=1) if options.json else "\n".join(client_lines(found)))
+    print(json.dumps(figures, indent=1) if options.json else "\n".join(client_lines(figures)))
     return 0

@@ -65,8 +65,8 @@ def _write(options: argparse.Namespace, rows: Any, manifest: dict[str, Any], out
         from trie.export import vllm
 
         wall_time_s = summarize(rows, manifest).wall_time_s
-        found = vllm.export(rows, manifest, wall_time_s=wall_time_s, detailed=options.detailed)
-        out.write(json.dumps(found, allow_nan=False) + "\n")
+        content = vllm.export(rows, manifest, wall_time_s=wall_time_s, detailed=options.detailed)
+        out.write(json.dumps(content, allow_nan=False) + "\n")
     else:
         from trie.export import csv
 

@@ -65,9 +65,9 @@ def refuse_full(folder: Path) -> None:
         RunDirError: naming what is in the way.
     """
     try:
-        found = sorted(path.name for path in folder.iterdir() if path.name != ".git") if folder.exists() else []
+        names = sorted(path.name for path in folder.iterdir() if path.name != ".git") if folder.exists() else []
     except OSError as error:
         raise RunDirError(f"{folder}: can't be a new repository: {error.strerror}") from error
-    if found:
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        raise RunDirError(f"{folder}: is not empty ({found[0]}{more}); give a folder that is empty or not there yet")
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise RunDirError(f"{folder}: is not empty ({names[0]}{more}); give a folder that is empty or not there yet")
