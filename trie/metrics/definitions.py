@@ -163,8 +163,8 @@ RUN = (
         "template",
         "ratio",
         None,
-        "the part of the prompt drift that a chat's template makes, by calibration: tokens added to the first prompt, "
-        "and by each further turn",
+        "the part of the prompt drift that a chat's template makes, as measured before the run: tokens added to the "
+        "first prompt, and by each further turn",
         reference=False,
     ),
     Metric(

@@ -148,8 +148,8 @@ def per_request(columns: Columns, *, stream: bool) -> dict[str, Floats]:
 def _drift(columns: Columns, manifest: Mapping[str, Any], parts: Mapping[str, Parts]) -> Drift:
     """The server's counts against the accounting, over requests that ended well and report usage.
 
-    What calibration found a chat's template to add is a part of the drift, stated beside it: what is left then is
-    unexplained. Of completions the first prompt was made shorter already by what the server adds.
+    What a chat's template adds, as measured before the run, is a part of the drift, stated beside it: what is left
+    then is unexplained. Of completions the first prompt was made shorter already by what the server adds.
     """
     ok = columns.outcome("ok")
     prompt, completion = columns["usage_prompt_tokens"], columns["usage_completion_tokens"]
