@@ -51,7 +51,7 @@ async def probed(url: str, endpoint: dict[str, Any] | None = None, **given: Any)
         endpoint=EndpointConfig(base_url=url, **(endpoint or {})),
         **{"prompts": PromptConfig(pool_tokens=1 << 14), "max_retries": 0, **given},
     )
-    return await examine(config)
+    return (await examine(config)).to_json()
 
 
 def lines_of(examination: dict[str, Any]) -> dict[str, str]:

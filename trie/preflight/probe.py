@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import orjson
@@ -12,7 +12,6 @@ import orjson
 from trie.config import Api, RunConfig
 from trie.endpoint import sse
 from trie.endpoint.get_json import Reply, ask
-from trie.endpoint.request import Request
 from trie.endpoint.response import DONE, loads
 from trie.engines.counters import Meter
 from trie.errors import PromptError, WorkloadError
@@ -37,20 +36,101 @@ class Anatomy:
     usage: str | None  # where it comes: own chunk, finish chunk, every chunk; None: nowhere
 
 
-async def examine(config: RunConfig, *, api_key: str | None = None) -> dict[str, Any]:
-    """Discover a server as a run does, and try what only requests tell; JSON values for people and scripts.
+@dataclass(frozen=True, slots=True)
+class WorkloadFit:
+    """The workload against the model's context."""
+
+    name: str
+    traces: int
+    fit: int | None  # traces that the context holds; None: its length is not known
+    longest_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFinding:
+    """What prompts are made of, and what came of verifying their lengths."""
+
+    name: str
+    finding: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTrial:
+    """One stream of a few tokens."""
+
+    done: bool
+    usage: str | None  # as `Anatomy` has it
+    tokens: int | None  # of the answer, by the server's usage
+    requested_tokens: int
+    chunks: int
+    finish_reason: str | None
+    ignore_eos: bool | None  # as it was sent
+    continuous_usage: bool  # whether usage is in every chunk when it is asked for
+    first_chunk_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheTrial:
+    """The same text twice, by the server's usage."""
+
+    prompt_tokens: int | None
+    cached_tokens_first: int | None
+    cached_tokens_again: int | None
+    flag: str | None  # of the server, that makes it report cached tokens
+    workers: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIdsTrial:
+    """A prompt of token ids."""
+
+    accepted: bool
+    returned: bool  # whether the answer's ids come back
+    refused: str | None  # in the server's words
+
+
+@dataclass(frozen=True, slots=True)
+class CountersFound:
+    """The engine's counters that can be read."""
+
+    route: str | None
+    number: int
+    of: list[str]  # prefixes of their names
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All that a probe found out."""
+
+    server: Mapping[str, Any]  # as a run's manifest has it
+    api: str
+    workload: WorkloadFit
+    prompts: PromptFinding
+    stream: StreamTrial
+    cache: CacheTrial
+    token_ids: TokenIdsTrial | None  # None: the chat route has none
+    counters: CountersFound | None  # None: they can't be read
+    refused: str | None = None  # why a run with these settings would be refused
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+async def examine(config: RunConfig, *, api_key: str | None = None) -> Examination:
+    """Discover a server as a run does, and try what only requests tell.
 
     Raises:
         TrieError: when the server is not usable as the settings have it.
     """
     workload = await asyncio.to_thread(load_workload, config.workload)
     try:
-        return {**await _examined(config, workload, api_key), "refused": None}
+        return await _examined(config, workload, api_key)
     except PromptError as error:  # another tokenizer is all it takes: the rest is worth knowing
         not_verified = replace(config, prompts=replace(config.prompts, calibrate=False))
         examination = await _examined(not_verified, workload, api_key)
-        examination["prompts"]["finding"] = "lengths are not those of the model's tokens"
-        return {**examination, "refused": str(error)}
+        prompts = replace(examination.prompts, finding="lengths are not those of the model's tokens")
+        return replace(examination, prompts=prompts, refused=str(error))
 
 
 def anatomy(body: bytes, chunks: int) -> Anatomy:
@@ -79,62 +159,54 @@ def _usage_place(with_usage: list[dict[str, Any]], chunks: int) -> str | None:
     return "finish chunk" if choices else "own chunk"
 
 
-async def _examined(config: RunConfig, workload: Workload, api_key: str | None) -> dict[str, Any]:
+async def _examined(config: RunConfig, workload: Workload, api_key: str | None) -> Examination:
     async with prepared(config, replace(workload, traces=[]), api_key=api_key) as ready:
-        return {
-            "server": ready.server(),
-            "api": ready.config.endpoint.api.name,
-            "workload": _fits(workload, ready),
-            "prompts": {"name": ready.prompts.name, "finding": ready.length_check.finding},
-            **await _trials(ready),
-            "counters": await _counters(ready),
-        }
+        sender = _sender(ready, ready.config)
+        room = max((ready.context or PREFIX_TOKENS * 2) // 2, 1)
+        return Examination(
+            server=ready.server(),
+            api=ready.config.endpoint.api.name,
+            workload=_workload_fit(workload, ready),
+            prompts=PromptFinding(ready.prompts.name, ready.length_check.finding),
+            stream=await _try_stream(ready, sender, min(FEW_TOKENS, room)),
+            cache=await _try_cache(ready, sender, min(PREFIX_TOKENS, room)),
+            token_ids=await _try_token_ids(ready),
+            counters=await _read_counters(ready),
+        )
 
 
-def _fits(workload: Workload, ready: Prepared) -> dict[str, Any]:
-    """How many of a workload's traces the context holds; None where it is not known."""
+def _workload_fit(workload: Workload, ready: Prepared) -> WorkloadFit:
     template, fit = ready.length_check.template, None
     if ready.context is not None:
         try:
             fit = len(fitting(workload, ready.context, skip=True, template=template).traces)
         except WorkloadError:
             fit = 0
-    longest = max(needed_tokens(trace, template) for trace in workload.traces)
-    return {"name": workload.name, "traces": len(workload.traces), "fit": fit, "longest_tokens": longest}
-
-
-async def _trials(ready: Prepared) -> dict[str, Any]:
-    """What a handful of requests show."""
-    sender = _sender(ready, ready.config)
-    room = max((ready.context or PREFIX_TOKENS * 2) // 2, 1)
-    text = ready.prompts.text(min(FEW_TOKENS, room), ("trial",))
-    stream = await sender.send(text, tokens=ANSWER_TOKENS, stream=True, form=ready.prompts.form)
-    sender.raise_for(stream, "a stream")
-    return {
-        "stream": await _stream(ready, stream, text),
-        "cache": await _cache(ready, sender, min(PREFIX_TOKENS, room)),
-        "token_ids": await _token_ids(ready),
-    }
+    longest_tokens = max(needed_tokens(trace, template) for trace in workload.traces)
+    return WorkloadFit(workload.name, len(workload.traces), fit, longest_tokens)
 
 
 def _sender(ready: Prepared, config: RunConfig) -> Sender:
     return Sender(config, ready.servers[0], ready.model, ready.discoveries[0].listed.models)
 
 
-async def _stream(ready: Prepared, request: Request, text: bytes) -> dict[str, Any]:
+async def _try_stream(ready: Prepared, sender: Sender, tokens: int) -> StreamTrial:
+    text = ready.prompts.text(tokens, ("trial",))
+    request = await sender.send(text, tokens=ANSWER_TOKENS, stream=True, form=ready.prompts.form)
+    sender.raise_for(request, "a stream")
     parts = anatomy(request.exchange.body, len(request.answer.token_ends))
     in_every_chunk, first_chunk_tokens = await _usage_in_every_chunk(ready, text)
-    return {
-        "done": parts.done,
-        "usage": parts.usage,
-        "tokens": request.answer.completion_tokens,
-        "requested_tokens": ANSWER_TOKENS,
-        "chunks": parts.chunks,
-        "finish_reason": request.answer.finish_reason,
-        "ignore_eos": ready.config.endpoint.ignore_eos,
-        "continuous_usage": in_every_chunk,
-        "first_chunk_tokens": first_chunk_tokens,
-    }
+    return StreamTrial(
+        done=parts.done,
+        usage=parts.usage,
+        tokens=request.answer.completion_tokens,
+        requested_tokens=ANSWER_TOKENS,
+        chunks=parts.chunks,
+        finish_reason=request.answer.finish_reason,
+        ignore_eos=ready.config.endpoint.ignore_eos,
+        continuous_usage=in_every_chunk,
+        first_chunk_tokens=first_chunk_tokens,
+    )
 
 
 async def _usage_in_every_chunk(ready: Prepared, text: bytes) -> tuple[bool, int | None]:
@@ -147,25 +219,23 @@ async def _usage_in_every_chunk(ready: Prepared, text: bytes) -> tuple[bool, int
     return in_every_chunk, request.answer.first_chunk_tokens if in_every_chunk else None
 
 
-async def _cache(ready: Prepared, sender: Sender, tokens: int) -> dict[str, Any]:
-    """The same text twice: what of the second comes from a cache, by the server's usage."""
+async def _try_cache(ready: Prepared, sender: Sender, tokens: int) -> CacheTrial:
     text = ready.prompts.text(tokens, ("trial", "prefix"))
     stream, form = ready.config.stream, ready.prompts.form
     requests = [await sender.send(text, tokens=1, stream=stream, form=form) for _ in range(2)]
     for request in requests:
         sender.raise_for(request, "a prefix")
     first, again = (request.answer for request in requests)
-    return {
-        "prompt_tokens": again.prompt_tokens,
-        "cached_tokens_first": first.cached_tokens,
-        "cached_tokens_again": again.cached_tokens,
-        "flag": ready.config.endpoint.cache_flag,
-        "workers": sorted({request.exchange.worker for request in requests if request.exchange.worker}),
-    }
+    return CacheTrial(
+        prompt_tokens=again.prompt_tokens,
+        cached_tokens_first=first.cached_tokens,
+        cached_tokens_again=again.cached_tokens,
+        flag=ready.config.endpoint.cache_flag,
+        workers=sorted({request.exchange.worker for request in requests if request.exchange.worker}),
+    )
 
 
-async def _token_ids(ready: Prepared) -> dict[str, Any] | None:
-    """Whether a prompt may be ids, and whether the answer's come back; None on the chat route, which has none."""
+async def _try_token_ids(ready: Prepared) -> TokenIdsTrial | None:
     if ready.config.endpoint.api is not Api.completions:
         return None
     refused = None
@@ -174,9 +244,9 @@ async def _token_ids(ready: Prepared) -> dict[str, Any] | None:
         if reply.status == 200:
             choices = reply.json.get("choices") if isinstance(reply.json, dict) else None
             first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-            return {"accepted": True, "returned": bool(first.get("token_ids")), "refused": None}
+            return TokenIdsTrial(accepted=True, returned=bool(first.get("token_ids")), refused=None)
         refused = f"HTTP {reply.status}: {reply.error or reply.body[:300].decode('utf-8', 'replace')}"
-    return {"accepted": False, "returned": False, "refused": refused}
+    return TokenIdsTrial(accepted=False, returned=False, refused=refused)
 
 
 async def _ask_by_ids(ready: Prepared, fields: Mapping[str, Any]) -> Reply:
@@ -185,10 +255,9 @@ async def _ask_by_ids(ready: Prepared, fields: Mapping[str, Any]) -> Reply:
     return await ask(ready.servers[0], "/completions", post=orjson.dumps(body), within_s=ready.config.timeout)
 
 
-async def _counters(ready: Prepared) -> dict[str, Any] | None:
-    """Which of the engine's counters can be read, by their number; None where none can."""
+async def _read_counters(ready: Prepared) -> CountersFound | None:
     counters = await Meter(ready.config.endpoint, ready.beside).start()
     if counters is None:
         return None
     prefixes = {name.partition("{")[0].partition(":")[0] for name in counters.values if ":" in name}
-    return {"route": ready.config.endpoint.metrics_route, "number": len(counters.values), "of": sorted(prefixes)}
+    return CountersFound(ready.config.endpoint.metrics_route, len(counters.values), sorted(prefixes))

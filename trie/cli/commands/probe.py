@@ -42,16 +42,16 @@ def main(arguments: list[str], keys: Keys) -> int:
     from trie.run import in_loop  # a mistake above should not wait for it
 
     _log_to_stderr()
-    findings = in_loop(examine(config, api_key=keys.key(config.endpoint.api_key_env)))
-    usable = findings["refused"] is None
+    examination = in_loop(examine(config, api_key=keys.key(config.endpoint.api_key_env)))
+    usable = examination.refused is None
     if options.json:
-        print(json.dumps(findings, indent=1))
+        print(json.dumps(examination.to_json(), indent=1))
         return int(not usable)
     from trie.cli.console import console
     from trie.report.probe import probe_lines
     from trie.report.terminal import print_lines
 
-    print_lines(console(), probe_lines(findings))
+    print_lines(console(), probe_lines(examination.to_json()))
     return int(not usable)
 
 
