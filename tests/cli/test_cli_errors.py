@@ -11,7 +11,7 @@ from trie.cli import errors, main
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("worklod=agentic", "worklod: no such key; did you mean workload?"),
         ("duraton=3", "duraton: no such key; did you mean duration?"),
@@ -61,16 +61,16 @@ from trie.cli import errors, main
         ("-m --cfg job", "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified"),
     ],
 )
-def test_a_mistake_is_one_line(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(line.split()) == 1
     text = capsys.readouterr().err
-    assert said in text
+    assert message in text
     assert text.startswith("trie: ")
     assert len(text.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ("- a", "mine.yaml"),
         ("just text", "mine.yaml"),
@@ -91,19 +91,19 @@ def test_a_mistake_is_one_line(line: str, said: str, capsys: pytest.CaptureFixtu
     ],
 )
 def test_experiment_of_another_kind_is_refused_in_one_line(
-    body: str | bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    body: str | bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "mine.yaml"
     file.write_bytes(body if isinstance(body, bytes) else body.encode())
     assert main.run([f"experiment={file}"]) == 1
     text = capsys.readouterr().err
-    assert said in text
+    assert message in text
     assert text.startswith("trie: ")
     assert len(text.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("mine.jsonl.gz", gzip.compress(b"{}"), "found gzip data, must be JSON lines in UTF-8 (unpack or convert it)"),
         ("folder.jsonl", None, "is a folder, must be a JSONL file"),
@@ -111,7 +111,7 @@ def test_experiment_of_another_kind_is_refused_in_one_line(
     ],
 )
 def test_workload_of_another_kind_is_refused_in_one_line(
-    name: str, content: bytes | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, content: bytes | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if content is None:
         (tmp_path / name).mkdir()
@@ -119,7 +119,7 @@ def test_workload_of_another_kind_is_refused_in_one_line(
         (tmp_path / name).write_bytes(content)
     assert main.run([f"workload={tmp_path / name}", "progress=none", "hydra.run.dir=" + str(tmp_path / "run")]) == 1
     text = capsys.readouterr().err
-    assert said in text
+    assert message in text
     assert len(text.splitlines()) == 1
     assert len(text) < 400
 

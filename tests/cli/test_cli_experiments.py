@@ -186,8 +186,8 @@ def test_init_takes_an_empty_folder_and_an_empty_clone(
 def test_init_refuses_a_folder_that_holds_something(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     assert main.run(["init", str(tmp_path)]) == 1
-    said = f"trie: {tmp_path}: is not empty (thesis.tex); give a folder that is empty or not there yet\n"
-    assert capsys.readouterr().err == said
+    message = f"trie: {tmp_path}: is not empty (thesis.tex); give a folder that is empty or not there yet\n"
+    assert capsys.readouterr().err == message
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

@@ -32,7 +32,7 @@ def table(sweep: Path) -> list[dict[str, str]]:
 
 def statuses(sweep: Path) -> dict[str, str]:
     """Of each cell by its name without the fingerprint."""
-    return {re.sub(r"-\w{8}", "", one["cell"], count=1): one["status"] for one in table(sweep)}
+    return {re.sub(r"-\w{8}", "", row["cell"], count=1): row["status"] for row in table(sweep)}
 
 
 def test_plan_of_the_full_sweep_comes_from_one_command(script: Command, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_the_full_sweep_as_typed_is_workload_major(script: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         (("-m", "concurrency=1,2", "duration=-1"), "duration=-1.0: must be above 0 (seconds)"),
         (("-m", "concurrency=1,2", "repeats=0"), "repeats=0: must be 1 or more"),
@@ -72,11 +72,11 @@ def test_the_full_sweep_as_typed_is_workload_major(script: Command) -> None:
     ],
 )
 def test_a_mistake_in_all_cells_is_one_line_before_the_first(
-    script: Command, tmp_path: Path, typed: tuple[str, ...], said: str
+    script: Command, tmp_path: Path, typed: tuple[str, ...], message: str
 ) -> None:
     done = script(*typed)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) <= 2
     assert list(tmp_path.iterdir()) == []
 
@@ -134,7 +134,7 @@ def test_repeats_have_seeds_and_directories_of_their_own(
     seeds = {manifest["seed"] for manifest in manifests}
     assert len(seeds) == 4
     assert 7 not in seeds  # which a run of its own with seed=7 would have
-    assert sorted(one["repeat"] for one in table(tmp_path / "s")) == ["1", "1", "2", "2"]
+    assert sorted(row["repeat"] for row in table(tmp_path / "s")) == ["1", "1", "2", "2"]
     configs = [(path.parent / ".hydra" / "config.yaml").read_text() for path in tmp_path.glob("s/*/manifest.json")]
     assert all(f"seed: {manifest['seed']}" in config for manifest, config in zip(manifests, configs, strict=True))
 
@@ -147,7 +147,7 @@ def test_a_failed_cell_is_known_at_once_and_in_the_report(
     assert done.stderr == "trie: 1 of 2 cells failed; run the same command again to measure them\n"
     assert done.stdout.index("[error] nix-c1") < done.stdout.index("cell 2 of 2")
     assert statuses(tmp_path / "s") == {"mine-c1": "done", "nix-c1": "failed"}
-    why = {one["why"] for one in table(tmp_path / "s") if one["status"] == "failed"}
+    why = {row["why"] for row in table(tmp_path / "s") if row["status"] == "failed"}
     assert why == {"nix.jsonl: no such file; workload= takes a name or the path of a JSONL file"}
     assert "1 OF 2 CELLS DONE" in (tmp_path / "s" / "sweep.html").read_text()
 
@@ -182,10 +182,10 @@ def test_an_interrupted_sweep_leaves_what_is_done_and_its_report(
         assert sum("starting benchmark" in line for line in until(process.stdout, "starting benchmark", 2)) == 2
         time.sleep(0.5)
         process.send_signal(number)
-        output, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (130, "trie: interrupted\n")
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, "trie: interrupted\n")
     assert "run the same command again to resume; what is done so far: s" in output
-    found = {float(one["duration_s"]): one["status"] for one in table(tmp_path / "s")}
+    found = {float(row["duration_s"]): row["status"] for row in table(tmp_path / "s")}
     assert found == {0.5: "done", 60.0: "unfinished"}
     assert "1 OF 2 CELLS DONE" in (tmp_path / "s" / "sweep.html").read_text()
 
@@ -202,7 +202,7 @@ def until(lines: Iterator[str], text: str, times: int) -> Iterator[str]:
 @pytest.mark.slow
 def test_report_of_a_sweep_is_made_again_from_its_files(module: Command, line: tuple[str, ...], tmp_path: Path) -> None:
     first = module(*line, "concurrency=1,2", "num_gpus=2")
-    kept = [dict(one) for one in table(tmp_path / "s")]
+    kept = [dict(row) for row in table(tmp_path / "s")]
     for name in ("sweep.csv", "sweep.parquet", "sweep.html"):
         (tmp_path / "s" / name).unlink()
     shown = module("report", "s")
@@ -210,7 +210,7 @@ def test_report_of_a_sweep_is_made_again_from_its_files(module: Command, line: t
     assert table(tmp_path / "s") == kept
     assert shown.stdout in first.stdout
     as_json: list[dict[str, Any]] = json.loads(module("report", "s", "--json").stdout)
-    assert [one["concurrency"] for one in as_json] == [1, 2]
+    assert [row["concurrency"] for row in as_json] == [1, 2]
     assert as_json[0]["completion_tok_s_steady_state_per_gpu"] > 0
 
 

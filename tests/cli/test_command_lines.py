@@ -120,8 +120,8 @@ def test_interrupted_run_reports_and_exits_130(number: signal.Signals, tmp_path:
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(number)
-        output, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (130, "trie: interrupted\n")
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, "trie: interrupted\n")
     assert json.loads((run_of(output) / "manifest.json").read_text())["end"]["reason"] == "interrupted"
     assert (run_of(output) / "summary.json").is_file()
 
@@ -143,16 +143,16 @@ def test_every_request_failed_exits_1_and_still_reports(module: Command) -> None
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         ("duration=-1", "trie: duration=-1.0: must be above 0 (seconds)\n"),
         ("endpoint.base_url=host:80", "trie: endpoint.base_url=host:80: must be an http(s) URL\n"),
         ("workload=./nix.jsonl", "trie: nix.jsonl: no such file; workload= takes a name or the path of a JSONL file\n"),
     ],
 )
-def test_rule_broken_is_one_line_and_exit_1(module: Command, typed: str, said: str) -> None:
+def test_rule_broken_is_one_line_and_exit_1(module: Command, typed: str, message: str) -> None:
     done = module(typed)
-    assert (done.returncode, done.stderr) == (1, said)
+    assert (done.returncode, done.stderr) == (1, message)
 
 
 def test_mistake_in_a_setting_leaves_no_directory(module: Command, tmp_path: Path) -> None:
@@ -217,8 +217,8 @@ def test_sim_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         with urllib.request.urlopen(f"{found[1]}/models", timeout=5) as answer:
             assert json.load(answer)["data"][0]["id"] == "mine"
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
-    assert (process.returncode, said) == (0, "")
+        _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_config_help_info_and_version(script: Command) -> None:

@@ -50,14 +50,14 @@ def test_an_experiment_repository_of_ones_own(trie: Path, tmp_path: Path) -> Non
         run(home, "git", *command)
     commit = run(home, "git", "rev-parse", "HEAD").strip()
 
-    said = run(home, trie, "-cd", "conf", "experiment=kv_cache", *QUICK)
-    first = Path(said.rstrip().splitlines()[-1])
+    output = run(home, trie, "-cd", "conf", "experiment=kv_cache", *QUICK)
+    first = Path(output.rstrip().splitlines()[-1])
     assert first.parents[2] == home
     assert manifest(first)["repository"] == {"commit": commit, "dirty": False}
     assert manifest(first)["workload"]["name"] == "tickets"  # type: ignore[index]
 
-    said = run(home, trie, f"experiment={first}/.hydra/config.yaml")
-    replay = Path(said.rstrip().splitlines()[-1])
+    output = run(home, trie, f"experiment={first}/.hydra/config.yaml")
+    replay = Path(output.rstrip().splitlines()[-1])
     assert manifest(replay)["seed"] == manifest(first)["seed"]
 
     small = run(home, trie, "-cd", "conf", "experiment=kv_cache", "sim.cache_blocks=64", *QUICK)
@@ -80,6 +80,6 @@ def test_an_experiment_repository_of_ones_own(trie: Path, tmp_path: Path) -> Non
 def test_configs_of_a_repository_elsewhere_state_its_commit(trie: Path, tmp_path: Path) -> None:
     run(tmp_path, trie, "init", "home")
     run(tmp_path / "home", "git", "init", "-q")
-    said = run(tmp_path, trie, "-cd", "home/conf", "progress=none", "duration=1")
-    found = manifest(Path(said.rstrip().splitlines()[-1]))
+    output = run(tmp_path, trie, "-cd", "home/conf", "progress=none", "duration=1")
+    found = manifest(Path(output.rstrip().splitlines()[-1]))
     assert found["repository"] == {"commit": None, "dirty": True}

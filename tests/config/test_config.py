@@ -1,4 +1,4 @@
-"""Every setting has bounds, and what is out of them is said in one form: key, found, allowed."""
+"""Every setting has bounds, and what is out of them is message in one form: key, found, allowed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(**settings: Any) -> RunConfig:
 
 
 @pytest.mark.parametrize(
-    ("schema", "settings", "said"),
+    ("schema", "settings", "message"),
     [
         (run, {"duration": 0.0}, "duration=0.0: must be above 0 (seconds)"),
         (run, {"duration": -1.0}, "duration=-1.0: must be above 0 (seconds)"),
@@ -80,16 +80,16 @@ def run(**settings: Any) -> RunConfig:
     ],
 )
 def test_a_value_out_of_bounds_is_refused_with_what_is_allowed(
-    schema: Any, settings: dict[str, Any], said: str
+    schema: Any, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         schema(**settings)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("localhost:8000", "must be an http(s) URL"),
         ("ftp://h/v1", "must be an http(s) URL"),
@@ -105,10 +105,10 @@ def test_a_value_out_of_bounds_is_refused_with_what_is_allowed(
         ("http://user:pw@h/v1", "endpoint.base_url=(hidden): must be without user and password"),
     ],
 )
-def test_a_url_that_is_none_is_refused(url: str, said: str) -> None:
+def test_a_url_that_is_none_is_refused(url: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         EndpointConfig(base_url=url)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "pw" not in str(caught.value)
 
 

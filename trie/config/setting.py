@@ -7,7 +7,7 @@ hints in errors, and the comparisons of runs and of sweep cells read it from the
 from __future__ import annotations
 
 import copy
-import math
+import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
@@ -55,36 +55,32 @@ class Rule:
             require(self._in_range(value), key, value, self.range_text(value))
 
     def _ceiling(self, value: float) -> float:
-        """The largest allowed value; without a declared one, the limit of a time, a count or any number."""
+        """The largest allowed value; without a declared one, the limit of a time, of a count or of any number."""
         if self.maximum is not None:
             return self.maximum
         if self.unit == SECONDS:
             return MAX_SECONDS
-        return MAX_WHOLE if isinstance(value, int) else math.nextafter(math.inf, 0)
+        return MAX_WHOLE if isinstance(value, int) else sys.float_info.max
 
     def _in_range(self, value: float) -> bool:
-        low_enough = value <= self._ceiling(value)  # False for NaN
+        low_enough = value <= self._ceiling(value)  # False for NaN, too
         return low_enough and (value > self.above if self.above is not None else value >= (self.minimum or 0))
 
     def range_text(self, value: float = 0) -> str:
-        """The allowed range as a person reads it; the limit that nobody declared is told where `value` is above it."""
-        ceiling, low = self._ceiling(value), self.above if self.above is not None else self.minimum
-        unit = f" ({self.unit})" if self.unit else ""
-        over = value > ceiling
-        if low is None:
+        """The allowed range as a person reads it; a limit that nobody declared appears where `value` is above it."""
+        if self.minimum is None and self.above is None:
             return ""
-        if over and math.isinf(value) and ceiling > MAX_SECONDS:
-            return f"{self._low_text()} and finite{unit}"
-        if self.maximum is None and not over:
-            return f"{self._low_text()}{unit}"
-        if self.above is None:
-            return f"from {_number(low)} to {_number(ceiling)}{unit}"
-        if self.maximum is None:
-            return f"at most {_number(ceiling)}{unit}"
-        return f"above {_number(low)} and at most {_number(ceiling)}{unit}"
-
-    def _low_text(self) -> str:
-        return f"above {_number(self.above)}" if self.above is not None else f"{_number(self.minimum or 0)} or more"
+        low = f"{_number(self.minimum)} or more" if self.minimum is not None else f"above {_number(self.above or 0)}"
+        ceiling = self._ceiling(value)
+        if self.maximum is None and not value > ceiling:
+            text = low
+        elif ceiling == sys.float_info.max:
+            text = f"{low} and finite"
+        elif self.minimum is not None:
+            text = f"from {_number(self.minimum)} to {_number(ceiling)}"
+        else:
+            text = f"at most {_number(ceiling)}" if self.maximum is None else f"{low} and at most {_number(ceiling)}"
+        return f"{text} ({self.unit})" if self.unit else text
 
 
 def setting(
