@@ -5,8 +5,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fault import COUNTED, TELLS, TWO, WHOLE, Chapter, Fault, both, counts, data, delta, json_event, sized, stream
-from helpers.scripted_server import COUNTS, DONE, HEAD, USAGE, chunked, plain_response
+from fault import (
+    COUNTED,
+    TELLS,
+    TWO,
+    WHOLE,
+    Chapter,
+    Fault,
+    Say,
+    both,
+    counts,
+    data,
+    delta,
+    json_event,
+    say_delta,
+    say_text,
+    sized,
+    stream,
+)
+from helpers.scripted_server import COUNTS, DONE, HEAD, USAGE, Script, chunked, plain_response
 
 from trie.config import Api
 
@@ -266,4 +283,52 @@ PARALLEL_CALLS = Chapter(
     ],
 )  # fmt: skip
 
-CHAPTERS = (PASS_AS_ANSWERS, WHERE_TOKENS_STAND, WHERE_USAGE_STANDS, LABELS, PARALLEL_CALLS)
+
+def held(*texts: str, tokens: int, **usage: Any) -> dict[str, Any]:
+    """A stream of these texts, 20 ms apart, whose usage counts so many tokens."""
+    last = json_event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": tokens, **usage}})
+
+    def script(say: Say) -> Script:
+        parts = [step for text in texts for step in (chunked(say(text)), 0.02)]
+        return (HEAD, *parts, chunked(say("", "length") + last + DONE), b"0\r\n\r\n")
+
+    return {"script": script(say_text), "chat": script(say_delta)}
+
+
+def thinking(tokens: int) -> dict[str, Any]:
+    return {"completion_tokens_details": {"reasoning_tokens": tokens}}
+
+
+UNSEEN_TOKENS = Chapter(
+    "Tokens that are not seen coming",
+    [
+        Fault(what="a whole answer in one chunk", **held(" a" * 20, tokens=20),
+              row={"chunks": 1, "hidden_tokens": 0, "burst_share": 1.0}),
+        Fault(what="a token, then the rest at once", **held(" a", " a" * 19, tokens=20),
+              row={"chunks": 2, "hidden_tokens": 0, "burst_share": 0.95}),
+        Fault(what="one token after the other", **held(*[" a"] * 5, tokens=5),
+              row={"chunks": 5, "hidden_tokens": 0, "burst_share": 0.2}),
+        Fault(what="chunks of several tokens", **held(*[" a b c d"] * 4, tokens=16),
+              row={"chunks": 4, "hidden_tokens": 0, "burst_share": 0.25}),
+        Fault(what="reasoning that is counted and not sent", **held(" a", " b", tokens=200, **thinking(198)),
+              row={"chunks": 2, "usage_reasoning_tokens": 198, "hidden_tokens": 198, "burst_share": 0.5}),
+        Fault(what="the same, and nothing says how much of it", **held(" a", " b", tokens=200),
+              row={"chunks": 2, "usage_reasoning_tokens": None, "hidden_tokens": 198}),
+        Fault(what="reasoning that is counted and left out of completion tokens, and not sent",
+              **held(" a", " b", tokens=2, total_tokens=207, **thinking(198)),
+              row={"usage_completion_tokens": 200, "hidden_tokens": 198}),
+        Fault(what="reasoning that is counted and sent as content", **held(*[" a"] * 4, tokens=4, **thinking(3)),
+              row={"usage_reasoning_tokens": 3, "hidden_tokens": 0}),
+        Fault(what="reasoning that is counted and sent", api=Api.chat, script=stream(
+              delta(reasoning_content=" a"), delta(reasoning_content=" b"), delta("stop", content=" c"),
+              json_event({"choices": [], "usage": {"completion_tokens": 3, **thinking(2)}}), DONE),
+              row={"chunks": 3, "usage_reasoning_tokens": 2, "hidden_tokens": 0}),
+        Fault(what="a first chunk that tells how many tokens it holds, then one by one", row={
+              "chunks": 3, "first_chunk_tokens": 18, "hidden_tokens": 0, "burst_share": 0.05}, script=(HEAD, *(
+              step for n, text in ((18, " a" * 18), (19, " b"), (20, " c")) for step in (chunked(json_event(
+                  {"choices": [{"text": text, "finish_reason": "length" if n == 20 else None}],
+                   "usage": {"completion_tokens": n}})), 0.02)), chunked(counts(20) + DONE), b"0\r\n\r\n")),
+    ],
+)  # fmt: skip
+
+CHAPTERS = (PASS_AS_ANSWERS, UNSEEN_TOKENS, WHERE_TOKENS_STAND, WHERE_USAGE_STANDS, LABELS, PARALLEL_CALLS)

@@ -75,8 +75,9 @@ def one_trace(trace: list[RequestRecord], found: dict[str, list[float]], *, any_
     found["latency_s"].append(final.end_s - start)
     found["ttft_s"].append(trace[0].first_token_s - start)
     found["ttfat_s"].append(final.first_token_s - start)
-    speeds = [speed(request) for request in trace]
-    found["decode_tps"].append(sum(speeds) / len(speeds))
+    speeds = [tok_s for request in trace if (tok_s := speed(request)) is not None]
+    if speeds:
+        found["decode_tps"].append(sum(speeds) / len(speeds))
     if any(request.usage_prompt_tokens is None for request in trace) or not any_cached:
         return
     cached = sum(request.usage_cached_tokens or 0 for request in trace)
@@ -93,11 +94,15 @@ def completion(request: RequestRecord) -> int:
     return request.requested_completion_tokens if reported is None else reported
 
 
-def speed(request: RequestRecord) -> float:
+def speed(request: RequestRecord) -> float | None:
+    """None where several tokens came at once, or faster than 20,000 a second; the last token is the end here."""
     assert request.end_s is not None
     assert request.first_token_s is not None
     time = request.end_s - request.first_token_s
-    return (completion(request) - 1) / time if completion(request) > 1 and time > 0 else 0.0
+    tokens = completion(request) - 1
+    if tokens <= 0:
+        return 0.0
+    return tokens / time if time > 0 and tokens / time <= 20_000 else None
 
 
 def quantile(values: list[float], share: float) -> float:

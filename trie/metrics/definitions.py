@@ -53,7 +53,7 @@ PER_TRACE = (
         "tok/s",
         "higher",
         "mean over the trace's requests of (completion tokens - 1) / (end - first token); 0 for a request of one "
-        "token; streaming only",
+        "token; of what was seen where that differs by more than 10 %, see below; streaming only",
         reference=True,
     ),
     Metric(
@@ -82,8 +82,8 @@ PER_REQUEST = (
         "TPOT (s)",
         "s",
         "lower",
-        "(end - first token) / (completion tokens - tokens of the first chunk, 1 where the server does not tell); "
-        "requests of two tokens or more that came in several chunks",
+        "(last token - first token) / (completion tokens that were sent - tokens of the first chunk, 1 where the "
+        "server does not tell); requests whose tokens were seen as they came",
         reference=False,
     ),
     Metric("latency_s", "Request latency (s)", "s", "lower", "from a request's send to its end", reference=False),

@@ -84,6 +84,17 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class DecodeSeen:
+    """Of how many answers the decode speed was seen, and of how many not, for what reason."""
+
+    requests: int  # that ended well with several tokens
+    not_measured: Mapping[str, int]  # one_chunk, one_read, burst, too_fast
+    hidden_requests: int  # some of whose tokens were counted and never sent
+    hidden_tokens: int
+    adjusted_requests: int  # whose speed is that of what was seen and not the reference's
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """The client itself: its CPU time, its lateness, and its error where that was calibrated."""
 

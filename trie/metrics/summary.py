@@ -14,8 +14,19 @@ from trie.metrics import definitions, verdict
 from trie.metrics.cache import Parts, ratio, shares, workers
 from trie.metrics.checks.check import Check
 from trie.metrics.columns import Bools, Columns, Floats, Stats
+from trie.metrics.decode_speed import decode_speeds
 from trie.metrics.engine_counters import engine
-from trie.metrics.sections import Budget, Cache, Censoring, Client, Concurrency, Drift, EngineAccount, Workers
+from trie.metrics.sections import (
+    Budget,
+    Cache,
+    Censoring,
+    Client,
+    Concurrency,
+    DecodeSeen,
+    Drift,
+    EngineAccount,
+    Workers,
+)
 from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import Traces, kaplan_meier, traces
 from trie.storage.typed_json import decode, encode
@@ -51,6 +62,7 @@ class Summary:
     client: Client
     one_read_share: float | None
     engine: EngineAccount | None
+    decode: DecodeSeen | None = None  # None too in summaries from before it was counted
 
     @property
     def valid(self) -> bool:
@@ -115,6 +127,7 @@ def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
         client=_client(columns, manifest, wall_time_s),
         one_read_share=_one_read_share(columns) if stream else None,
         engine=engine(columns, manifest),
+        decode=_decode(columns) if stream else None,
     )
     return replace(summary, verdict=verdict.judge(summary, manifest))
 
@@ -130,13 +143,9 @@ def per_request(columns: Columns, *, stream: bool) -> dict[str, Floats]:
     """The metrics of requests by key, for those that ended well; all NaN where it takes streaming to measure them."""
     ok = columns.outcome("ok")
     sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
-    with_first = columns["first_chunk_tokens"]  # what came with the first token took none of the time after it
-    tokens = columns.completion_tokens - np.where(np.isnan(with_first), 1.0, with_first)
-    several = (tokens > 0) & (columns["chunks"] > 1)  # in one chunk, nothing was seen of the time between tokens
-    tpot = np.divide(end - first, tokens, out=np.full(len(columns), np.nan), where=several)
     values: dict[str, Floats] = {
         "ttft_s": first - sent,
-        "tpot_s": tpot,
+        "tpot_s": decode_speeds(columns).tpot_s,
         "latency_s": end - sent,
         "max_gap_s": columns["max_gap_s"],
         "client_s": sent - columns["queued_s"],
@@ -253,6 +262,17 @@ def _one_read_share(columns: Columns) -> float | None:
     several = columns.outcome("ok") & (columns["chunks"] > 1)
     at_once = several & (columns["last_token_s"] == columns["first_token_s"])
     return _ratio(float(at_once.sum()), int(several.sum()))
+
+
+def _decode(columns: Columns) -> DecodeSeen:
+    ok, requests = columns.outcome("ok"), decode_speeds(columns)
+    return DecodeSeen(
+        requests=int((requests.several & ok).sum()),
+        not_measured={why: int((mask & ok).sum()) for why, mask in requests.not_seen.items()},
+        hidden_requests=int((ok & (requests.hidden_tokens > 0)).sum()),
+        hidden_tokens=int(requests.hidden_tokens[ok].sum()),
+        adjusted_requests=int((requests.adjusted & ok).sum()),
+    )
 
 
 def _client(columns: Columns, manifest: Mapping[str, Any], wall_time_s: float) -> Client:

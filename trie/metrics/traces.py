@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trie.metrics.columns import Bools, Columns, Floats, Stats
+from trie.metrics.decode_speed import decode_speeds
 
 BLOCK_TOKENS = 16  # of the ceiling that is stated; engines differ
 
@@ -59,7 +60,7 @@ def traces(columns: Columns, *, stream: bool) -> Traces:
         latency_s=done(end[last] - sent[first]),
         ttft_s=streamed(first_token[first] - sent[first]),
         ttfat_s=streamed(first_token[last] - sent[first]),
-        decode_tps=streamed(_decode_tps(columns)),
+        decode_tps=streamed(decode_speeds(columns).per_session(columns)),
         cache_hit_rate_pct=done(percent(hits, prompt)),
         eligible_cache_hit_rate_pct=done(percent(hits, columns.per_session(eligible))),
         began_s=columns["queued_s"][first],
@@ -86,17 +87,6 @@ def ceiling_tokens(columns: Columns, block: int = BLOCK_TOKENS) -> Floats:
     """Of the eligible tokens those that a perfect cache of whole blocks holds: the last sampled token has no KV."""
     held = np.maximum(eligible_tokens(columns) - 1, 0.0)
     return np.floor(held / block) * block
-
-
-def _decode_tps(columns: Columns) -> Floats:
-    """Mean over a trace's requests; a request of one token, or of no decode time, counts as 0."""
-    tokens = columns.completion_tokens - 1
-    time = columns["end_s"] - columns["first_token_s"]
-    unknown = np.isnan(time)
-    speed = np.divide(tokens, time, out=np.zeros(len(time)), where=(tokens > 0) & (time > 0))
-    speed[unknown] = np.nan
-    counts = columns.per_session(np.ones(len(speed)))
-    return columns.per_session(speed) / counts
 
 
 def survival(duration_s: Floats, completed: Bools) -> tuple[Floats, Floats]:

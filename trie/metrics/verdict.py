@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from trie.config import LimitsConfig
-from trie.metrics.checks import cache, circumstances, client, engine, lengths, outcomes
+from trie.metrics.checks import cache, circumstances, client, engine, lengths, outcomes, streams
 from trie.metrics.checks.check import Check, Condition, Evidence
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ CONDITIONS: tuple[Condition, ...] = (
     *outcomes.CONDITIONS,
     *lengths.CONDITIONS,
     *client.CONDITIONS,
+    *streams.CONDITIONS,
     *circumstances.CONDITIONS,
     *cache.CONDITIONS,
     *engine.CONDITIONS,
@@ -33,6 +34,7 @@ def judge(summary: Summary, manifest: Mapping[str, Any]) -> tuple[Check, ...]:
         *outcomes.outcome_checks(evidence),
         *lengths.length_checks(evidence),
         *client.client_checks(evidence),
+        *streams.stream_checks(evidence),
         *circumstances.end_checks(evidence),
         *circumstances.circumstance_checks(evidence),
         *cache.cache_checks(evidence),
