@@ -96,7 +96,7 @@ def test_a_typed_key_is_written_nowhere(
         (["sim.faults=[boom]"], "must be a list of http_429"),
         (["report", "none"], "none: no such directory"),
         (["report", "."], ".: holds no manifest.json"),
-        (["sim", "prefil=1"], "prefil=1: no setting of the endpoint"),
+        (["sim", "prefil=1"], "prefil=1: is not a setting of the embedded endpoint"),
         (["sim", "--port", "0", "sim.max_running=0"], "sim.max_running=0: must be above 0"),
     ],
 )

@@ -55,8 +55,11 @@ def test_the_full_sweep_as_typed_is_workload_major(script: Command) -> None:
     [
         (("-m", "concurrency=1,2", "duration=-1"), "duration=-1.0: must be above 0 (seconds)"),
         (("-m", "concurrency=1,2", "repeats=0"), "repeats=0: must be 1 or more"),
-        (("-m", "concurrency=1,2", "repeats=1,2"), "repeats=1,2: a sweep has one repeats"),
-        (("-m", "repeat=1,2", "repeats=2"), "repeat=1,2: repeats=2 gives each cell its own; leave one out"),
+        (("-m", "concurrency=1,2", "repeats=1,2"), "repeats=1,2: a sweep takes one value of repeats"),
+        (
+            ("-m", "repeat=1,2", "repeats=2"),
+            "repeat=1,2: repeats=2 numbers the repeats; leave out one of the two",
+        ),
         (("-m", "concurrency=1,2", "order=random"), "order"),
         (("-m", "concurrency=1,1"), "several cells of the sweep are the same"),
         (

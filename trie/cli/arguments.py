@@ -17,4 +17,4 @@ class Parser(argparse.ArgumentParser):
         Raises:
             TrieError: with its message.
         """
-        raise TrieError(f"{message}; {self.prog} --help lists what there is")
+        raise TrieError(f"{message}; {self.prog} --help lists the flags")

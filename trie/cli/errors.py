@@ -13,7 +13,9 @@ from trie.config.shipped_groups import no_such
 from trie.errors import near_miss
 
 GROUPS = ("workload", "endpoint", "concurrency", "profile", "experiment", "sweep")
-KEY_IN_FILE = "api_key: no setting, so that no file holds it; use api_key=... on the command line or OPENAI_API_KEY"
+KEY_IN_FILE = (
+    "api_key: is not a setting, so that no file holds it; use api_key=... on the command line or OPENAI_API_KEY"
+)
 OF_THE_SYSTEM = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.EMFILE}
 )  # reasons that are no bug of ours
@@ -118,8 +120,8 @@ def _whole_group(problem: re.Match[str], value: str) -> str:
 
 def _no_override(typed: str, text: str) -> str:
     if "=" not in typed:
-        return f"{typed}: no setting, which is KEY=VALUE; a command such as report or sim comes first"
-    return f"{typed}: {_lines(text)[0]}; a value with any of ~ , = ( [ {{ in it needs quotes of its own"
+        return f"{typed}: is not a setting (KEY=VALUE); a command such as report or sim comes first"
+    return f"{typed}: {_lines(text)[0]}; a value that contains ~ , = ( [ or {{ needs quotes of its own"
 
 
 def _no_option(group: str, option: str, listing: re.Match[str] | None) -> str:

@@ -61,7 +61,7 @@ class OptionSource(ConfigSource):  # type: ignore[misc]
         except OSError as error:
             raise ConfigLoadError(f"{option}: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise ConfigLoadError(f"{option}: not YAML: not even UTF-8 text") from error
+            raise ConfigLoadError(f"{option}: not YAML: it is not UTF-8 text") from error
         except RecursionError as error:
             raise ConfigLoadError(f"{option}: not a config: it holds itself, or is nested too deeply") from error
         package = "_global_" if group == "experiment" else group

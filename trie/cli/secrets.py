@@ -42,7 +42,9 @@ class Keys:
         return "Keys(hidden)"
 
     def __reduce__(self) -> NoReturn:
-        raise ConfigError("the API key stays in this process; this launcher needs runs that are all made here")
+        raise ConfigError(
+            "the API key stays in this process, but this launcher starts runs in others; use Hydra's basic launcher"
+        )
 
 
 def refuse_passwords(arguments: list[str]) -> None:

@@ -183,10 +183,10 @@ def _refuse_swept(overrides: Sequence[Override], settings: CommandConfig) -> Non
     for override in overrides:
         key = override.get_key_element()
         if override.is_sweep_override() and key in of_a_sweep:
-            raise ConfigError(f"{override.input_line}: a sweep has one {key}")
+            raise ConfigError(f"{override.input_line}: a sweep takes one value of {key}")
         if key == "repeat" and settings.repeats > 1:
             raise ConfigError(
-                f"{override.input_line}: repeats={settings.repeats} gives each cell its own; leave one out"
+                f"{override.input_line}: repeats={settings.repeats} numbers the repeats; leave out one of the two"
             )
 
 

@@ -31,11 +31,11 @@ def settings(overrides: list[str]) -> SimConfig:
     """The endpoint's settings that the overrides compose to.
 
     Raises:
-        TrieError: for what is no setting of the endpoint.
+        TrieError: for what is is not a setting of the embedded endpoint.
     """
     for override in overrides:
         if not override.startswith(("profile=", "sim.")):
-            raise TrieError(f"{override}: no setting of the endpoint; use profile=NAME or sim.KEY=VALUE")
+            raise TrieError(f"{override}: is not a setting of the embedded endpoint; use profile=NAME or sim.KEY=VALUE")
     from trie.cli.compose import composed
 
     return composed(overrides).sim
