@@ -53,7 +53,7 @@ def rows(count: int, *, slots: int, duration_s: float) -> pa.Table:
         "cached_prompt_tokens": cached, "requested_completion_tokens": tokens, "usage_prompt_tokens": new + cached,
         "usage_completion_tokens": tokens, "usage_cached_tokens": (cached * 0.97).astype(np.int64), "chunks": tokens,
         "max_gap_s": decode / tokens * 3, "request_bytes": new * 6, "response_bytes": tokens * 250,
-        "loop_lag_s": rng.random(count) * 1e-3,
+        "loop_lag_s": rng.random(count) * 1e-3, "first_token_lag_s": np.zeros(count), "later_lag_s": np.zeros(count),
     }  # fmt: skip
     columns = [_column(field, values, started) for field in arrow_schema()]
     return pa.Table.from_arrays(columns, schema=arrow_schema())

@@ -73,7 +73,16 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
         "error",
         "ended by max_failures=5 after 12 of 99 s",
     ),
-    "late loop": (many(), {"end": end(LAGGED)}, "client_on_time", "error", "50.0 ms"),
+    "late loop": (many(), {"end": end(LAGGED)}, "client_loop_on_time", "warning", "50.0 ms"),
+    "late first tokens": (
+        many(first_token_lag_s=0.1),
+        {},
+        "client_on_time",
+        "error",
+        "TTFT of requests p50 may be up to 100 ms (25.0%) too high",
+    ),
+    "nothing but lateness": (many(first_token_lag_s=0.6), {}, "client_on_time", "error", "(all of it) too high"),
+    "late rows from before the columns": (many(loop_lag_s=0.2), {}, "client_on_time", "error", "(66.7%) too high"),
     "busy client": (many(), {"end": end(SPENT)}, "client_not_saturated", "error", "95%"),
     "suspects": (many(loop_lag_s=0.01), {}, "few_suspect_requests", "warning", "100.0%"),
     "answers in one read": (

@@ -66,7 +66,15 @@ class LimitsConfig:
         0.05, "how far the server's count of prompt tokens may be from ours, as a ratio over the run", minimum=0
     )
     completion_drift: float = setting(0.01, "share of the requested completion tokens that did not come", minimum=0)
-    loop_lag_s: float = setting(0.020, "p99 of the lag of the client's event loop", minimum=0, unit=SECONDS)
+    loop_lag_s: float = setting(
+        0.020, "p99 of the lag of the client's event loop, above which there is a warning", minimum=0, unit=SECONDS
+    )
+    client_error: float = setting(
+        0.10,
+        "share by which the client's own lateness may have raised a headline percentile of a time",
+        minimum=0,
+        measured=False,
+    )
     client_cpu: float = setting(0.85, "share of one core that the client used", minimum=0)
     stall_s: float = setting(
         1.0, "longest time in which the client stood still, as a suspended process does", minimum=0, unit=SECONDS
@@ -74,6 +82,24 @@ class LimitsConfig:
 
     def __post_init__(self) -> None:
         check(self, "limits.")
+
+
+class Priority(Enum):
+    """The scheduling priority of the client while it replays: `auto` is the highest that the system allows."""
+
+    auto = "auto"
+    normal = "normal"
+
+
+@dataclass
+class ClientConfig:
+    """The client as a process."""
+
+    priority: Priority = setting(
+        Priority.auto,
+        "scheduling priority while the clock runs; auto: real time or nice -10, where the system allows it",
+        measured=False,
+    )
 
 
 class ProgressStyle(Enum):
@@ -154,6 +180,7 @@ class RunConfig:
     progress: ProgressStyle = setting(
         ProgressStyle.auto, "how progress is shown; auto: rich on a terminal, plain lines elsewhere", measured=False
     )
+    client: ClientConfig = field(default_factory=ClientConfig)
     prompts: PromptConfig = field(default_factory=PromptConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     sim: SimConfig = field(default_factory=SimConfig)

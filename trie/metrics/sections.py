@@ -95,6 +95,22 @@ class DecodeSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Excess:
+    """What the client's own lateness may have added to one statistic, at most."""
+
+    seconds: float
+    share: float | None  # of what the statistic would be without it; None: nothing would be left
+
+
+@dataclass(frozen=True, slots=True)
+class Excesses:
+    """By metric, then by percentile: those that enough values stand behind."""
+
+    per_request: Mapping[str, Mapping[str, Excess]]
+    per_trace: Mapping[str, Mapping[str, Excess]]
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """The client itself: its CPU time, its lateness, and its error where that was calibrated."""
 
@@ -103,6 +119,7 @@ class Client:
     loop_lag_p99_s: float | None = None
     loop_lag_max_s: float | None = None
     suspect_share: float | None = None
+    excess: Excesses | None = None
     calibration: Mapping[str, Any] | None = None
 
 

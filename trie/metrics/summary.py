@@ -13,6 +13,7 @@ import numpy as np
 from trie.metrics import definitions, verdict
 from trie.metrics.cache import Parts, ratio, shares, workers
 from trie.metrics.checks.check import Check
+from trie.metrics.client_error import excesses
 from trie.metrics.columns import Bools, Columns, Floats, Stats
 from trie.metrics.decode_speed import decode_speeds
 from trie.metrics.engine_counters import engine
@@ -124,7 +125,7 @@ def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
         cache=_cache(columns, parts),
         concurrency=_concurrency(columns, sessions, wall_time_s, int(config["concurrency"]["value"])),
         budget=_budget(columns, sessions),
-        client=_client(columns, manifest, wall_time_s),
+        client=replace(_client(columns, manifest, wall_time_s), excess=excesses(columns, sessions, stream=stream)),
         one_read_share=_one_read_share(columns) if stream else None,
         engine=engine(columns, manifest),
         decode=_decode(columns) if stream else None,

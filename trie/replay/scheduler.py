@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import TracebackType
 from typing import Any, Self
 
+from trie.config import Priority
 from trie.preflight.steps import Prepared
 from trie.prompts.builder import SessionPrompts
-from trie.replay import prompt_queue, run_state
+from trie.replay import priority, prompt_queue, run_state
 from trie.replay.event_loop import undisturbed
 from trie.replay.prompt_queue import PromptQueue
 from trie.replay.run_state import RunState
@@ -16,6 +18,7 @@ from trie.replay.session import replay
 from trie.storage.parquet_parts import RowWriter
 from trie.storage.record import Outcome
 
+log = logging.getLogger("trie")
 DEADLINE, ALL_TRACES, ERROR = "deadline", "max_traces", "error"  # why a run ended, unless `stop` was told why
 
 
@@ -25,11 +28,21 @@ class Scheduler:
     On entering, the first sessions' prompts are made. On leaving, all rows are on disk, whatever happened.
     """
 
-    def __init__(self, state: RunState, prompts: PromptQueue, *, concurrency: int, duration_s: float) -> None:
+    def __init__(
+        self,
+        state: RunState,
+        prompts: PromptQueue,
+        *,
+        concurrency: int,
+        duration_s: float,
+        raise_priority: bool = False,
+    ) -> None:
         self.state = state
         self._prompts = prompts
         self._concurrency = concurrency
         self._duration_s = duration_s
+        self._raise_priority = raise_priority
+        self._priority = priority.NORMAL
         self._deadline = asyncio.timeout(None)
         self._running = False
 
@@ -58,7 +71,8 @@ class Scheduler:
             RunDirError: when rows can't be written any more.
         """
         state = self.state
-        with undisturbed():
+        with undisturbed(), priority.raised(wanted=self._raise_priority) as self._priority:
+            log.info("client priority %s", self._priority)
             state.clock.start()
             state.health.start()
             timer = asyncio.get_running_loop().call_later(self._duration_s, self.stop, DEADLINE)
@@ -85,7 +99,7 @@ class Scheduler:
         return {
             "wall_time_s": self.state.clock.now_s,
             "began_monotonic_s": self.state.clock.began,
-            "client": self.state.health.facts(),
+            "client": {**self.state.health.facts(), "priority": self._priority},
         }
 
     async def _replay(self) -> None:
@@ -134,6 +148,7 @@ def build(ready: Prepared, rows: RowWriter) -> Scheduler:
         prompt_queue.build(ready),
         concurrency=ready.config.concurrency.value,
         duration_s=ready.config.duration,
+        raise_priority=ready.config.client.priority is Priority.auto,
     )
 
 
