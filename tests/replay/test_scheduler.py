@@ -130,7 +130,10 @@ async def test_a_run_that_was_stopped_before_it_began_sends_nothing(tmp_path: Pa
 async def test_a_run_that_is_cancelled_from_outside_has_its_rows_on_disk(tmp_path: Path) -> None:
     async def run() -> None:
         async with run_state(url, tmp_path / "r") as state, scheduler(state, TRACES) as replay:
-            await replay.run()
+            try:
+                await replay.run()
+            finally:
+                replay.stop("endpoint_died")  # which comes too late to matter
 
     async with playing(begun) as (url, requests):
         running = asyncio.create_task(run())
@@ -171,25 +174,19 @@ async def test_a_failed_session_gives_its_slot_to_the_next_trace(
 
 
 async def test_rows_that_can_not_be_written_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder goes in mid-run; the error is the writer's own, not a group of errors."""
+    """The folder goes in mid-run; the error is the writer's own, not a group of errors, and comes again at the end."""
     monkeypatch.setattr(parquet_parts, "FLUSH_EVERY_S", 0.05)
     folder = tmp_path / "r"
-
-    async def run() -> None:
-        async with (
-            playing(whole) as (url, requests),
-            run_state(url, folder) as state,
-            scheduler(state, TRACES) as replay,
-        ):
-            running = asyncio.create_task(replay.run())
-            await until(lambda: len(requests) > 1)
-            shutil.rmtree(folder)
-            with pytest.raises(RunDirError, match="can't write rows"):
-                await running
-            assert state.stop_reason == "error"
-
-    with pytest.raises(RunDirError, match="can't write rows"):  # as the last rows can't be either
-        await run()
+    async with playing(whole) as (url, requests), run_state(url, folder) as state:
+        replay = await scheduler(state, TRACES).__aenter__()
+        running = asyncio.create_task(replay.run())
+        await until(lambda: len(requests) > 1)
+        shutil.rmtree(folder)
+        with pytest.raises(RunDirError, match="can't write rows"):
+            await running
+        assert state.stop_reason == "error"
+        with pytest.raises(RunDirError, match="can't write rows"):
+            await replay.__aexit__(None, None, None)
 
 
 async def test_prompts_that_can_not_be_made_end_the_run(tmp_path: Path) -> None:
