@@ -95,15 +95,18 @@ async def test_close_writes_the_last_rows_and_leaves_one_part(tmp_path: Path, of
 
 
 @pytest.mark.usefixtures("often")
-async def test_a_cancellation_in_mid_write_doubles_and_loses_no_row(tmp_path: Path) -> None:
-    """The end of a run cancels the flush while the thread writes: `close` begins behind what it had."""
+@pytest.mark.parametrize("cancellations", [1, 3])
+async def test_a_cancellation_in_mid_write_doubles_and_loses_no_row(tmp_path: Path, cancellations: int) -> None:
+    """The end of a run cancels the flush while the thread writes, a second signal again: `close` comes after it."""
     disk = HeldUp(tmp_path / "r")
     rows = RowWriter(disk)
     rows.add(planned_row(0))
     flushing = asyncio.create_task(rows.flush_regularly())
     await asyncio.to_thread(disk.began.wait, 10)
     rows.add(planned_row(1))  # ends while the part is written
-    flushing.cancel()
+    for _ in range(cancellations):
+        flushing.cancel()
+        await asyncio.sleep(0)
     closing = asyncio.create_task(rows.close())
     await asyncio.sleep(0.05)
     assert not closing.done()

@@ -55,8 +55,8 @@ def kind_of(error: BaseException) -> tuple[str, str]:
         return kind, one_line(f"can't connect to {error.host}:{error.port}: {_reason(error.os_error)}")
     if isinstance(error, aiohttp.ClientPayloadError):
         return _in_body(error)
-    said = f"malformed HTTP: {error.message}" if isinstance(error, HttpProcessingError) else _named(error)
-    return kind, one_line(said)
+    text = f"malformed HTTP: {error.message}" if isinstance(error, HttpProcessingError) else _named(error)
+    return kind, one_line(text)
 
 
 def _in_body(error: aiohttp.ClientPayloadError) -> tuple[str, str]:

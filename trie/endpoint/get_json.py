@@ -40,7 +40,7 @@ class Reply:
             return None
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """How it ended, in one line."""
         if self.error is not None:
             return self.error

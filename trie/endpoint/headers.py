@@ -30,11 +30,11 @@ def of_every_request(endpoint: EndpointConfig, authority: str, api_key: str | No
     Raises:
         EndpointError: as `header`.
     """
-    found = {"Host": authority, "User-Agent": "trie", "Accept": "*/*", "Accept-Encoding": "identity"}
+    lines = {"Host": authority, "User-Agent": "trie", "Accept": "*/*", "Accept-Encoding": "identity"}
     if api_key:
-        found[endpoint.api_key_header] = f"{endpoint.api_key_scheme} {api_key}".strip()
-    found.update(endpoint.headers)
-    return b"".join(header(name, value) for name, value in found.items())
+        lines[endpoint.api_key_header] = f"{endpoint.api_key_scheme} {api_key}".strip()
+    lines.update(endpoint.headers)
+    return b"".join(header(name, value) for name, value in lines.items())
 
 
 def retry_after_s(text: str | None) -> float | None:

@@ -19,6 +19,7 @@ class Redaction:
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
             cut = text.removesuffix("...")
-            known = (n for n in range(len(secret) - 1, SHORTEST_SECRET - 1, -1) if cut.endswith(secret[:n]))
-            text = text if (n := next(known, 0)) == 0 else cut[:-n] + HIDDEN
+            lengths = range(len(secret) - 1, SHORTEST_SECRET - 1, -1)
+            length = next((length for length in lengths if cut.endswith(secret[:length])), 0)
+            text = cut[:-length] + HIDDEN if length else text
         return text

@@ -142,7 +142,7 @@ class Requester:
     async def _judge(self, request: Request) -> tuple[str, str] | None:
         exchange, answer = request.exchange, request.answer
         if exchange.status is not None and not 200 <= exchange.status < 300:
-            return "http_status", f"HTTP {exchange.status}: {_said(exchange)}"
+            return "http_status", f"HTTP {exchange.status}: {_error_text(exchange)}"
         if exchange.status is not None:
             await self._decode(exchange, answer)
         if exchange.error_kind is not None and (answer.error is None or answer.error[0] == "bad_response"):
@@ -212,19 +212,19 @@ async def unless_stalled(exchange: Exchange, silence: asyncio.Timeout, stall_s: 
         timer.cancel()
 
 
-def _said(exchange: Exchange) -> str:
+def _error_text(exchange: Exchange) -> str:
     """What an error response says, in one line."""
     if exchange.location:
         return one_line(
             f"redirects to {exchange.location}, and redirects are not followed: that is the address to give"
         )
     try:
-        found = response.loads(exchange.body)
+        body = response.loads(exchange.body)
     except ValueError:
         return one_line(exchange.body[:600].decode("utf-8", "replace")) or "empty body"
-    if isinstance(found, dict):
-        found = found.get("error") or found.get("detail") or found
-    return one_line(message(found)) or "empty body"
+    if isinstance(body, dict):
+        body = body.get("error") or body.get("detail") or body
+    return one_line(message(body)) or "empty body"
 
 
 def fill(row: RequestRecord, request: Request, began: float) -> None:

@@ -165,7 +165,7 @@ def _not_yet(reply: Reply, listed: ModelList) -> str | None:
     if reply.kind is not None:
         return reply.error if reply.kind in NOT_YET_KINDS else None
     if reply.status in NOT_YET_STATUS:
-        return reply.said
+        return reply.description
     value = reply.json
     lists_none = isinstance(value, dict) and value.get("data") == [] and not listed.models
     return "it lists no model" if lists_none else None
@@ -187,7 +187,9 @@ def _refuse(reply: Reply, base_url: str) -> None:
     if reply.status in (401, 403):
         raise EndpointError(f"{where}: HTTP {reply.status}: set OPENAI_API_KEY, or the variable endpoint.api_key_env")
     if reply.status in NOT_YET_STATUS:
-        raise EndpointError(f"{where}: {reply.said}; wait_for_ready=300 waits for a server that is not ready yet")
+        raise EndpointError(
+            f"{where}: {reply.description}; wait_for_ready=300 waits for a server that is not ready yet"
+        )
     location = reply.head.get("location", "").partition("?")[0]
     moved = reply.status is not None and 300 <= reply.status < 400
     if moved and location.startswith(("http://", "https://")) and not location.startswith(f"{base_url}/"):

@@ -76,5 +76,5 @@ async def reset_cache(server: Connections, route: str, dialect: str | None = Non
         engine = catalog.of_dialect(dialect)
         hint = f"{engine.reset_hint}; " if engine is not None and engine.reset_hint else ""
         raise EndpointError(
-            f"reset_cache: POST {route}: {reply.said}; {hint}reset_cache=false leaves the cache as it is"
+            f"reset_cache: POST {route}: {reply.description}; {hint}reset_cache=false leaves the cache as it is"
         )

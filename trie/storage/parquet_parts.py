@@ -1,4 +1,4 @@
-"""The hinge of the data path: one row for each request that started, kept in crash-safe Parquet parts.
+"""The boundary of the data path: one row for each request that started, kept in crash-safe Parquet parts.
 
 Left of it a run produces rows once; right of it every number is derived from the rows alone.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PART = "part-{:06d}.parquet"
 RANGE_PART = "part-{:06d}-{:06d}.parquet"
 MERGE_AT = 64  # parts that become one while a run goes on
+FLUSH_EVERY_S = 0.5  # well below the second that a killed run may lose
 
 
 def to_table(records: Iterable[RequestRecord]) -> pa.Table:
@@ -141,8 +142,8 @@ def discard(aside: Path) -> None:
 
 def parts(folder: Path) -> list[Path]:
     """The complete parts of a requests folder that stand for its rows, in the order they were written."""
-    found = sorted((_range(part), part) for part in folder.glob("part-*.parquet"))
-    wide_first = sorted(found, key=lambda item: (item[0][0], -item[0][1]))
+    ranges = sorted((_range(part), part) for part in folder.glob("part-*.parquet"))
+    wide_first = sorted(ranges, key=lambda item: (item[0][0], -item[0][1]))
     kept: list[Path] = []
     covered = -1
     for (_, last), part in wide_first:
@@ -210,9 +211,6 @@ def read_records(folder: Path) -> pa.Table:
     return _concat([_read_part(part) for part in parts(folder)])
 
 
-FLUSH_EVERY_S = 0.5  # well below the second that a killed run may lose
-
-
 class RowWriter:
     """Collects rows and hands them to a writer in a thread.
 
@@ -242,17 +240,30 @@ class RowWriter:
         """Write the last rows and merge the parts; returns when everything is on disk."""
         await self._flush()
         async with self._writing:
-            await asyncio.to_thread(self._writer.close)
+            cancelled = await _to_its_end(asyncio.to_thread(self._writer.close))
+        if cancelled is not None:
+            raise cancelled
 
     async def _flush(self) -> None:
         async with self._writing:
             count = len(self._rows)
-            # Shielded: a cancellation must not leave the thread writing rows that a later flush writes again.
-            work = asyncio.ensure_future(asyncio.to_thread(self._writer.write, self._rows[:count]))
-            try:
-                await asyncio.shield(work)
-            except asyncio.CancelledError:
-                await work
-                del self._rows[:count]
-                raise
+            cancelled = await _to_its_end(asyncio.to_thread(self._writer.write, self._rows[:count]))
             del self._rows[:count]
+        if cancelled is not None:
+            raise cancelled
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+    """Wait for a thread's work however often that is cancelled; returns the last cancellation, for the caller to raise.
+
+    The thread goes on anyway: whoever did not wait would write the same rows beside it, and again.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    return cancelled
