@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from helpers.command_line import CONSOLE_SCRIPT, ROOT, Command, Endpoint, environment
 
+from trie.cli.main import COMMANDS
+
 MARKER = "sk-marker-4711"
 FAST = ("profile=fast", "progress=none")
 
@@ -228,6 +230,7 @@ def test_config_help_info_and_version(script: Command) -> None:
     usage = script("--help")
     assert usage.returncode == 0
     assert "trie report RUN_DIR" in usage.stdout
+    assert [name for name in COMMANDS if f"\n  trie {name} " not in usage.stdout] == []
     assert "Hydra" not in usage.stdout
     defaults = script("--info", "defaults")
     assert "concurrency/8" in defaults.stdout
