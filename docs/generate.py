@@ -16,7 +16,7 @@ from pathlib import Path
 from trie.config import CommandConfig, RunConfig
 from trie.config.setting import Setting, settings_of
 from trie.engines.catalog import ENGINES
-from trie.metrics.definitions import PER_REQUEST, PER_TRACE, RUN, WINDOW_DEFINITIONS, WINDOW_LABELS, WORKLOAD, Metric
+from trie.metrics.definitions import SECTIONS, Metric, Part, Section, declared
 from trie.metrics.verdict import CONDITIONS
 
 DOCS = Path(__file__).parent
@@ -87,27 +87,31 @@ def settings_table(settings: list[Setting]) -> str:
 
 
 def metrics() -> str:
-    columns = ("label", "key", "unit", "better", "definition", "origin")
-
-    def rows(found: tuple[Metric, ...]) -> str:
-        cells = [(m.label, f"`{m.key}`", m.unit, m.better or "", m.definition) for m in found]
-        origins = ["reference" if m.reference else "ours" for m in found]
-        return table(columns, *((*row, origin) for row, origin in zip(cells, origins, strict=True)))
-
-    windows = zip(WINDOW_LABELS, WINDOW_DEFINITIONS.items(), strict=True)
-    parts = [
-        head("metrics"),
-        "## Per trace, over completed traces",
-        rows(PER_TRACE),
-        "## Workload throughput",
-        rows(WORKLOAD),
-        table(("column", "key", "definition"), *((label, f"`{key}`", text) for label, (key, text) in windows)),
-        "## Per request, over requests that ended well",
-        rows(PER_REQUEST),
-        "## The run",
-        rows(RUN),
-    ]
+    parts = [head("metrics")]
+    for section in SECTIONS:
+        over = f", over {section.over}" if section.over else ""
+        parts += [f"## {section.title}{over}", metrics_table(section)]
+        if any(part.definition for part in section.parts):
+            parts.append(parts_table(section.parts))
+        own = [(metric, tuple(part for part in metric.parts or () if part.definition)) for metric in declared(section)]
+        parts += [f"Numbers of `{metric.path}`:\n\n{parts_table(numbers)}" for metric, numbers in own if numbers]
     return "\n\n".join(parts) + "\n"
+
+
+def metrics_table(section: Section) -> str:
+    return table(
+        ("label", "key", "unit", "shown in", "better", "definition", "origin"), *map(metric_row, declared(section))
+    )
+
+
+def metric_row(metric: Metric) -> tuple[str, ...]:
+    origin = "reference" if metric.reference else "ours"
+    key = metric.key.replace("{part}", "*")
+    return metric.name, f"`{key}`", metric.unit, metric.display.unit, metric.better or "", metric.definition, origin
+
+
+def parts_table(parts: tuple[Part, ...]) -> str:
+    return table(("name", "key", "definition"), *((part.label, f"`{part.key}`", part.definition) for part in parts))
 
 
 def checks() -> str:

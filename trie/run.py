@@ -16,8 +16,9 @@ from trie.config import RunConfig
 from trie.engines.counters import Meter
 from trie.errors import ReportError
 from trie.metrics.checks.circumstances import LIMITS
+from trie.metrics.definitions.client import SUSPECT_LAG_S
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate
-from trie.metrics.summary import SUSPECT_LAG_S, Summary
+from trie.metrics.summary import Summary
 from trie.preflight.limits import allow_open_files
 from trie.preflight.steps import Prepared, prepared
 from trie.replay.scheduler import build

@@ -177,7 +177,7 @@ def test_the_command_writes_each_format_whole(tmp_path: Path, capsys: pytest.Cap
     assert main.run(["export", run, "--format", "csv", "--summary"]) == 0
     lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     keys = {line["key"] for line in lines}
-    assert {f"per_trace.latency_s.{name}" for name in STATISTICS} <= keys
+    assert {f"per_trace.latency_s.{statistic.key}" for statistic in STATISTICS} <= keys
     ttft = next(line for line in lines if line["key"] == "per_trace.ttft_s.mean")
     assert (ttft["unit"], ttft["better"], float(ttft["value"])) == ("s", "lower", pytest.approx(0.15))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.jsonl", "run"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from trie.sweep.table import FACTS, FAILED_SHARE, Row, figures
+from trie.sweep.table import FACTS, Row, columns
 
 THROUGHPUT = "completion_tok_s_steady_state"
 
 
 def row(concurrency: int, throughput: float | None = None, **given: Any) -> Row:
     """A cell that is done; `throughput` is its steady completion tok/s."""
-    names = [*FACTS, *(figure.name for figure in figures()), FAILED_SHARE]
+    names = [*FACTS, *columns()]
     found: Row = dict.fromkeys(names)
     facts = {"cell": f"w-c{concurrency}", "workload": "w", "variant": "", "status": "done", "why": "", "valid": True}
     found.update(facts, concurrency=concurrency, repeat=1, warnings=0, model="m")

@@ -10,13 +10,14 @@ from trie.metrics.client_error import excesses
 from trie.metrics.columns import Columns
 from trie.metrics.sections import Excess, Excesses
 from trie.metrics.traces import traces
+from trie.metrics.values import per_trace
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import RequestRecord
 
 
 def of(rows: list[RequestRecord], *, stream: bool = True) -> Excesses:
     columns = Columns(to_table(rows))
-    return excesses(columns, traces(columns, stream=stream), stream=stream)
+    return excesses(columns, per_trace(columns, traces(columns), stream=stream), stream=stream)
 
 
 def test_a_few_late_rows_raise_the_tail_alone() -> None:

@@ -125,7 +125,7 @@ def test_without_streaming_nobody_knows_where_the_tokens_came():
 
 def test_phases_follow_each_other_within_a_trace():
     rows = columns(row(0, 0, turns=1, sent=0.0), row(0, 1, turns=1, sent=4.0, queued_s=3.9), row(1, 0, sent=2.0))
-    found = phases(rows, traces(rows, stream=True), wall_time_s=10.0)
+    found = phases(rows, traces(rows), wall_time_s=10.0)
     assert found.prefill[1].tolist() == [0.5, 4.5, 2.5]
     assert (found.decode[0].tolist(), found.decode[1].tolist()) == ([0.5, 4.5, 2.5], [1.5, 5.5, 3.5])
     assert found.tool_wait[0].tolist() == [1.5, 5.5, 3.5]
@@ -135,12 +135,12 @@ def test_phases_follow_each_other_within_a_trace():
 
 def test_a_trace_that_is_cut_off_in_a_tool_wait_waits_until_the_end():
     rows = columns(row(0, 0, turns=1, sent=0.0))
-    assert phases(rows, traces(rows, stream=True), wall_time_s=10.0).tool_wait[1].tolist() == [10.0]
+    assert phases(rows, traces(rows), wall_time_s=10.0).tool_wait[1].tolist() == [10.0]
 
 
 def test_a_request_without_a_first_token_is_prefill_to_its_end():
     rows = columns(row(first_token_s=None, outcome=Outcome.cancelled))
-    found = phases(rows, traces(rows, stream=True), wall_time_s=10.0)
+    found = phases(rows, traces(rows), wall_time_s=10.0)
     assert found.prefill[1].tolist() == [1.5]
     assert np.isnan(found.decode[0]).all()
 

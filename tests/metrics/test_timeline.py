@@ -15,7 +15,7 @@ from trie.storage.record import Outcome, RequestRecord
 
 def shown(*rows: RequestRecord, wall: float = 10.0, most: int = 100, slots: int = 8, **about: Any) -> Timeline:
     columns = Columns(to_table(rows))
-    spans = phases(columns, traces(columns, stream=True), wall_time_s=wall)
+    spans = phases(columns, traces(columns), wall_time_s=wall)
     window = about.pop("window", (0.0, wall))
     return timeline(columns, spans, window, wall_time_s=wall, most=most, slots=slots)
 

@@ -50,7 +50,7 @@ def test_a_run_shows_all_its_plots_in_order():
     html = found.html()
     assert "<h1>generated, concurrency 2</h1>" in html
     assert "some/model on http://host:8000/v1, 100 s, started 2023-11-14 22:13:20 UTC" in html
-    assert html.index("verdict") < html.index("Completion throughput") < html.index("Per-trace metrics")
+    assert html.index("verdict") < html.index("completion Steady State") < html.index("Per-trace metrics")
     for said in (
         "Workload metrics",
         "Per-request metrics",

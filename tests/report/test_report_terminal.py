@@ -11,7 +11,7 @@ from helpers.rows import row
 from rich.cells import cell_len
 from rich.console import Console
 
-from trie.metrics.definitions import PER_TRACE, WORKLOAD
+from trie.metrics.definitions import PER_TRACE, WORKLOAD, declared
 from trie.metrics.summary import Summary, summarize
 from trie.report.terminal import complete_line, render, starting_line
 from trie.storage.parquet_parts import to_table
@@ -61,8 +61,8 @@ def test_no_line_is_wider_than_the_console(rows: list[RequestRecord], width: int
 @pytest.mark.parametrize("width", [80, 120])
 def test_every_metric_is_named_at_any_width(width: int):
     text = " ".join(shown(ROWS, width).split())
-    for metric in (*PER_TRACE, *WORKLOAD):
-        assert metric.label in text
+    for metric in (*declared(PER_TRACE), *declared(WORKLOAD)):
+        assert metric.heading in text
     assert "Per-trace metrics" in text
     assert "Workload metrics" in text
     assert "completed=20/20 trace/s=0.067" in text

@@ -99,7 +99,7 @@ def test_repeats_are_a_spread_and_only_what_is_done_counts() -> None:
     ],
 )
 def test_spread_is_said_in_the_digits_of_its_mean(spread: Spread, said: str) -> None:
-    assert spread.said() == said
+    assert spread.text() == said
 
 
 def test_workloads_and_variants_are_curves_of_their_own() -> None:

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trie.metrics.cache import shares
 from trie.metrics.columns import Columns, Floats
-from trie.metrics.definitions import PER_TRACE, WINDOWS
-from trie.metrics.summary import per_request
+from trie.metrics.definitions import PER_REQUEST, PER_TRACE, WINDOWS, WORKLOAD
 from trie.metrics.throughput import LAST_S, Points
 from trie.metrics.traces import Traces, traces
+from trie.metrics.values import per_request, per_trace, ratios
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -148,20 +147,21 @@ def units(rows: pa.Table, manifest: Mapping[str, Any], *, wall_time_s: float) ->
     """A run's sessions; rows as `trie.storage.record` has them, in any order."""
     columns = Columns(rows)
     stream = bool(manifest["config"]["stream"])
-    sessions = traces(columns, stream=stream)
+    sessions = traces(columns)
     session = np.repeat(np.arange(len(columns.starts)), np.diff(np.r_[columns.starts, len(columns)]))
-    samples = {f"per_trace.{metric.key}": _sample(getattr(sessions, metric.key)) for metric in PER_TRACE}
+    samples = {
+        f"{PER_TRACE.key}.{key}": _sample(values) for key, values in per_trace(columns, sessions, stream=stream).items()
+    }
     of_requests = session[columns.outcome("ok")]
     for key, values in per_request(columns, stream=stream).items():
-        samples[f"per_request.{key}"] = _sample(values, of_requests)
+        samples[f"{PER_REQUEST.key}.{key}"] = _sample(values, of_requests)
     rates = dict(_rates(columns, sessions, wall_time_s, manifest["config"].get("num_gpus")))
     trace_id = columns["trace_id"][columns.starts].astype(np.int64)
     sums = {
-        key: Ratio(columns.per_session(above), columns.per_session(below))
-        for key, (above, below) in shares(columns).items()
+        path: Ratio(columns.per_session(above), columns.per_session(below))
+        for path, (above, below) in ratios(columns, stream=stream).items()
     }
-    cut = sessions.cancelled.astype(np.float64)
-    return Units(trace_id, samples, {**rates, **sums, "censoring.share": Ratio(cut, np.ones(len(cut)))})
+    return Units(trace_id, samples, {**rates, **sums})
 
 
 def _sample(values: Floats, session: NDArray[np.int64] | None = None) -> Sample:
@@ -181,7 +181,7 @@ def _rates(columns: Columns, sessions: Traces, wall_time_s: float, gpus: int | N
         return
     done = np.flatnonzero(columns.outcome("ok"))
     order = done[np.argsort(columns["end_s"][done], kind="stable")]  # of the points' requests
-    for window in WINDOWS:
+    for window in (part.key for part in WINDOWS):
         first, begin, end = _window(window, points, wall_time_s)
         if end <= begin or (window.endswith("per_gpu") and not gpus):
             continue
@@ -190,7 +190,7 @@ def _rates(columns: Columns, sessions: Traces, wall_time_s: float, gpus: int | N
         for key, total in points.total.items():
             counted = np.zeros(len(columns))
             counted[order[first:]] = np.diff(total, prepend=0.0)[first:]
-            yield f"workload.{key}.{window}", Ratio(columns.per_session(counted), held, factor)
+            yield f"{WORKLOAD.key}.{key}.{window}", Ratio(columns.per_session(counted), held, factor)
     held = _held(sessions.began_s, until, 0.0, wall_time_s)
     yield "trace_per_s", Ratio(sessions.completed.astype(np.float64), held, float(held.sum()) / wall_time_s)
 

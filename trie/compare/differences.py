@@ -41,6 +41,11 @@ class Difference:
     relative_high: float | None = None
 
     @property
+    def measured(self) -> bool:
+        """In one of the two runs at least."""
+        return self.baseline is not None or self.candidate is not None
+
+    @property
     def change(self) -> float | None:
         if self.baseline is None or self.candidate is None:
             return None
@@ -91,12 +96,12 @@ def differences(
     if a is not None and b is not None and drawn is not None:
         intervals = dict(_intervals((a, b), drawn, confidence))
     baseline, candidate = numbers
-    found = []
+    pairs = []
     for key in dict.fromkeys([*baseline, *candidate]):
         values = baseline.get(key), candidate.get(key)
         bounds = intervals.get(key, ()) if None not in values else ()
-        found.append(Difference(described(key), *values, *bounds))
-    return found
+        pairs.append(Difference(described(key), *values, *bounds))
+    return pairs
 
 
 def draw_traces(baseline: Units, candidate: Units, settings: Settings, *, same_workload: bool) -> Drawn:
@@ -129,12 +134,12 @@ def _intervals(units: tuple[Units, Units], drawn: Drawn, confidence: float) -> I
             continue
         smallest = min(len(sample.values) for sample in pair)
         names = [name for name, quantile in QUANTILES.items() if smallest * (1 - quantile) >= 1 - 1e-9]
-        found = [
+        resampled = [
             of_sample(sample.values, sample.session, weights, [QUANTILES[name] for name in names])
             for sample, weights in zip(pair, (drawn.baseline, drawn.candidate), strict=True)
         ]
         for at, name in enumerate(["mean", *names]):
-            yield from _bounds(f"{key}.{name}", found[0][:, at], found[1][:, at], confidence)
+            yield from _bounds(f"{key}.{name}", resampled[0][:, at], resampled[1][:, at], confidence)
     for key in a.ratios.keys() & b.ratios.keys():
         if min(len(np.unique(unit.trace_id[unit.ratios[key].below > 0])) for unit in units) < FEWEST:
             continue

@@ -9,20 +9,9 @@ from typing import Any
 from trie.compare.comparison import Pair, Run
 from trie.compare.config_diff import Setting
 from trie.compare.differences import Difference
-from trie.metrics.definitions import PER_REQUEST, PER_TRACE, RUN, WORKLOAD
+from trie.metrics.definitions import RUN, SECTIONS, Section, headlines
 from trie.report.number_format import MISSING
 
-SHOWN = ("mean", "p50", "p90", "p99")  # statistics without --all
-HEADLINES = (
-    "workload.completion_tok_s.steady_state",
-    "workload.completion_tok_s.steady_state_per_gpu",
-    "per_trace.ttft_s.p50",
-    "per_trace.ttft_s.p99",
-    "per_trace.ttfat_s.p50",
-    "per_trace.latency_s.p50",
-    "per_trace.decode_tps.mean",
-    "per_trace.eligible_cache_hit_rate_pct.mean",
-)  # of each cell of a sweep
 WORDS = {"better": "better", "worse": "worse", "differs": "differs", "noise": "within noise", None: ""}
 LONGEST = 48  # characters of a setting's value
 
@@ -59,59 +48,59 @@ def value_of(value: Any) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
+def headline_keys() -> list[str]:
+    """The numbers of each cell of a sweep that a report shows first."""
+    return [number.key for number in headlines("compare")]
+
+
 def sections(pair: Pair, *, everything: bool) -> Iterator[tuple[str, list[Difference]]]:
     """The differences as a report groups them; without `everything` the statistics and facts that people read."""
-    declared = {metric.key for metric in RUN}
-    groups = {
-        "Per-trace metrics": [f"per_trace.{metric.key}." for metric in PER_TRACE],
-        "Workload metrics": [f"workload.{metric.key}." for metric in WORKLOAD],
-        "Per-request metrics": [f"per_request.{metric.key}." for metric in PER_REQUEST],
-        "The run": [""],
-    }
-    left = pair.differences
-    for title, prefixes in groups.items():
-        rows = [found for found in left if found.of.key.startswith(tuple(prefixes))]
-        left = [found for found in left if found not in rows]
+    for section in SECTIONS:
+        rows = [difference for difference in pair.differences if _section(difference) is section]
         if not everything:
-            run = title == "The run"
-            rows = [found for found in rows if (_matters(found, declared) if run else _shown(found))]
-        rows = [found for found in rows if (found.baseline, found.candidate) != (None, None)]
-        if rows:
-            yield title, rows
+            rows = [difference for difference in rows if _matters(difference)]
+        if rows := [difference for difference in rows if difference.measured]:
+            yield section.title, rows
 
 
-def _shown(found: Difference) -> bool:
-    name = found.of.key.rpartition(".")[2]
-    return name in SHOWN or name in ("overall", "steady_state", "steady_state_per_gpu")
+def _section(difference: Difference) -> Section:
+    """Where a number stands; what is not declared is a fact of the run."""
+    return difference.of.number.metric.section if difference.of.number else RUN
 
 
-def _matters(found: Difference, declared: set[str]) -> bool:
-    """Declared or counted, and not the same in both."""
-    known = found.of.unit != "" or found.of.better is not None or found.of.key in declared
-    return known and found.change != 0
+def _matters(difference: Difference) -> bool:
+    """Of the run what is declared and not the same in both, of other sections the statistics that people read."""
+    number = difference.of.number
+    if number is None:
+        return False
+    if number.metric.section is RUN:
+        return difference.change != 0
+    return number.part is None or number.part.brief
 
 
-def cells(found: Difference) -> tuple[str, str, str, str]:
+def cells(difference: Difference) -> tuple[str, str, str, str]:
     """Baseline, candidate, change and interval of a difference, as people read them."""
-    return number(found.baseline), number(found.candidate), change_of(found), interval_of(found)
+    baseline, candidate = map(difference.of.shown, (difference.baseline, difference.candidate))
+    return number(baseline), number(candidate), change_of(difference), interval_of(difference)
 
 
-def change_of(found: Difference) -> str:
+def change_of(difference: Difference) -> str:
     """Relative where there is a baseline to relate to, else absolute."""
-    if found.change == 0:
+    if difference.change == 0:
         return "0"
-    if found.relative is not None:
-        return f"{percent(found.relative)} %"
-    return MISSING if found.change is None else number(found.change, sign=True)
+    if difference.relative is not None:
+        return f"{percent(difference.relative)} %"
+    return number(difference.of.shown(difference.change), sign=True)
 
 
-def interval_of(found: Difference) -> str:
+def interval_of(difference: Difference) -> str:
     """The interval of what `change_of` says."""
-    if found.low is None or found.high is None:
+    low, high = map(difference.of.shown, (difference.low, difference.high))
+    if low is None or high is None:
         return MISSING
-    if found.relative is None or found.relative_low is None or found.relative_high is None:
-        return f"{number(found.low, sign=True)} to {number(found.high, sign=True)}"
-    return f"{percent(found.relative_low)} to {percent(found.relative_high)} %"
+    if difference.relative is None or difference.relative_low is None or difference.relative_high is None:
+        return f"{number(low, sign=True)} to {number(high, sign=True)}"
+    return f"{percent(difference.relative_low)} to {percent(difference.relative_high)} %"
 
 
 def percent(share: float) -> str:

@@ -9,7 +9,17 @@ from trie.compare.comparison import Comparison, Pair
 from trie.compare.config_diff import Setting
 from trie.compare.differences import Difference
 from trie.compare.differences import Verdict as Word
-from trie.compare.format import HEADLINES, WORDS, change_of, facts_of, interval_of, method, number, sections, value_of
+from trie.compare.format import (
+    WORDS,
+    change_of,
+    facts_of,
+    headline_keys,
+    interval_of,
+    method,
+    number,
+    sections,
+    value_of,
+)
 from trie.compare.plots import Row, curves, forest, over_load
 from trie.report.html.document import (
     Block,
@@ -63,15 +73,15 @@ def page(comparison: Comparison) -> Page:
 def verdict(comparison: Comparison) -> Verdict:
     """Passed or failed where there are gates, else how many numbers moved; doubts and gates as its checks."""
     gates = [gate for pair in comparison.pairs for gate in pair.gates]
-    found = [difference.verdict for pair in comparison.pairs for difference in pair.differences]
-    counts = {kind: found.count(kind) for kind in KINDS}
-    said = ", ".join(f"{counts[kind]} {WORDS[kind]}" for kind in KINDS if counts[kind])
+    verdicts = [difference.verdict for pair in comparison.pairs for difference in pair.differences]
+    counts = {kind: verdicts.count(kind) for kind in KINDS}
+    moved = ", ".join(f"{counts[kind]} {WORDS[kind]}" for kind in KINDS if counts[kind])
     doubtful = any(pair.doubts for pair in comparison.pairs)
     word, tone = "COMPARED", TONES["differs" if doubtful else None]
     if gates:
         word, tone = ("FAILED", TONES["worse"]) if comparison.failed else ("PASSED", TONES["better"])
     return Verdict(
-        word=word, tone=tone, said=f"{said} of {len(found)} numbers" if said else "", checks=_checks(comparison)
+        word=word, tone=tone, said=f"{moved} of {len(verdicts)} numbers" if moved else "", checks=_checks(comparison)
     )
 
 
@@ -102,9 +112,10 @@ def _inputs(comparison: Comparison) -> Block:
 
 def _pair(pair: Pair, prefix: str) -> Iterator[Block]:
     """The sections of one candidate beside the baseline."""
-    heads = [found for key in HEADLINES for found in pair.differences if found.of.key == key and _measured(found)]
+    by_key = {difference.of.key: difference for difference in pair.differences if difference.measured}
+    heads = [by_key[key] for key in headline_keys() if key in by_key]
     key = pair.candidate.label.lower()
-    yield Section(f"{prefix}Headlines", [Cards([_card(found) for found in heads]), forest(heads, key)])
+    yield Section(f"{prefix}Headlines", [Cards([_card(difference) for difference in heads]), forest(heads, key)])
     distributions = list(curves(pair, key))
     if distributions:
         yield Section(f"{prefix}Distributions", distributions)
@@ -118,24 +129,20 @@ def _pair(pair: Pair, prefix: str) -> Iterator[Block]:
         yield Section(f"{prefix}{title}", [_table(title, rows, pair)], folded=title == "The run")
 
 
-def _measured(found: Difference) -> bool:
-    """In one of the two at least."""
-    return (found.baseline, found.candidate) != (None, None)
+def _card(difference: Difference) -> Card:
+    baseline, candidate = map(difference.of.shown, (difference.baseline, difference.candidate))
+    noise = f" ({interval_of(difference)})" if difference.low is not None else ""
+    detail = f"{change_of(difference)}{noise} from {number(baseline)}"
+    word = f"{WORDS[difference.verdict]}: " if difference.verdict else ""
+    value = None if candidate is None else number(candidate)
+    tone = TONES.get(difference.verdict, "plain")
+    return Card(difference.of.name, value, difference.of.shown_unit, word + detail, tone)
 
 
-def _card(found: Difference) -> Card:
-    name = f"{found.of.label} {found.of.statistic}".replace(f" ({found.of.unit})", "")
-    noise = f" ({interval_of(found)})" if found.low is not None else ""
-    said = f"{change_of(found)}{noise} from {number(found.baseline)}"
-    word = f"{WORDS[found.verdict]}: " if found.verdict else ""
-    value = None if found.candidate is None else number(found.candidate)
-    return Card(name, value, found.of.unit, word + said, TONES.get(found.verdict, "plain"))
-
-
-def _settings(title: str, pair: Pair, found: Sequence[Setting]) -> Block:
-    if not found:
+def _settings(title: str, pair: Pair, settings: Sequence[Setting]) -> Block:
+    if not settings:
         return Note(f"{title}: none differs.")
-    rows = [[setting.key, value_of(setting.baseline), value_of(setting.candidate)] for setting in found]
+    rows = [[setting.key, value_of(setting.baseline), value_of(setting.candidate)] for setting in settings]
     columns = [Column("Key"), Column(pair.baseline.label), Column(pair.candidate.label)]
     return Table(caption=title, columns=columns, rows=rows)
 
@@ -144,7 +151,7 @@ def _table(title: str, rows: Iterable[Difference], pair: Pair) -> Table:
     return Table(
         caption=title,
         columns=[Column("Metric"), *_columns(pair.baseline.label, pair.candidate.label)],
-        rows=[[f"{found.of.label} {found.of.statistic}".strip(), *_cells(found)] for found in rows],
+        rows=[[_named(difference), *_cells(difference)] for difference in rows],
     )
 
 
@@ -159,26 +166,30 @@ def _columns(baseline: str, candidate: str) -> list[Column]:
     ]
 
 
-def _cells(found: Difference) -> list[Cell | str | None]:
-    baseline, candidate = (Cell(value, text=number(value)) for value in (found.baseline, found.candidate))
-    change = found.change if found.relative is None else found.relative
-    tone = TONES.get(found.verdict, "plain")
+def _named(difference: Difference) -> Cell:
+    description = difference.of
+    definition = description.number.definition if description.number else None
+    return Cell(f"{description.heading} {description.statistic}".strip(), help=definition)
+
+
+def _cells(difference: Difference) -> list[Cell | str | None]:
+    values = map(difference.of.shown, (difference.baseline, difference.candidate))
+    change = difference.of.shown(difference.change) if difference.relative is None else difference.relative
+    tone = TONES.get(difference.verdict, "plain")
     return [
-        baseline,
-        candidate,
-        Cell(change, text=change_of(found)),
-        interval_of(found),
-        found.of.better or "",
-        Cell(WORDS[found.verdict], tone=tone),
+        *(Cell(value, text=number(value)) for value in values),
+        Cell(change, text=change_of(difference)),
+        interval_of(difference),
+        difference.of.better or "",
+        Cell(WORDS[difference.verdict], tone=tone),
     ]
 
 
 def _sweep(comparison: Comparison) -> Iterator[Block]:
     """The headline numbers over the load and cell by cell, then each cell whole."""
-    found = {key: list(_rows(comparison, key)) for key in HEADLINES}
-    found = {key: rows for key, rows in found.items() if rows}
-    yield Section("Curves", [over_load(key, rows) for key, rows in found.items()])
-    yield Section("Headline numbers", [_cell_table(rows) for rows in found.values()])
+    headlines = {key: rows for key in headline_keys() if (rows := list(_rows(comparison, key)))}
+    yield Section("Curves", [over_load(key, rows) for key, rows in headlines.items()])
+    yield Section("Headline numbers", [_cell_table(rows) for rows in headlines.values()])
     for name, pairs in comparison.cells.items():
         for pair in pairs:
             title = f"{name} {pair.candidate.label}" if len(pairs) > 1 else name
@@ -190,18 +201,17 @@ def _sweep(comparison: Comparison) -> Iterator[Block]:
 def _rows(comparison: Comparison, key: str) -> Iterator[Row]:
     for name, pairs in comparison.cells.items():
         for pair in pairs:
-            for found in pair.differences:
-                if found.of.key == key and _measured(found):
-                    yield name, pair, found
+            for difference in pair.differences:
+                if difference.of.key == key and difference.measured:
+                    yield name, pair, difference
 
 
 def _cell_table(rows: Sequence[Row]) -> Table:
     several = len({pair.candidate.label for _, pair, _ in rows}) > 1
     names = [f"{name} {pair.candidate.label}" if several else name for name, pair, _ in rows]
     baseline, candidate = rows[0][1].baseline.label, "candidate" if several else rows[0][1].candidate.label
-    of = rows[0][2].of
     return Table(
-        caption=f"{of.label} {of.statistic}",
+        caption=rows[0][2].of.titled,
         columns=[Column("Cell"), *_columns(baseline, candidate)],
-        rows=[[name, *_cells(found)] for name, (_, _, found) in zip(names, rows, strict=True)],
+        rows=[[name, *_cells(difference)] for name, (_, _, difference) in zip(names, rows, strict=True)],
     )

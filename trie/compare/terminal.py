@@ -11,7 +11,7 @@ from rich.text import Text
 
 from trie.compare.comparison import Comparison, Pair
 from trie.compare.differences import Difference
-from trie.compare.format import HEADLINES, WORDS, cells, facts_of, method, said_of, sections
+from trie.compare.format import WORDS, cells, facts_of, headline_keys, method, said_of, sections
 from trie.one_line import printable
 
 STYLES = {"better": "green", "worse": "red", "differs": "yellow", "noise": "dim"}
@@ -34,8 +34,8 @@ def render(comparison: Comparison, console: Console, *, everything: bool = False
     _gates(console, comparison)
 
 
-def _line(console: Console, said: str, more: str = "", style: str = "") -> None:
-    text = printable(said + more).encode(console.encoding, "replace").decode(console.encoding)
+def _line(console: Console, line: str, more: str = "", style: str = "") -> None:
+    text = printable(line + more).encode(console.encoding, "replace").decode(console.encoding)
     console.print(Text(text, style=style), soft_wrap=True)
 
 
@@ -46,7 +46,7 @@ def _pair(console: Console, pair: Pair, confidence: float, *, everything: bool) 
     for title, rows in sections(pair, everything=everything):
         console.print()
         console.print(Text(title, style="bold"))
-        named = [(found.of.label, found.of.statistic, found) for found in rows]
+        named = [(difference.of.heading, difference.of.statistic, difference) for difference in rows]
         labels = pair.baseline.label, pair.candidate.label
         console.print(_table(named, labels, narrow=console.width < WIDE))
     _line(console, method(pair, confidence))
@@ -55,8 +55,8 @@ def _pair(console: Console, pair: Pair, confidence: float, *, everything: bool) 
 def _conditions(console: Console, pair: Pair) -> None:
     for doubt in pair.doubts:
         _line(console, f"warning: {doubt.what}: {doubt.found}; {doubt.advice}", style="yellow")
-    for word, found in (("setting", pair.settings), ("also", pair.facts)):
-        for setting in found:
+    for word, settings in (("setting", pair.settings), ("also", pair.facts)):
+        for setting in settings:
             _line(console, f"{word}: {said_of(setting)}")
 
 
@@ -69,46 +69,46 @@ def _table(rows: Sequence[tuple[str, str, Difference]], labels: tuple[str, str],
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     above = None
-    for group, name, found in rows:
-        words = Text(WORDS[found.verdict], style=STYLES.get(found.verdict or "", ""))
+    for group, name, difference in rows:
+        words = Text(WORDS[difference.verdict], style=STYLES.get(difference.verdict or "", ""))
         if not narrow:
-            table.add_row(printable(group) if group != above else "", printable(name), *cells(found), words)
+            table.add_row(printable(group) if group != above else "", printable(name), *cells(difference), words)
         elif not name:
-            table.add_row(printable(group), *cells(found), words)
+            table.add_row(printable(group), *cells(difference), words)
         else:
             if group != above:
                 table.add_row(printable(group))
-            table.add_row(f"  {printable(name)}", *cells(found), words)
+            table.add_row(f"  {printable(name)}", *cells(difference), words)
         above = group
     return table
 
 
 def _cells(console: Console, comparison: Comparison) -> None:
     """The headline numbers, each with one row for each cell."""
-    said = dict.fromkeys(
+    doubts = dict.fromkeys(
         (pair.candidate.label, doubt.what, doubt.found, doubt.advice)
         for pair in comparison.pairs
         for doubt in pair.doubts
         if doubt.what != "length"
     )
-    for label, *words in said:
+    for label, *words in doubts:
         _line(console, f"warning: {label}: {'; '.join(words)}", style="yellow")
     for setting in dict.fromkeys(said_of(setting) for pair in comparison.pairs for setting in pair.settings):
         _line(console, f"setting: {setting}")
-    rows = [row for key in HEADLINES for row in _rows(comparison.cells.items(), key)]
+    rows = [row for key in headline_keys() for row in _rows(comparison.cells.items(), key)]
     if rows:
         console.print()
         console.print(_table(rows, ("baseline", "candidate"), narrow=console.width < WIDE))
         _line(console, method(comparison.pairs[0], comparison.settings.confidence))
 
 
-def _rows(found_cells: Iterable[tuple[str, list[Pair]]], key: str) -> Iterator[tuple[str, str, Difference]]:
-    for name, pairs in found_cells:
+def _rows(named_cells: Iterable[tuple[str, list[Pair]]], key: str) -> Iterator[tuple[str, str, Difference]]:
+    for name, pairs in named_cells:
         for pair in pairs:
-            for found in pair.differences:
-                if found.of.key == key and (found.baseline, found.candidate) != (None, None):
+            for difference in pair.differences:
+                if difference.of.key == key and difference.measured:
                     several = f" {pair.candidate.label}" if len(pairs) > 1 else ""
-                    yield f"{found.of.label} {found.of.statistic}", f"{name}{several}", found
+                    yield difference.of.titled, f"{name}{several}", difference
 
 
 def _gates(console: Console, comparison: Comparison) -> None:

@@ -12,19 +12,21 @@ from trie.metrics.metric_names import described, numbers
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DURATIONS = ("ttft_s", "tpot_s", "latency_s")  # behind the columns of docs/records.md; of requests that ended well
 SUMMARY = ("key", "label", "statistic", "unit", "better", "value")
 
 
 def write_requests(rows: pa.Table, manifest: Mapping[str, Any], out: IO[str]) -> None:
-    """The rows by session and turn, each with its durations in seconds behind its own columns."""
-    requests = requests_of(rows, manifest)
-    durations = [plain(getattr(requests, name)) for name in DURATIONS]
+    """The rows by session and turn, each with the metrics of requests, in seconds, behind its own columns."""
+    durations = {
+        key: plain(values)
+        for key, values in requests_of(rows, manifest).durations.items()
+        if key not in rows.schema.names
+    }
     ordered = rows.sort_by([("session_id", "ascending"), ("turn", "ascending")])
     columns = [ordered.column(name).to_pylist() for name in ordered.schema.names]
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*ordered.schema.names, *DURATIONS])
-    writer.writerows(zip(*columns, *durations, strict=True))
+    writer.writerow([*ordered.schema.names, *durations])
+    writer.writerows(zip(*columns, *durations.values(), strict=True))
 
 
 def write_summary(summary: Mapping[str, Any], out: IO[str]) -> None:
@@ -32,5 +34,6 @@ def write_summary(summary: Mapping[str, Any], out: IO[str]) -> None:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(SUMMARY)
     for key, value in numbers(summary).items():
-        of = described(key)
-        writer.writerow([key, of.label, of.statistic, of.unit, of.better, value])
+        description = described(key)
+        labels = (description.label, description.statistic, description.unit, description.better)
+        writer.writerow([key, *labels, value])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trie.metrics.columns import Bools, Columns, Floats
-from trie.metrics.summary import per_request
+from trie.metrics.values import per_request
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,9 +20,7 @@ class Requests:
     """Columns in the order of sessions and turns; durations in seconds, of requests that ended well."""
 
     columns: Columns
-    latency_s: Floats
-    ttft_s: Floats
-    tpot_s: Floats
+    durations: Mapping[str, Floats]  # by key of the metrics of requests
     input_tokens: Floats  # as the server counts them, else by the accounting
     output_tokens: Floats  # as the server counts them, else as asked for
 
@@ -36,9 +34,7 @@ def requests_of(rows: pa.Table, manifest: Mapping[str, Any]) -> Requests:
     accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
     return Requests(
         columns,
-        _of_all(values["latency_s"], ok),
-        _of_all(values["ttft_s"], ok),
-        _of_all(values["tpot_s"], ok),
+        {key: _of_all(of_ok, ok) for key, of_ok in values.items()},
         np.where(np.isnan(prompt), accounted, prompt),
         columns.completion_tokens,
     )
@@ -46,9 +42,9 @@ def requests_of(rows: pa.Table, manifest: Mapping[str, Any]) -> Requests:
 
 def _of_all(values: Floats, ok: Bools) -> Floats:
     """Values of the requests that ended well, with a NaN for each of the others."""
-    found = np.full(len(ok), np.nan)
-    found[ok] = values
-    return found
+    of_all = np.full(len(ok), np.nan)
+    of_all[ok] = values
+    return of_all
 
 
 def plain(values: Floats, digits: int = 9) -> list[float | None]:

@@ -30,19 +30,19 @@ def export(
     """One JSON object; with `detailed` also the lists that --save-detailed adds, one entry a request."""
     requests = requests_of(rows, manifest)
     ok, failed = (np.flatnonzero(requests.columns.outcome(name)) for name in ("ok", "failed"))
-    found = {
+    result = {
         **_setup(manifest, len(ok) + len(failed)),
         **_totals(requests, ok, len(failed), wall_time_s),
         **dict.fromkeys(NOT_MEASURED),
         "max_concurrent_requests": _most_at_once(requests, ok),
-        "latencies": plain(requests.latency_s[ok]),
+        "latencies": plain(requests.durations["latency_s"][ok]),
         "queue_times": plain((requests.columns["sent_s"] - requests.columns["queued_s"])[ok]),
-        **_statistics("ttft", requests.ttft_s),
-        **_statistics("tpot", requests.tpot_s),
+        **_statistics("ttft", requests.durations["ttft_s"]),
+        **_statistics("tpot", requests.durations["tpot_s"]),
         **_statistics("itl", np.empty(0)),
-        **_statistics("e2el", requests.latency_s),
+        **_statistics("e2el", requests.durations["latency_s"]),
     }
-    return {**found, **_detailed(requests, ok)} if detailed else found
+    return {**result, **_detailed(requests, ok)} if detailed else result
 
 
 def _setup(manifest: Mapping[str, Any], prompts: int) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _detailed(requests: Requests, ok: Any) -> dict[str, Any]:
     return {
         "input_lens": [int(tokens) for tokens in requests.input_tokens[ok]],
         "output_lens": [int(tokens) for tokens in requests.output_tokens[ok]],
-        "ttfts": plain(requests.ttft_s[ok]),
+        "ttfts": plain(requests.durations["ttft_s"][ok]),
         "start_times": plain(sent[ok]),
         "errors": [""] * len(ok),
         **dict.fromkeys(DETAILED_NOT_MEASURED),

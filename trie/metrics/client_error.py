@@ -13,16 +13,15 @@ import numpy as np
 
 from trie.metrics.columns import Columns, Floats
 from trie.metrics.sections import Excess, Excesses
-from trie.metrics.traces import Traces
 
 LEAST = {"p50": 5, "p90": 20, "p99": 100}  # values from which a percentile says something
 
 ByMetric = Mapping[str, Mapping[str, Excess]]
 
 
-def excesses(columns: Columns, sessions: Traces, *, stream: bool) -> Excesses:
+def excesses(columns: Columns, of_traces: Mapping[str, Floats], *, stream: bool) -> Excesses:
     """What the client may have added to the percentiles of requests that ended well and of traces that completed."""
-    return Excesses(_of_requests(columns, stream=stream), _of_traces(columns, sessions))
+    return Excesses(_of_requests(columns, stream=stream), _of_traces(columns, of_traces))
 
 
 def _of_requests(columns: Columns, *, stream: bool) -> ByMetric:
@@ -33,14 +32,14 @@ def _of_requests(columns: Columns, *, stream: bool) -> ByMetric:
     return {**times, "latency_s": _percentiles(latency[ok], np.maximum(first, later)[ok])}
 
 
-def _of_traces(columns: Columns, sessions: Traces) -> ByMetric:
+def _of_traces(columns: Columns, of_traces: Mapping[str, Floats]) -> ByMetric:
     """A first token that came late in one request delays all later requests of its trace."""
     first, later = _lags(columns)
     each = np.maximum(first, later)
     whole = columns.per_session(each)
     until_final = whole - each[columns.ends] + first[columns.ends]
     lags = {"ttft_s": first[columns.starts], "ttfat_s": until_final, "latency_s": whole}
-    return {key: _percentiles(getattr(sessions, key), lag) for key, lag in lags.items()}
+    return {key: _percentiles(of_traces[key], lag) for key, lag in lags.items()}
 
 
 def _lags(columns: Columns) -> tuple[Floats, Floats]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from trie.errors import ConfigError
-from trie.metrics.definitions import PER_REQUEST, PER_TRACE, RUN, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
+from trie.metrics import definitions
+from trie.metrics.definitions import Number
+from trie.metrics.definitions.metric import Better
 
-SECTIONS = ("per_trace", "workload", "per_request")  # which a key may leave out; the first that fits is meant
-FEWER = ("traces.failed", "requests.failed")  # counts are not declared; of these fewer are better
-BESIDE = ("schema_version",)
+NOT_NUMBERS = ("schema_version",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,33 @@ class Described:
     key: str  # the path in summary.json
     label: str
     statistic: str  # mean, p99, Steady State ...; empty where a metric is one number
-    unit: str
-    better: Literal["higher", "lower"] | None
+    unit: str  # of the number in summary.json
+    better: Better
+    number: Number | None = None  # its declaration, where it has one
+
+    @property
+    def name(self) -> str:
+        """What people call it, without its unit."""
+        return self.number.name if self.number else self.label
+
+    @property
+    def titled(self) -> str:
+        """What people call it, with the unit that they read."""
+        return self.number.titled if self.number else self.label
+
+    @property
+    def heading(self) -> str:
+        """What people call its metric, with the unit that they read."""
+        return self.number.metric.heading if self.number else self.label
+
+    @property
+    def shown_unit(self) -> str:
+        """The unit that people read."""
+        return self.number.metric.display.unit if self.number else self.unit
+
+    def shown(self, value: float | None) -> float | None:
+        """A value of summary.json in the unit that people read."""
+        return self.number.shown(value) if self.number else value
 
 
 def flat(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float | None]]:
@@ -34,60 +59,42 @@ def flat(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, fl
             yield from flat(value, f"{key}.")
         elif value is None:
             yield key, None
-        elif isinstance(value, int | float) and not isinstance(value, bool) and key not in BESIDE:
+        elif isinstance(value, int | float) and not isinstance(value, bool) and key not in NOT_NUMBERS:
             yield key, value
 
 
 def numbers(summary: Mapping[str, Any]) -> dict[str, float | None]:
-    """`flat`, with a None for each statistic of a metric that was not measured at all."""
-    found = dict(flat(summary))
-    for section, metrics in (("per_trace", PER_TRACE), ("per_request", PER_REQUEST)):
-        for metric in metrics:
-            if found.get(f"{section}.{metric.key}", 0.0) is None:
-                del found[f"{section}.{metric.key}"]
-                found |= dict.fromkeys((f"{section}.{metric.key}.{name}" for name in STATISTICS), None)
-    return found
+    """`flat`, with a None for each number of a metric that was not measured at all."""
+    values = dict(flat(summary))
+    for metric in definitions.METRICS:
+        if values.get(metric.path, 0.0) is None:
+            del values[metric.path]
+            values |= dict.fromkeys((number.key for number in metric.numbers()), None)
+    return values
 
 
 def described(key: str) -> Described:
     """The declaration behind a key; a key of none is its own name, without unit and direction."""
-    section, _, rest = key.partition(".")
-    name, _, last = rest.partition(".")
-    for owner, metrics in (("per_trace", PER_TRACE), ("per_request", PER_REQUEST), ("workload", WORKLOAD)):
-        for metric in metrics:
-            if (section, name) == (owner, metric.key):
-                words = dict(zip(WINDOWS, WINDOW_LABELS, strict=True))
-                return Described(key, metric.label, words.get(last, last), metric.unit, metric.better)
-    for metric in RUN:
-        if (statistic := _statistic(metric, key)) is not None:
-            return Described(key, metric.label, statistic, metric.unit, metric.better)
-    lower = key in FEWER or section == "errors"
-    return Described(key, key.replace("_", " ").replace(".", ": "), "", "", "lower" if lower else None)
+    number = definitions.number_of(key)
+    if number is None:
+        return Described(key, key.replace("_", " ").replace(".", ": "), "", "", None)
+    metric = number.metric
+    return Described(key, metric.titled, number.statistic, metric.unit, number.better, number)
 
 
-def _statistic(metric: Metric, key: str) -> str | None:
-    """Which of a metric's numbers a key is; None when it is none of them."""
-    if key == metric.key:
-        return ""
-    if key.startswith(f"{metric.key}."):
-        return key.removeprefix(f"{metric.key}.").replace("_", " ")
-    head, _, unit = metric.key.rpartition("_")
-    if head and key.startswith(f"{head}_") and key.endswith(f"_{unit}"):
-        return key[len(head) + 1 : -len(unit) - 1]
-    return None
-
-
-def resolve(word: str, known: Iterable[str]) -> str:
+def resolve(word: str, keys: Iterable[str]) -> str:
     """The key that a person means: the path in summary.json, with or without its section.
 
     Raises:
         ConfigError: with the near miss.
     """
-    keys = list(known)
-    for candidate in (word, *(f"{section}.{word}" for section in SECTIONS)):
+    keys = list(keys)
+    # A key may leave its section out; the first that fits is meant.
+    sections = (definitions.PER_TRACE.key, definitions.WORKLOAD.key, definitions.PER_REQUEST.key)
+    for candidate in (word, *(f"{section}.{word}" for section in sections)):
         if candidate in keys:
             return candidate
-    short = {key.partition(".")[2] if key.startswith(SECTIONS) else key: key for key in reversed(keys)}
+    short = {key.partition(".")[2] if key.startswith(sections) else key: key for key in reversed(keys)}
     close = difflib.get_close_matches(word, [*short, *keys], n=1, cutoff=0.6)
     hint = f"did you mean {close[0]}?" if close else "metrics are the keys of summary.json, such as ttft_s.p99"
     raise ConfigError(f"{word}: no such metric; {hint}")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trie.metrics import definitions, verdict
-from trie.metrics.cache import Parts, ratio, shares, workers
+from trie.metrics import verdict
+from trie.metrics.cache import workers
 from trie.metrics.checks.check import Check
 from trie.metrics.client_error import excesses
 from trie.metrics.columns import Bools, Columns, Floats, Stats
 from trie.metrics.decode_speed import decode_speeds
+from trie.metrics.definitions.cache import reports_hits
+from trie.metrics.definitions.metric import RunRows
 from trie.metrics.engine_counters import engine
+from trie.metrics.metric_names import flat
 from trie.metrics.sections import (
     Budget,
     Cache,
@@ -29,14 +32,14 @@ from trie.metrics.sections import (
     Workers,
 )
 from trie.metrics.throughput import Points, Rates, rates
-from trie.metrics.traces import Traces, kaplan_meier, traces
+from trie.metrics.traces import traces
+from trie.metrics.values import of_run, per_request, per_trace
 from trie.storage.typed_json import decode, encode
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
-SUSPECT_LAG_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Summary:
     one_read_share: float | None
     engine: EngineAccount | None
     decode: DecodeSeen | None = None  # None too in summaries from before it was counted
+    others: Mapping[str, float | None] = field(default_factory=dict)  # by path, what no field above holds
 
     @property
     def valid(self) -> bool:
@@ -80,16 +84,25 @@ class Summary:
         """Plain JSON values; None for what was not measured."""
         checks = [check.to_json() for check in self.verdict]
         content = {"schema_version": SCHEMA_VERSION, "valid": self.valid, **encode(self), "verdict": checks}
+        for path, value in content.pop("others").items():
+            *outer, name = path.split(".")
+            section = content
+            for key in outer:
+                section = section.setdefault(key, {})
+            section[name] = value
         return _finite(content)  # type: ignore[no-any-return]
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Summary:
         """The summary that `to_json` gave."""
         checks = tuple(Check.from_json(check) for check in content["verdict"])
-        return replace(decode(cls, {**content, "verdict": ()}), verdict=checks)
+        summary = decode(cls, {**content, "verdict": ()})
+        held = dict(flat(summary.to_json()))
+        others = {path: value for path, value in flat(content) if path not in held}
+        return replace(summary, verdict=checks, others=others)
 
 
-SECTIONS = [field.name for field in fields(Summary)][8:]  # behind the reference's tables
+SECTIONS = [field.name for field in fields(Summary)][8:-1]  # behind the reference's tables
 
 
 def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
@@ -103,32 +116,30 @@ def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
     columns = rows if isinstance(rows, Columns) else Columns(rows)
     config = manifest["config"]
     stream = bool(config["stream"])
-    sessions = traces(columns, stream=stream)
+    sessions = traces(columns)
     wall_time_s = wall_time_of(columns, manifest)
-    completed = int(sessions.completed.sum())
-    parts = shares(columns)
+    of_traces = per_trace(columns, sessions, stream=stream)
+    excess = excesses(columns, of_traces, stream=stream)
+    numbers = of_run(RunRows(columns, sessions, wall_time_s), stream=stream)
     summary = Summary(
         verdict=(),
         traces={key: int(getattr(sessions, key).sum()) for key in ("completed", "failed", "cancelled")},
         requests={key: int(columns.outcome(key).sum()) for key in ("ok", "failed", "cancelled")},
-        wall_time_s=wall_time_s,
-        trace_per_s=completed / wall_time_s if wall_time_s > 0 else None,
-        per_trace={metric.key: sessions.statistics(metric.key) for metric in definitions.PER_TRACE},
+        per_trace={key: Stats.of(values) for key, values in of_traces.items()},
         per_request={key: Stats.of(values) for key, values in per_request(columns, stream=stream).items()},
         workload=rates(Points.of(columns), wall_time_s=wall_time_s, num_gpus=config.get("num_gpus")),
         errors=columns.failures(),
-        retries=int(np.maximum(columns["attempts"] - 1, 0).sum()),
-        rate_limited=int(columns["rate_limited"].sum()),
         workers=workers(columns),
-        drift=_drift(columns, manifest, parts),
-        censoring=_censoring(sessions, wall_time_s),
-        cache=_cache(columns, parts),
-        concurrency=_concurrency(columns, sessions, wall_time_s, int(config["concurrency"]["value"])),
-        budget=_budget(columns, sessions),
-        client=replace(_client(columns, manifest, wall_time_s), excess=excesses(columns, sessions, stream=stream)),
-        one_read_share=_one_read_share(columns) if stream else None,
+        drift=_drift(columns, manifest, _take(numbers, Drift, "drift")),
+        censoring=Censoring(**_take(numbers, Censoring, "censoring")),
+        cache=_cache(columns, _take(numbers, Cache, "cache")),
+        concurrency=Concurrency(config["concurrency"]["value"], **_take(numbers, Concurrency, "concurrency")),
+        budget=Budget(**_take(numbers, Budget, "budget")) if numbers.pop("budget", 0) is not None else None,
+        client=replace(_client(manifest, wall_time_s, _take(numbers, Client, "client")), excess=excess),
         engine=engine(columns, manifest),
         decode=_decode(columns) if stream else None,
+        **_take(numbers, Summary),
+        others=numbers,
     )
     return replace(summary, verdict=verdict.judge(summary, manifest))
 
@@ -140,22 +151,13 @@ def wall_time_of(columns: Columns, manifest: Mapping[str, Any]) -> float:
     return float(np.nanmax(columns["end_s"], initial=0.0)) if len(columns) else 0.0
 
 
-def per_request(columns: Columns, *, stream: bool) -> dict[str, Floats]:
-    """The metrics of requests by key, for those that ended well; all NaN where it takes streaming to measure them."""
-    ok = columns.outcome("ok")
-    sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
-    values: dict[str, Floats] = {
-        "ttft_s": first - sent,
-        "tpot_s": decode_speeds(columns).tpot_s,
-        "latency_s": end - sent,
-        "max_gap_s": columns["max_gap_s"],
-        "client_s": sent - columns["queued_s"],
-    }
-    unseen = set() if stream else {"ttft_s", "tpot_s", "max_gap_s"}
-    return {key: np.full(int(ok.sum()), np.nan) if key in unseen else column[ok] for key, column in values.items()}
+def _take(numbers: dict[str, float | None], kind: type, section: str = "") -> dict[str, Any]:
+    """The numbers that a section has fields for, by their names; they are then no longer in `numbers`."""
+    paths = {field.name: f"{section}.{field.name}".removeprefix(".") for field in fields(kind)}
+    return {name: numbers.pop(path) for name, path in paths.items() if path in numbers}
 
 
-def _drift(columns: Columns, manifest: Mapping[str, Any], parts: Mapping[str, Parts]) -> Drift:
+def _drift(columns: Columns, manifest: Mapping[str, Any], numbers: Mapping[str, Any]) -> Drift:
     """The server's counts against the accounting, over requests that ended well and report usage.
 
     What a chat's template adds, as measured before the run, is a part of the drift, stated beside it: what is left
@@ -164,27 +166,25 @@ def _drift(columns: Columns, manifest: Mapping[str, Any], parts: Mapping[str, Pa
     ok = columns.outcome("ok")
     prompt, completion = columns["usage_prompt_tokens"], columns["usage_completion_tokens"]
     counted, completed = ok & ~np.isnan(prompt), ok & ~np.isnan(completion)
-    off, short = parts["drift.prompt_ratio"][0][counted], parts["drift.completion_short_ratio"][0][completed]
-    requested = columns["requested_completion_tokens"]
-    more = np.maximum(completion - requested, 0.0)[completed]
+    accounted = (columns["new_prompt_tokens"] + columns["cached_prompt_tokens"])[counted]
+    off = prompt[counted] - accounted
+    short = (columns["requested_completion_tokens"] > completion)[completed]
     template = (manifest.get("prompts") or {}).get("template") or {}
     added = _template_tokens(columns["turn"], template, manifest["config"])[counted]
-    accounted = float(parts["drift.prompt_ratio"][1].sum())
+    whole = float(accounted.sum())
     return Drift(
         requests_with_usage=int(counted.sum()),
         offset_tokens=(manifest.get("prompts") or {}).get("offset_tokens"),
         prompt_tokens=float(off.sum()) if len(off) else None,
-        prompt_ratio=ratio(parts["drift.prompt_ratio"]),
         prompt_max_abs_tokens=float(np.abs(off).max()) if len(off) else None,
         template_first_tokens=template.get("first_tokens"),
         template_per_turn_tokens=template.get("per_turn_tokens"),
-        template_ratio=_ratio(float(added.sum()), accounted) if template and len(off) else None,
-        unexplained_ratio=_ratio(float((off - added).sum()), accounted) if len(off) else None,
+        template_ratio=_ratio(float(added.sum()), whole) if template and len(off) else None,
+        unexplained_ratio=_ratio(float((off - added).sum()), whole) if len(off) else None,
         unexplained_max_abs_tokens=float(np.abs(off - added).max()) if len(off) else None,
-        completion_short_requests=int((short > 0).sum()) if len(short) else None,
-        completion_short_reasons=_reasons(columns, completed, short > 0),
-        completion_short_ratio=ratio(parts["drift.completion_short_ratio"]),
-        completion_long_ratio=_ratio(float(more.sum()), float(requested[completed].sum())) if len(more) else None,
+        completion_short_requests=int(short.sum()) if len(short) else None,
+        completion_short_reasons=_reasons(columns, completed, short),
+        **numbers,
     )
 
 
@@ -203,66 +203,12 @@ def _template_tokens(turns: Floats, template: Mapping[str, int], config: Mapping
     return first + template["per_turn_tokens"] * turns
 
 
-def _censoring(sessions: Traces, wall_time_s: float) -> Censoring:
-    started = len(sessions.completed)
-    lasted = np.where(sessions.cancelled, wall_time_s, sessions.last_s) - sessions.sent_s
-    progress = sessions.progress[sessions.cancelled]
-    return Censoring(
-        share=_ratio(float(sessions.cancelled.sum()), started),
-        progress=float(progress.mean()) if len(progress) else None,
-        latency_km_p50_s=kaplan_meier(lasted, sessions.completed, 0.5) if started else None,
-        latency_km_p90_s=kaplan_meier(lasted, sessions.completed, 0.9) if started else None,
-    )
-
-
-def _cache(columns: Columns, parts: Mapping[str, Parts]) -> Cache:
-    ok = columns.outcome("ok")
-    counted = ok & ~np.isnan(columns.cached_tokens) & ~np.isnan(columns["usage_prompt_tokens"])
+def _cache(columns: Columns, numbers: Mapping[str, Any]) -> Cache:
     return Cache(
-        requests_with_cached_tokens=int(counted.sum()),
-        impossible_requests=int((counted & (columns.cached_tokens > columns["usage_prompt_tokens"])).sum()),
-        omitted_zero_requests=int((ok & columns.omitted_zeros).sum()),
-        hit_rate_pct=ratio(parts["cache.hit_rate_pct"]),
-        eligible_ceiling_pct=ratio(parts["cache.eligible_ceiling_pct"]),
-        lost_pct=ratio(parts["cache.lost_pct"]),
-        turn0_hit_share=ratio(parts["cache.turn0_hit_share"]),
+        requests_with_cached_tokens=int(reports_hits(columns).sum()),
+        omitted_zero_requests=int((columns.outcome("ok") & columns.omitted_zeros).sum()),
+        **numbers,
     )
-
-
-def _concurrency(columns: Columns, sessions: Traces, wall_time_s: float, configured: int) -> Concurrency:
-    until = np.where(sessions.cancelled, wall_time_s, sessions.last_s)
-    return Concurrency(
-        configured=configured,
-        active_traces=_ratio(float(np.nansum(until - sessions.began_s)), wall_time_s),
-        in_flight_requests=_ratio(float(np.nansum(columns["end_s"] - columns["sent_s"])), wall_time_s),
-    )
-
-
-def _budget(columns: Columns, sessions: Traces) -> Budget | None:
-    """Where the time of completed traces went; without first tokens, prefill and decode are one."""
-    if not sessions.completed.any():
-        return None
-    sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
-    attempt = columns["attempt_sent_s"]
-    before = np.r_[np.nan, end[:-1]]
-    before[columns.starts] = columns["queued_s"][columns.starts]
-    spans = {
-        "prefill": first - attempt,
-        "decode": end - first,
-        "retries": attempt - sent,
-        "tool_wait": columns["queued_s"] - before,
-        "client": sent - columns["queued_s"],
-    }
-    totals = {key: float(columns.per_session(span)[sessions.completed].sum()) for key, span in spans.items()}
-    whole = float((sessions.last_s - sessions.began_s)[sessions.completed].sum())
-    return Budget(**{key: _ratio(total, whole) if isfinite(total) else None for key, total in totals.items()})
-
-
-def _one_read_share(columns: Columns) -> float | None:
-    """Of the answers of several chunks, those whose chunks all came in one read of the socket."""
-    several = columns.outcome("ok") & (columns["chunks"] > 1)
-    at_once = several & (columns["last_token_s"] == columns["first_token_s"])
-    return _ratio(float(at_once.sum()), int(several.sum()))
 
 
 def _decode(columns: Columns) -> DecodeSeen:
@@ -276,17 +222,16 @@ def _decode(columns: Columns) -> DecodeSeen:
     )
 
 
-def _client(columns: Columns, manifest: Mapping[str, Any], wall_time_s: float) -> Client:
+def _client(manifest: Mapping[str, Any], wall_time_s: float, numbers: Mapping[str, Any]) -> Client:
     end = manifest.get("end") or {}
     health = end.get("client") or {}
-    late = columns["loop_lag_s"] > SUSPECT_LAG_S
     return Client(
         cpu_share=_ratio(health.get("cpu_s"), wall_time_s),
         loop_lag_p50_s=health.get("loop_lag_p50_s"),
         loop_lag_p99_s=health.get("loop_lag_p99_s"),
         loop_lag_max_s=health.get("loop_lag_max_s"),
-        suspect_share=_ratio(float(late.sum()), len(columns)),
         calibration=manifest.get("client_calibration"),
+        **numbers,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trie.metrics.columns import Columns, Floats
+from trie.metrics.values import tokens
 
 LAST_S = 30.0
 WARM_UP = 0.20  # share of the time until the last point that steady state leaves out
@@ -35,14 +36,8 @@ class Points:
         """One point for each request that ended well, by the trace's own accounting."""
         done = np.flatnonzero(columns.outcome("ok") & np.isfinite(columns["end_s"]))
         order = done[np.argsort(columns["end_s"][done], kind="stable")]
-        new, cached = columns["new_prompt_tokens"][order], columns["cached_prompt_tokens"][order]
-        tokens = {
-            "total_prompt_tok_s": new + cached,
-            "cached_prompt_tok_s": cached,
-            "uncached_prompt_tok_s": new,
-            "completion_tok_s": columns["requested_completion_tokens"][order],
-        }
-        return cls(columns["end_s"][order], {key: np.cumsum(values) for key, values in tokens.items()})
+        totals = {key: np.cumsum(added[order]) for key, added in tokens(columns).items()}
+        return cls(columns["end_s"][order], totals)
 
     def first_since(self, instant: float) -> int:
         """Index of the first point at or after an instant."""
@@ -59,7 +54,7 @@ class Points:
 
 
 def rates(points: Points, *, wall_time_s: float, num_gpus: int | None) -> dict[str, Rates]:
-    """The four throughputs of the reference, by key."""
+    """The throughputs, by key."""
     return {key: _rates(points, total, wall_time_s, num_gpus) for key, total in points.total.items()}
 
 

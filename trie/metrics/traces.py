@@ -1,4 +1,4 @@
-"""Per-trace metrics: pure functions of the sorted columns."""
+"""The sessions of a run, what became of them, and the tokens that a cache could hold of them. Pure."""
 
 from __future__ import annotations
 
@@ -6,66 +6,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trie.metrics.columns import Bools, Columns, Floats, Stats
-from trie.metrics.decode_speed import decode_speeds
+from trie.metrics.columns import Bools, Columns, Floats
 
 BLOCK_TOKENS = 16  # of the ceiling that is stated; engines differ
 
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """One entry for each session; NaN where a value was not measured or the trace did not complete."""
+    """One entry for each session; NaN where a value was not measured."""
 
     completed: Bools
     failed: Bools
     cancelled: Bools
-    latency_s: Floats
-    ttft_s: Floats
-    ttfat_s: Floats
-    decode_tps: Floats
-    cache_hit_rate_pct: Floats
-    eligible_cache_hit_rate_pct: Floats
     began_s: Floats  # when the first request was due
     sent_s: Floats  # when it was sent, from which latency counts; when it was due, where it was never sent
     last_s: Floats  # end of the last request that started
     progress: Floats  # share of its requests that ended well
 
-    def statistics(self, key: str) -> Stats | None:
-        """The seven statistics of a metric over completed traces."""
-        return Stats.of(getattr(self, key))
 
-
-def traces(columns: Columns, *, stream: bool) -> Traces:
+def traces(columns: Columns) -> Traces:
     """All sessions of a run, in the order they started."""
     ok = columns.outcome("ok")
     final = columns["is_final"] > 0
     completed = columns.any_in_session(ok & final)
     failed = columns.any_in_session(columns.outcome("failed")) & ~completed
     first, last = columns.starts, columns.ends
-    sent, end, first_token = columns["sent_s"], columns["end_s"], columns["first_token_s"]
-
-    def done(values: Floats) -> Floats:
-        return np.where(completed, values, np.nan)
-
-    def streamed(values: Floats) -> Floats:
-        return done(values) if stream else np.full(len(first), np.nan)
-
-    cached, eligible = columns.cached_tokens, eligible_tokens(columns)
-    prompt = columns.per_session(columns["usage_prompt_tokens"])
-    hits = columns.per_session(cached)
+    sent = columns["sent_s"]
     return Traces(
         completed=completed,
         failed=failed,
         cancelled=~completed & ~failed,
-        latency_s=done(end[last] - sent[first]),
-        ttft_s=streamed(first_token[first] - sent[first]),
-        ttfat_s=streamed(first_token[last] - sent[first]),
-        decode_tps=streamed(decode_speeds(columns).per_session(columns)),
-        cache_hit_rate_pct=done(percent(hits, prompt)),
-        eligible_cache_hit_rate_pct=done(percent(hits, columns.per_session(eligible))),
         began_s=columns["queued_s"][first],
         sent_s=np.where(np.isnan(sent), columns["queued_s"], sent)[first],
-        last_s=end[last],
+        last_s=columns["end_s"][last],
         progress=columns.per_session(ok.astype(np.float64)) / (columns["num_turns"][first] + 1),
     )
 

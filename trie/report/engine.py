@@ -6,21 +6,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from trie.engines import catalog
+from trie.metrics.definitions import RUN, declared
 from trie.metrics.sections import EngineAccount
-from trie.report.html.blocks import Column, Table, Value
+from trie.report.html.blocks import Cell, Column, Table, Value
 from trie.report.number_format import MISSING, short
 
-LABELS = {
-    "prompt_tokens": ("prompt tokens", "tokens"),
-    "cached_tokens": ("of them cached", "tokens"),
-    "completion_tokens": ("completion tokens", "tokens"),
-    "requests": ("requests", "requests"),
-    "preemptions": ("preemptions", "preemptions"),
-    "queue_s": ("queue, mean", "s"),
-    "ttft_s": ("TTFT, mean", "s"),
-    "itl_s": ("between tokens, mean", "s"),
-    "e2e_s": ("latency, mean", "s"),
-}
+COUNTED = "engine.counted."  # before the keys of what is compared with the rows
 NOTE = (
     "Counters of the engine over the run against the rows that ended well, TTFT against all that got a first token. "
     "Differences of times are the client's less the engine's: network, HTTP server and client; those of counts the "
@@ -63,12 +54,15 @@ def beside(engine: EngineAccount) -> str:
 
 def engine_table(engine: EngineAccount) -> Table:
     """Each figure of the engine, that of the rows, and the difference."""
-    counted, rows, difference = engine.counted, engine.rows, engine.difference
-    cells: list[list[Value]] = [
-        [label, unit, getattr(counted, key), getattr(rows, key, None), getattr(difference, key)]
-        for key, (label, unit) in LABELS.items()
-        if getattr(counted, key) is not None
-    ]
+    cells: list[list[Value]] = []
+    for metric in declared(RUN):
+        key = metric.key.removeprefix(COUNTED)
+        if key == metric.key or getattr(engine.counted, key) is None:
+            continue
+        values = [getattr(part, key, None) for part in (engine.counted, engine.rows, engine.difference)]
+        (number,) = metric.numbers()
+        name = Cell(metric.name, help=metric.definition)
+        cells.append([name, metric.display.unit, *map(number.shown, values)])
     more = "" if engine.comparable else f" Beside the rows' it may have counted {beside(engine)}."
     return Table(
         caption=f"What {named(engine)} counted",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trie.metrics.columns import Columns, Floats
+from trie.metrics.definitions import PER_REQUEST, PER_TRACE, metric_of
 from trie.metrics.distributions import ecdf, prompt_tokens, ttft_by_context
 from trie.metrics.traces import Traces, survival
 from trie.report.html.plot import (
@@ -31,16 +32,6 @@ WIDE_RATIO = 20  # between the greatest value and the least, above which an axis
 PERCENTS = [0, 25, 50, 75, 90, 99]
 
 KINDS = ("first request", "later request")
-CONTEXT_LABELS = {
-    "context": "Prompt (tokens)",
-    "ttft_s": "TTFT (s)",
-    "kind": "Request",
-    "low": "From (tokens)",
-    "high": "To (tokens)",
-    "p50_s": "TTFT p50 (s)",
-    "p90_s": "TTFT p90 (s)",
-    "requests": "Requests",
-}
 _DOTS = {"size": 24, "color": PURPLE}
 
 Channel = Mapping[str, Any]
@@ -48,51 +39,50 @@ Series = Mapping[str, tuple[Floats, str]]  # values and colour by label
 Curves = Mapping[str, tuple[Floats, Floats, str]]  # values, shares and colour by label
 
 
-def distributions(requests: Mapping[str, Floats], sessions: Traces, *, wall_time_s: float) -> Iterator[Plot]:
+def distributions(
+    requests: Mapping[str, Floats], of_traces: Mapping[str, Floats], sessions: Traces, *, wall_time_s: float
+) -> Iterator[Plot]:
     """TTFT, TPOT, latency of requests and of traces: the share of all that took at most so long."""
-    yield _distribution(
-        "ttft",
-        "Time to first token",
-        {"every request": (requests["ttft_s"], BLUE), "first request of a trace": (sessions.ttft_s, ORANGE)},
-        "TTFT (s)",
-    )
-    yield _distribution("tpot", "Time per output token", {"requests": (requests["tpot_s"] * 1e3, BLUE)}, "TPOT (ms)")
-    yield _distribution(
-        "request-latency", "Request latency", {"requests": (requests["latency_s"], BLUE)}, "latency (s)"
-    )
-    yield _traces(sessions, wall_time_s)
+    first = {"first request of a trace": (of_traces["ttft_s"], ORANGE)}
+    yield _distribution("ttft", "ttft_s", {"every request": (requests["ttft_s"], BLUE), **first})
+    yield _distribution("tpot", "tpot_s", {"requests": (requests["tpot_s"], BLUE)})
+    yield _distribution("request-latency", "latency_s", {"requests": (requests["latency_s"], BLUE)})
+    yield _traces(of_traces, sessions, wall_time_s)
 
 
-def _distribution(key: str, title: str, series: Series, unit: str) -> Plot:
-    curves = {label: (*ecdf(values, most=POINTS), color) for label, (values, color) in series.items()}
+def _distribution(key: str, metric_key: str, series: Series) -> Plot:
+    """The distribution of a metric of requests, in the unit that people read."""
+    metric = metric_of(f"{PER_REQUEST.key}.{metric_key}")
+    factor = metric.display.factor
+    curves = {label: (*ecdf(values * factor, most=POINTS), color) for label, (values, color) in series.items()}
     counts = ", ".join(f"{int(np.isfinite(values).sum()):,} ({label})" for label, (values, _) in series.items())
     caption = f"Share that took at most so long; thinned to {POINTS} quantiles where there are more. Of {counts}."
-    return _shares(key, title, caption, curves, unit)
+    return _shares(key, metric.name, caption, curves, metric.heading)
 
 
-def _traces(sessions: Traces, wall_time_s: float) -> Plot:
+def _traces(of_traces: Mapping[str, Floats], sessions: Traces, wall_time_s: float) -> Plot:
     lasted = np.where(sessions.cancelled, wall_time_s, sessions.last_s) - sessions.sent_s
     duration, surviving = survival(lasted, sessions.completed)
     thin = np.unique(np.linspace(0, len(duration) - 1, min(POINTS, len(duration))).astype(np.intp))
+    latency, ttfat = (metric_of(f"{PER_TRACE.key}.{key}") for key in ("latency_s", "ttfat_s"))
     curves = {
-        "TTFAT, completed": (*ecdf(sessions.ttfat_s, most=POINTS), TEAL),
-        "latency, completed": (*ecdf(sessions.latency_s, most=POINTS), BLUE),
-        "latency, Kaplan-Meier": (duration[thin], 1.0 - surviving[thin], PURPLE),
+        f"{ttfat.name}, completed": (*ecdf(of_traces["ttfat_s"], most=POINTS), TEAL),
+        f"{latency.name}, completed": (*ecdf(of_traces["latency_s"], most=POINTS), BLUE),
+        f"{latency.name}, Kaplan-Meier": (duration[thin], 1.0 - surviving[thin], PURPLE),
     }
     caption = (
         f"{int(sessions.completed.sum()):,} completed traces; Kaplan-Meier counts in the "
         f"{int(sessions.cancelled.sum()):,} that were cut off at the end, as lasting at least until then."
     )
-    return _shares(
-        "trace-latency", "Trace latency and time to the final answer's first token", caption, curves, "time (s)"
-    )
+    title = "Trace latency and time to the final answer's first token"
+    return _shares("trace-latency", title, caption, curves, f"time ({latency.display.unit})")
 
 
 def _shares(key: str, title: str, caption: str, curves: Curves, unit: str) -> Plot:
     curves = {label: curve for label, curve in curves.items() if len(curve[0])}
-    values = np.concatenate([found for found, _, _ in curves.values()]) if curves else np.empty(0)
+    values = np.concatenate([values for values, _, _ in curves.values()]) if curves else np.empty(0)
     data: dict[str, Values] = {
-        "series": [label for label, (found, _, _) in curves.items() for _ in found],
+        "series": [label for label, (values, _, _) in curves.items() for _ in values],
         "value": values,
         "share": 100.0 * np.concatenate([shares for _, shares, _ in curves.values()]) if curves else values,
     }
@@ -123,50 +113,62 @@ def _shares(key: str, title: str, caption: str, curves: Curves, unit: str) -> Pl
 
 def ttft_against_context(columns: Columns) -> Plot:
     """Context length against TTFT: points for a sample, lines for all."""
-    found = ttft_by_context(columns, most=SCATTERED)
-    rows = found.sample
-    context, ttft = prompt_tokens(columns)[rows], (columns["first_token_s"] - columns["sent_s"])[rows]
+    metric = metric_of(f"{PER_REQUEST.key}.ttft_s")
+    factor, unit = metric.display.factor, metric.display.unit
+    trend = ttft_by_context(columns, most=SCATTERED)
+    rows = trend.sample
+    context, ttft = prompt_tokens(columns)[rows], (columns["first_token_s"] - columns["sent_s"])[rows] * factor
     x = zoomable("x", field="context", type="quantitative", title="prompt (tokens)", **_magnitude(context, SHORT_TICKS))
-    y = zoomable("y", field="ttft_s", type="quantitative", title="TTFT (s)", **_magnitude(ttft))
-    some = len(rows) < found.requests
-    drawn = f"{len(rows):,} of {found.requests:,} requests, drawn evenly at random" if some else "All requests"
+    y = zoomable("y", field="ttft", type="quantitative", title=f"TTFT ({unit})", **_magnitude(ttft))
+    some = len(rows) < trend.requests
+    drawn = f"{len(rows):,} of {trend.requests:,} requests, drawn evenly at random" if some else "All requests"
     kind = np.where(columns["turn"][rows] == 0, *KINDS).tolist()
-    scattered: dict[str, Values] = {"context": context, "ttft_s": ttft, "kind": kind}
-    trend: dict[str, Values] = {
-        "context": np.sqrt(found.low * found.high),
-        "low": found.low,
-        "high": found.high,
-        "p50_s": found.p50_s,
-        "p90_s": found.p90_s,
-        "requests": found.count,
+    scattered: dict[str, Values] = {"context": context, "ttft": ttft, "kind": kind}
+    lines: dict[str, Values] = {
+        "context": np.sqrt(trend.low * trend.high),
+        "low": trend.low,
+        "high": trend.high,
+        "p50": trend.p50_s * factor,
+        "p90": trend.p90_s * factor,
+        "requests": trend.count,
+    }
+    labels = {
+        "context": "Prompt (tokens)",
+        "ttft": f"TTFT ({unit})",
+        "kind": "Request",
+        "low": "From (tokens)",
+        "high": "To (tokens)",
+        "p50": f"TTFT p50 ({unit})",
+        "p90": f"TTFT p90 ({unit})",
+        "requests": "Requests",
     }
     return Plot(
         key="ttft-by-context",
         title="TTFT against context length",
         caption=f"{drawn}. Lines: p50 and p90 of all, in bins of equal ratio of prompt tokens.",
-        data={"rows": scattered, "trend": trend},
-        labels=CONTEXT_LABELS,
-        spec={"layer": [_scatter(x, y), _trend(x, y)]},
+        data={"rows": scattered, "trend": lines},
+        labels=labels,
+        spec={"layer": [_scatter(x, y, labels["ttft"]), _trend(x, y, labels["ttft"])]},
     )
 
 
-def _scatter(x: Channel, y: Channel) -> dict[str, Any]:
+def _scatter(x: Channel, y: Channel, ttft: str) -> dict[str, Any]:
     color = {"field": "kind", "type": "nominal", "scale": {"domain": list(KINDS), "range": [ORANGE, BLUE]}}
-    tooltip = [quoted("kind", ""), quoted("context", "prompt (tokens)", ","), quoted("ttft_s", "TTFT (s)", ".4~g")]
+    tooltip = [quoted("kind", ""), quoted("context", "prompt (tokens)", ","), quoted("ttft", ttft, ".4~g")]
     return {
         "mark": {"type": "point", "clip": True, "size": 18, "opacity": 0.45},
         "encoding": {"x": x, "y": y, "color": color, "tooltip": tooltip},
     }
 
 
-def _trend(x: Channel, y: Channel) -> dict[str, Any]:
+def _trend(x: Channel, y: Channel, ttft: str) -> dict[str, Any]:
     dashes = {"domain": ["p50 of all", "p90 of all"], "range": [[1, 0], [5, 4]]}
     return {
         "data": {"name": "trend"},
         "transform": [
-            {"fold": ["p50_s", "p90_s"], "as": ["key", "ttft_s"]},
-            {"filter": "datum.ttft_s != null"},
-            {"calculate": "datum.key == 'p50_s' ? 'p50 of all' : 'p90 of all'", "as": "line"},
+            {"fold": ["p50", "p90"], "as": ["key", "ttft"]},
+            {"filter": "datum.ttft != null"},
+            {"calculate": "datum.key + ' of all'", "as": "line"},
         ],
         "mark": {"type": "line", "clip": True, "color": PURPLE, "strokeWidth": 2.2, "point": _DOTS},
         "encoding": {
@@ -177,7 +179,7 @@ def _trend(x: Channel, y: Channel) -> dict[str, Any]:
                 quoted("line", ""),
                 quoted("low", "prompt from", ",.0f"),
                 quoted("high", "to (tokens)", ",.0f"),
-                quoted("ttft_s", "TTFT (s)", ".4~g"),
+                quoted("ttft", ttft, ",.4~g"),
                 quoted("requests", "requests", ","),
             ],
         },

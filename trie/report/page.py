@@ -7,22 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from trie.metrics.checks.check import Check as RunCheck
-from trie.metrics.columns import Columns, Stats
+from trie.metrics.columns import Columns
 from trie.metrics.definitions import (
+    METRICS,
     PER_REQUEST,
     PER_TRACE,
     STATISTICS,
-    WINDOW_DEFINITIONS,
-    WINDOW_LABELS,
     WINDOWS,
     WORKLOAD,
     Metric,
+    Number,
+    declared,
+    headlines,
+    metric_of,
+)
+from trie.metrics.definitions import (
+    Section as MetricSection,
 )
 from trie.metrics.evaluate_run import EvaluatedRun
+from trie.metrics.metric_names import numbers
 from trie.metrics.series import phases, timeline
-from trie.metrics.summary import Summary, per_request
+from trie.metrics.summary import Summary
 from trie.metrics.throughput import Points
 from trie.metrics.traces import traces
+from trie.metrics.values import per_request, per_trace
 from trie.report.engine import engine_table
 from trie.report.html.document import (
     Block,
@@ -39,7 +47,7 @@ from trie.report.html.document import (
     Verdict,
 )
 from trie.report.latency_plots import distributions, ttft_against_context
-from trie.report.number_format import percent, short
+from trie.report.number_format import fine, short
 from trie.report.terminal import facts, head
 from trie.report.time_plots import client_over_time, outcomes_over_time, time_plots
 from trie.report.trace_plots import cache_hits_by_turn, traces_by_slot
@@ -82,7 +90,7 @@ def run_page(columns: Columns, summary: Summary, manifest: Mapping[str, Any]) ->
         subtitle=f"{server['model']} on {where}, {config['duration']:g} s{when}",
         blocks=[
             _verdict(summary),
-            _headline(summary, manifest),
+            _headline(summary),
             Section("Metrics", list(_tables(summary))),
             *_plots(columns, summary, manifest),
             Section("Run", [Facts(dict(_facts(manifest)))]),
@@ -109,82 +117,75 @@ def _check(check: RunCheck) -> Check:
     return Check("ok" if check.ok else check.level, check.title, check.found, check.advice)
 
 
-def _headline(summary: Summary, manifest: Mapping[str, Any]) -> Cards:
+def _headline(summary: Summary) -> Cards:
     """The numbers that are looked for first; failures stand beside them."""
-    completion, prompt = summary.workload["completion_tok_s"], summary.workload["total_prompt_tok_s"]
-    gpus = manifest["config"].get("num_gpus")
-    per_gpu = f"{short(completion.steady_state_per_gpu)} tok/s per GPU ({gpus} GPUs)" if gpus else "steady state"
-    traces_done = f"{summary.traces['completed']:,} of {sum(summary.traces.values()):,} traces completed"
-    ended = summary.requests["ok"] + summary.requests["failed"]
-    failed = summary.requests["failed"] / ended if ended else None
-    bad: Tone = "bad" if failed else "plain"
-    return Cards(
-        [
-            Card("Completion throughput", completion.steady_state, "tok/s", per_gpu),
-            Card("Prompt throughput", prompt.steady_state, "tok/s", "steady state, cached included"),
-            _card("TTFT, p50", summary.per_trace["ttft_s"], "s"),
-            _card("TTFAT, p50", summary.per_trace["ttfat_s"], "s"),
-            _card("Decode speed, p50", summary.per_trace["decode_tps"], "tok/s", tail="min"),
-            _card("Trace latency, p50", summary.per_trace["latency_s"], "s"),
-            Card("Cache hit rate", summary.cache.hit_rate_pct, "%", _eligible(summary)),
-            Card("Failed requests", percent(failed), "", traces_done, bad),
-        ]
-    )
+    values = numbers(summary.to_json())
+    shown = headlines("page")
+    cards = [_card([number for number in shown if number.metric is metric], values) for metric in METRICS]
+    (failed,) = metric_of("requests_failed_share").numbers()
+    done, started = summary.traces["completed"], sum(summary.traces.values())
+    share = failed.shown(values[failed.key])
+    tone: Tone = "bad" if share else "plain"
+    detail = f"{done:,} of {started:,} traces completed"
+    failures = Card(failed.name, share, failed.metric.display.unit, detail, tone, failed.definition)
+    return Cards([*(card for card in cards if card is not None), failures])
 
 
-def _card(label: str, stats: Stats | None, unit: str, tail: str = "p99") -> Card:
-    detail = f"{tail} {short(getattr(stats, tail))} {unit}" if stats else None
-    return Card(label, stats.p50 if stats else None, unit, detail)
-
-
-def _eligible(summary: Summary) -> str | None:
-    eligible = summary.per_trace["eligible_cache_hit_rate_pct"]
-    return f"{short(eligible.mean)} % of the eligible" if eligible else "token-weighted"
+def _card(shown: Sequence[Number], values: Mapping[str, float | None]) -> Card | None:
+    """One metric: its first number, and the second one below it; None where it has none to show."""
+    if not shown:
+        return None
+    first, *others = shown
+    unit = first.metric.display.unit
+    below = [
+        f"{number.statistic} {fine(number.shown(value))} {unit}"
+        for number in others
+        if (value := values.get(number.key)) is not None
+    ]
+    value = first.shown(values.get(first.key))
+    return Card(first.name, value, unit, ", ".join(below) or None, help=first.definition)
 
 
 def _tables(summary: Summary) -> Iterator[Block]:
-    yield _statistics("Per-trace metrics", PER_TRACE, summary.per_trace, "Over completed traces.")
-    yield _workload(summary)
-    yield _statistics("Per-request metrics", PER_REQUEST, summary.per_request, "Over requests that ended well.")
+    values = numbers(summary.to_json())
+    yield _statistics(PER_TRACE, values)
+    yield _workload(summary, values)
+    yield _statistics(PER_REQUEST, values)
 
 
-def _statistics(caption: str, metrics: Sequence[Metric], values: Mapping[str, Stats | None], note: str) -> Table:
-    rows = [[*_named(metric), *_seven(values[metric.key])] for metric in metrics]
+def _statistics(section: MetricSection, values: Mapping[str, float | None]) -> Table:
+    rows = [
+        [_named(metric), metric.display.unit, *(number.shown(values.get(number.key)) for number in metric.numbers())]
+        for metric in declared(section)
+    ]
     return Table(
-        caption=caption,
-        columns=[Column("Metric"), Column("Unit"), *(Column(name) for name in STATISTICS)],
+        caption=section.title,
+        columns=[Column("Metric"), Column("Unit"), *(Column(statistic.label) for statistic in STATISTICS)],
         rows=rows,
-        note=note,
+        note=f"Over {section.over}.",
     )
 
 
-def _named(metric: Metric) -> tuple[Cell, str]:
-    return Cell(metric.label.removesuffix(f" ({metric.unit})"), help=metric.definition), metric.unit
+def _named(metric: Metric) -> Cell:
+    return Cell(metric.name, help=metric.definition)
 
 
-def _seven(stats: Stats | None) -> list[float | None]:
-    return [getattr(stats, name) if stats else None for name in STATISTICS]
-
-
-def _workload(summary: Summary) -> Table:
+def _workload(summary: Summary, values: Mapping[str, float | None]) -> Table:
     done, rate = summary.traces["completed"], summary.trace_per_s
-    definitions = [WINDOW_DEFINITIONS[window] for window in WINDOWS]
-    windows = [Column(label, "tok/s", help=said) for label, said in zip(WINDOW_LABELS, definitions, strict=True)]
     rows = [
-        [
-            Cell(metric.label.removesuffix(" tok/s"), help=metric.definition),
-            *(getattr(summary.workload[metric.key], window) for window in WINDOWS),
-        ]
-        for metric in WORKLOAD
+        [_named(metric), metric.display.unit, *(number.shown(values.get(number.key)) for number in metric.numbers())]
+        for metric in declared(WORKLOAD)
     ]
+    windows = [Column(window.label, help=window.definition) for window in WINDOWS]
     note = f"{done:,} of {sum(summary.traces.values()):,} traces completed, {short(rate, 3)} trace/s."
-    return Table(caption="Workload metrics", columns=[Column("Metric"), *windows], rows=rows, note=note)
+    columns = [Column("Metric"), Column("Unit"), *windows]
+    return Table(caption=WORKLOAD.title, columns=columns, rows=rows, note=note)
 
 
 def _plots(columns: Columns, summary: Summary, manifest: Mapping[str, Any]) -> Iterator[Section]:
     wall, configured = summary.wall_time_s, int(manifest["config"]["concurrency"]["value"])
     stream = bool(manifest["config"]["stream"])
-    points, sessions = Points.of(columns), traces(columns, stream=stream)
+    points, sessions = Points.of(columns), traces(columns)
     spans = phases(columns, sessions, wall_time_s=wall)
     shown = timeline(
         columns, spans, points.steady_window() or (0.0, wall), wall_time_s=wall, most=INTERVALS, slots=SLOTS
@@ -193,8 +194,8 @@ def _plots(columns: Columns, summary: Summary, manifest: Mapping[str, Any]) -> I
         columns, points, sessions, spans, rates=summary.workload, wall_time_s=wall, configured=configured
     )
     yield Section("Over time", list(over_time))
-    requests = per_request(columns, stream=stream)
-    yield Section("Latency", [*distributions(requests, sessions, wall_time_s=wall)])
+    requests, of_traces = per_request(columns, stream=stream), per_trace(columns, sessions, stream=stream)
+    yield Section("Latency", [*distributions(requests, of_traces, sessions, wall_time_s=wall)])
     yield Section("Context and cache", [ttft_against_context(columns), cache_hits_by_turn(columns)])
     yield Section("Timeline", [traces_by_slot(columns, shown)])
     yield Section("Outcomes", [_outcomes(summary), outcomes_over_time(columns, wall_time_s=wall), *_errors(columns)])

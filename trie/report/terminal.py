@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trie.metrics.columns import Stats
-from trie.metrics.definitions import PER_REQUEST, PER_TRACE, STATISTICS, WINDOW_LABELS, WINDOWS, WORKLOAD, Metric
+from trie.metrics.definitions import PER_REQUEST, PER_TRACE, STATISTICS, WINDOWS, WORKLOAD, Section, declared
+from trie.metrics.metric_names import numbers
 from trie.metrics.sections import Cache, Censoring, Client, Drift, Workers
 from trie.metrics.summary import Summary
 from trie.one_line import printable
@@ -22,6 +22,7 @@ from trie.report.number_format import MISSING, fine, percent, short
 WIDE = 118  # columns from which a table of all per-trace metrics fits side by side
 FULL_CPU = 0.9  # share of a core from which a client was the limit
 STAND_IN = "synthetic stand-in"
+EXPECTED = "expected by the trace's accounting, not measured"
 
 
 def starting_line(manifest: Mapping[str, Any]) -> str:
@@ -59,11 +60,12 @@ def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> N
     """Print a run's report; fits 80 columns, and holds no control sequences of anybody else's."""
     print_lines(console, head(manifest))
     console.print()
-    _statistics(console, "Per-trace metrics", PER_TRACE, summary.per_trace)
+    values = numbers(summary.to_json())
+    _statistics(console, PER_TRACE, values)
     console.print()
-    _workload(console, summary)
+    _workload(console, summary, values)
     console.print()
-    _statistics(console, "Per-request metrics (ms)", PER_REQUEST, summary.per_request, scale=1e3)
+    _statistics(console, PER_REQUEST, values)
     console.print()
     print_lines(console, facts(summary))
     console.print()
@@ -120,42 +122,45 @@ def _early(manifest: Mapping[str, Any]) -> str:
     return "" if end["reason"] == "deadline" else f", ended after {end['wall_time_s']:.1f} s by {end['reason']}"
 
 
-def _statistics(
-    console: Console, title: str, metrics: tuple[Metric, ...], values: Mapping[str, Stats | None], scale: float = 1.0
-) -> None:
+def _statistics(console: Console, section: Section, values: Mapping[str, float | None]) -> None:
     """Statistics by metric: as the reference lays them out where there is room, turned over where there is not."""
+    metrics = declared(section)
+    units = {metric.display.unit for metric in metrics}
+    title = f"{section.title} ({', '.join(units)})" if len(units) == 1 else section.title
     console.print(Text(title, style="bold"))
-    labels = [metric.label if scale == 1.0 else metric.label.replace("(s)", "").strip() for metric in metrics]
-    cells = [[_number(values[metric.key], name, scale) for name in STATISTICS] for metric in metrics]
+    labels = [metric.name if len(units) == 1 else metric.heading for metric in metrics]
+    cells = [[fine(number.shown(values.get(number.key))) for number in metric.numbers()] for metric in metrics]
     wide = console.width >= WIDE
     table = Table(box=HEAVY_HEAD, header_style="bold", padding=(0, 1) if wide else 0)
     if wide:
         table.add_column("Metric")
         for label in labels:
             table.add_column(label, justify="right")
-        for at, name in enumerate(STATISTICS):
-            table.add_row(name, *(column[at] for column in cells))
+        for at, statistic in enumerate(STATISTICS):
+            table.add_row(statistic.label, *(column[at] for column in cells))
     else:
         table.add_column("Metric")
-        for name in STATISTICS:
-            table.add_column(name, justify="right", no_wrap=True)
+        for statistic in STATISTICS:
+            table.add_column(statistic.label, justify="right", no_wrap=True)
         for label, column in zip(labels, cells, strict=True):
             table.add_row(label, *column)
     console.print(table)
 
 
-def _workload(console: Console, summary: Summary) -> None:
-    console.print(Text("Workload metrics", style="bold"))  # the title and the next line as in the reference
+def _workload(console: Console, summary: Summary, values: Mapping[str, float | None]) -> None:
+    console.print(Text(WORKLOAD.title, style="bold"))  # the title and the next line as in the reference
     done, rate = summary.traces["completed"], summary.trace_per_s
     console.print(Text(f"completed={done}/{sum(summary.traces.values())} trace/s={short(rate, 3)}"))
     table = Table(box=HEAVY_HEAD, header_style="bold")
     table.add_column("Metric", no_wrap=True)
-    for label in WINDOW_LABELS:
-        table.add_column(label, justify="right")
-    for metric in WORKLOAD:
-        rates = summary.workload[metric.key]
-        table.add_row(metric.label, *(short(getattr(rates, window)) for window in WINDOWS))
+    for window in WINDOWS:
+        table.add_column(window.label, justify="right")
+    metrics = declared(WORKLOAD)
+    for metric in metrics:
+        table.add_row(metric.heading, *(short(number.shown(values.get(number.key))) for number in metric.numbers()))
     console.print(table)
+    expected = ", ".join(metric.label for metric in metrics if metric.expected)
+    console.print(Text(f"{expected}: {EXPECTED}", style="dim"))
 
 
 def facts(summary: Summary) -> Iterable[tuple[str, str]]:
@@ -279,9 +284,3 @@ def _verdict(console: Console, summary: Summary) -> None:
         if not check.ok:
             line = f"{check.line}; {check.advice}"
             print_lines(console, [(f"  {check.level}", line)], style="red" if check.level == "error" else "yellow")
-
-
-def _number(stats: Stats | None, name: str, scale: float) -> str:
-    if stats is None:
-        return MISSING
-    return fine(getattr(stats, name) * scale)

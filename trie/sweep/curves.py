@@ -13,6 +13,7 @@ from trie.sweep.table import Row
 
 KNEE = 0.95  # of the best throughput, which the knee reaches first
 PER_GPU, IN_TOTAL = "completion_tok_s_steady_state_per_gpu", "completion_tok_s_steady_state"
+THROUGHPUTS = (PER_GPU, IN_TOTAL)  # of which reports show one
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Spread:
     high: float
     repeats: int
 
-    def said(self, scale: float = 1.0) -> str:
+    def text(self, scale: float = 1.0) -> str:
         """The mean in three digits, and where there are repeats half of their range in as many decimals."""
         size = abs(self.high * scale)
         digits = 0 if size >= 100 or not size else 1 if size >= 10 else 2 if size >= 1 else 3
@@ -34,8 +35,8 @@ class Spread:
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Spread | None:
         """Over the values that were measured; None when none was."""
-        known = [value for value in values if value is not None]
-        return cls(fmean(known), min(known), max(known), len(known)) if known else None
+        measured = [value for value in values if value is not None]
+        return cls(fmean(measured), min(measured), max(measured), len(measured)) if measured else None
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Point:
 
     def mean(self, column: str) -> float | None:
         """The mean of a column over the repeats."""
-        found = self.spread(column)
-        return None if found is None else found.mean
+        spread = self.spread(column)
+        return None if spread is None else spread.mean
 
 
 @dataclass(frozen=True)
@@ -89,25 +90,25 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
             here = points.setdefault((row["workload"], row["variant"]), {})
             here.setdefault(row["concurrency"], []).append(row)
     return [
-        Curve(workload, variant, [Point(number, found[number]) for number in sorted(found)])
-        for (workload, variant), found in points.items()
+        Curve(workload, variant, [Point(number, of_curve[number]) for number in sorted(of_curve)])
+        for (workload, variant), of_curve in points.items()
     ]
 
 
-def throughput(found: Iterable[Curve]) -> str:
+def throughput(curves: Iterable[Curve]) -> str:
     """The column of the headline throughput: per GPU where every measured cell tells how many there are."""
-    rows = [row for curve in found for point in curve.points for row in point.done]
+    rows = [row for curve in curves for point in curve.points for row in point.done]
     return PER_GPU if rows and all(row[PER_GPU] is not None for row in rows) else IN_TOTAL
 
 
-def _known(curve: Curve, column: str) -> list[tuple[float, Point]]:
+def _measured(curve: Curve, column: str) -> list[tuple[float, Point]]:
     """The means of a column along a curve, where there are any."""
     return [(value, point) for point in curve.measured if (value := point.mean(column)) is not None]
 
 
 def best(curve: Curve, column: str) -> Point | None:
     """The point with the highest mean, the lowest concurrency where several have it; None where none was measured."""
-    return max(_known(curve, column), key=lambda item: item[0], default=(0.0, None))[1]
+    return max(_measured(curve, column), key=lambda item: item[0], default=(0.0, None))[1]
 
 
 def knee(curve: Curve, column: str) -> Point | None:
@@ -116,12 +117,12 @@ def knee(curve: Curve, column: str) -> Point | None:
     None where that is the highest concurrency that was measured, since throughput may rise on beyond it, and where
     fewer than three were measured.
     """
-    known = _known(curve, column)
-    if len(known) < 3:
+    measured = _measured(curve, column)
+    if len(measured) < 3:
         return None
-    most = max(value for value, _ in known)
-    first = next(point for value, point in known if value >= KNEE * most)
-    return None if first is known[-1][1] else first
+    most = max(value for value, _ in measured)
+    first = next(point for value, point in measured if value >= KNEE * most)
+    return None if first is measured[-1][1] else first
 
 
 def pareto(curve: Curve, up: str, other: str, *, lower: bool) -> list[Point]:
@@ -130,14 +131,14 @@ def pareto(curve: Curve, up: str, other: str, *, lower: bool) -> list[Point]:
     In the order of `up`, the highest first.
     """
     sign = -1.0 if lower else 1.0
-    known = [
+    measured = [
         (rise, sign * across, point)
         for point in curve.measured
         if (rise := point.mean(up)) is not None and (across := point.mean(other)) is not None
     ]
     front: list[Point] = []
     bar = float("-inf")
-    for _, across, point in sorted(known, key=lambda item: item[:2], reverse=True):
+    for _, across, point in sorted(measured, key=lambda item: item[:2], reverse=True):
         if across > bar:
             front.append(point)
             bar = across

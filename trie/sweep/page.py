@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from trie.metrics.definitions import Number, headlines
 from trie.report.html.document import (
     Block,
     Card,
@@ -27,8 +28,8 @@ from trie.storage.run_dir import REPORT, SUMMARY, whole
 from trie.storage.sweep_dir import Cell as SweepCell
 from trie.storage.sweep_dir import Status
 from trie.sweep import plots
-from trie.sweep.curves import KNEE, Curve, Point, best, curves, knee, throughput
-from trie.sweep.table import FAILED_SHARE, Row, rows, to_arrow
+from trie.sweep.curves import IN_TOTAL, KNEE, THROUGHPUTS, Curve, Point, best, curves, knee, throughput
+from trie.sweep.table import Row, columns, rows, to_arrow
 
 PARQUET, CSV, PAGE = "sweep.parquet", "sweep.csv", "sweep.html"
 TONES: dict[str, Tone] = {Status.done.name: "good", Status.unfinished.name: "warn"}
@@ -39,14 +40,27 @@ ABOUT = (
 )
 
 
+def write(directory: Path, cells: Sequence[SweepCell]) -> list[Row]:
+    """Write the report anew from what the cells tell; returns its table.
+
+    Raises:
+        TrieError: when the files can't be written; never for what is wrong with a cell.
+    """
+    table = rows(cells)
+    _write_parquet(directory / PARQUET, table)
+    _write_csv(directory / CSV, table)
+    page(directory, table).write(directory / PAGE)
+    return table
+
+
 def page(directory: Path, rows: Sequence[Row]) -> Page:
     """The page of a sweep, from its table; links lead to the cells' own pages where they have one."""
-    found = curves(rows)
-    column = throughput(found)
+    every = curves(rows)
+    column = throughput(every)
     headline: list[Block] = []
-    if any(curve.measured for curve in found):
-        headline = [_cards(found, column), _matrix(found, column, directory), plots.overview(found, column)]
-    chapters = [_chapter(curve, column) for curve in found if curve.measured]
+    if any(curve.measured for curve in every):
+        headline = [_cards(every, column), _matrix(every, column, directory), plots.overview(every, column)]
+    chapters = [_chapter(curve, column) for curve in every if curve.measured]
     return Page(
         title=f"Sweep {directory.name}",
         subtitle=_subtitle(rows),
@@ -80,13 +94,13 @@ def _verdict(rows: Sequence[Row]) -> Verdict:
         if row["status"] == Status.unfinished.name
     ]
     tone: Tone = "bad" if broken or invalid else "good" if len(done) == len(rows) else "warn"
-    said = f"{len(done) - len(invalid)} valid" + (f", {len(invalid)} invalid" if invalid else "")
-    return Verdict(word=f"{len(done)} OF {len(rows)} CELLS DONE", tone=tone, said=said, checks=checks)
+    valid = f"{len(done) - len(invalid)} valid" + (f", {len(invalid)} invalid" if invalid else "")
+    return Verdict(word=f"{len(done)} OF {len(rows)} CELLS DONE", tone=tone, said=valid, checks=checks)
 
 
-def _cards(found: Sequence[Curve], column: str) -> Cards:
+def _cards(curves: Sequence[Curve], column: str) -> Cards:
     """For each curve where its knee is and what it gives there."""
-    return Cards([card for curve in found if curve.measured for card in _cards_of(curve, column)])
+    return Cards([card for curve in curves if curve.measured for card in _cards_of(curve, column)])
 
 
 def _cards_of(curve: Curve, column: str) -> Sequence[Card]:
@@ -99,18 +113,22 @@ def _cards_of(curve: Curve, column: str) -> Sequence[Card]:
         if at
         else f"{curve.label}, no knee up to {curve.points[-1].concurrency}"
     )
-    return [Card(label, point.mean(column), plots.unit_of(column), _to_a_user(point, " to a user, TTFAT "))]
+    return [Card(label, point.mean(column), plots.unit_of(column), _to_a_user(point, " to a user, "))]
 
 
 def _to_a_user(point: Point, between: str) -> str | None:
     """Decode speed and TTFAT, where either was measured."""
-    decode, ttfat = point.mean(plots.DECODE), point.mean(plots.TTFAT)
-    return None if decode is None and ttfat is None else f"{fine(decode)} tok/s{between}{fine(ttfat)} s"
+    means = [(columns()[column], point.mean(column)) for column in (plots.DECODE, plots.TTFAT)]
+    if all(mean is None for _, mean in means):
+        return None
+    decode, ttfat = (f"{fine(number.shown(mean))} {number.metric.display.unit}" for number, mean in means)
+    return f"{decode}{between}{columns()[plots.TTFAT].metric.name} {ttfat}"
 
 
-def _matrix(found: Sequence[Curve], column: str, directory: Path) -> Table:
+def _matrix(curves: Sequence[Curve], column: str, directory: Path) -> Table:
     """Workloads by concurrencies: throughput, and below it what one user sees."""
-    numbers = sorted({point.concurrency for curve in found for point in curve.points})
+    below = ", ".join(columns()[name].titled for name in (plots.DECODE, plots.TTFAT))
+    numbers = sorted({point.concurrency for curve in curves for point in curve.points})
     return Table(
         caption=f"Steady completion {plots.unit_of(column)} by workload and concurrency",
         columns=[Column("Workload"), *(Column(str(number)) for number in numbers)],
@@ -119,9 +137,9 @@ def _matrix(found: Sequence[Curve], column: str, directory: Path) -> Table:
                 Cell(curve.label, href=f"#{anchor(curve.label)}" if curve.measured else None),
                 *(_cell(curve, number, column, directory) for number in numbers),
             ]
-            for curve in found
+            for curve in curves
         ],
-        note="Below each: decode TPS p50, TTFAT p50. Green: the best of a row.",
+        note=f"Below each: {below}. Green: the best of a row.",
     )
 
 
@@ -136,7 +154,7 @@ def _cell(curve: Curve, number: int, column: str, directory: Path) -> Value:
         href=_link(directory, point.done[0]) if spread.repeats == 1 else None,
         tone=tone if point.valid else "bad",
         note=_to_a_user(point, ", "),
-        text=spread.said() + ("" if point.valid else " invalid"),
+        text=spread.text() + ("" if point.valid else " invalid"),
     )
 
 
@@ -163,16 +181,11 @@ def _knee_note(curve: Curve, column: str) -> Note:
 
 def _cells(directory: Path, rows: Sequence[Row]) -> Table:
     """Every cell with its status and its headline figures."""
-    metrics = {
-        "completion_tok_s_steady_state": Column("Completion", "tok/s, steady state"),
-        "decode_tps_p50": Column("Decode TPS", "tok/s, p50"),
-        "ttft_s_p90": Column("TTFT", "s, p90"),
-        "ttfat_s_p50": Column("TTFAT", "s, p50"),
-        "latency_s_p90": Column("Latency", "s, p90"),
-        "cache_hit_rate_pct_mean": Column("Cache hit rate", "%"),
-        "traces_completed": Column("Traces", "completed"),
-        FAILED_SHARE: Column("Failed", "share of requests"),
-    }
+    shown = [
+        number
+        for number in headlines("sweep")
+        if number.column not in THROUGHPUTS or number.column in (IN_TOTAL, throughput(curves(rows)))
+    ]
     heads = [
         Column("Cell"),
         Column("Workload"),
@@ -183,7 +196,7 @@ def _cells(directory: Path, rows: Sequence[Row]) -> Table:
     ]
     return Table(
         caption="All cells",
-        columns=[*heads, *metrics.values()],
+        columns=[*heads, *(_column(number) for number in shown)],
         rows=[
             [
                 Cell(row["cell"], href=_link(directory, row)),
@@ -192,11 +205,17 @@ def _cells(directory: Path, rows: Sequence[Row]) -> Table:
                 row["repeat"],
                 Cell(row["status"], tone=TONES.get(row["status"], "bad"), note=row["why"] or None),
                 "" if row["valid"] is None else "yes" if row["valid"] else Cell("no", tone="bad"),
-                *(row[name] for name in metrics),
+                *(number.shown(row[number.column]) for number in shown),
             ]
             for row in rows
         ],
     )
+
+
+def _column(number: Number) -> Column:
+    """The head of a metric's column."""
+    unit = ", ".join(filter(None, (number.metric.display.unit, number.statistic)))
+    return Column(number.metric.name, unit, help=number.definition)
 
 
 def _link(directory: Path, row: Row) -> str | None:
@@ -207,29 +226,16 @@ def _link(directory: Path, row: Row) -> str | None:
     return None
 
 
-def write(directory: Path, cells: Sequence[SweepCell]) -> list[Row]:
-    """Write the report anew from what the cells tell; returns its table.
-
-    Raises:
-        TrieError: when the files can't be written; never for what is wrong with a cell.
-    """
-    found = rows(cells)
-    _write_parquet(directory / PARQUET, found)
-    _write_csv(directory / CSV, found)
-    page(directory, found).write(directory / PAGE)
-    return found
-
-
-def _write_parquet(target: Path, found: Sequence[Row]) -> None:
+def _write_parquet(target: Path, table: Sequence[Row]) -> None:
     import pyarrow.parquet as pq  # not for those who look at a plan
 
     with whole(target) as aside:
-        pq.write_table(to_arrow(found), aside, compression="zstd")
+        pq.write_table(to_arrow(table), aside, compression="zstd")
 
 
-def _write_csv(target: Path, found: Sequence[Row]) -> None:
+def _write_csv(target: Path, table: Sequence[Row]) -> None:
     """What was not measured is an empty field."""
     with whole(target) as aside, aside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(found)
+        writer.writerows(table)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from trie.metrics.definitions import Number, metric_of
 from trie.report.html.plot import BLUE, GREY, RED, TEAL, Plot, zoomable
 from trie.sweep.curves import PER_GPU, Curve, Point, best, knee, pareto
-from trie.sweep.table import FAILED_SHARE
+from trie.sweep.table import FAILED_SHARE, columns
 
 DECODE, TTFAT = "decode_tps_p50", "ttfat_s_p50"
+HIT_RATES = ("cache_hit_rate_pct_mean", "eligible_cache_hit_rate_pct_mean", "cache_eligible_ceiling_pct")
+LATENCIES = {"latency": "per_trace.latency_s", "ttft": "per_request.ttft_s", "tpot": "per_request.tpot_s"}
+PERCENTILES = ("p50", "p90", "p99")
 DASH = [5, 4]
 PLACES = ("left above", "right above", "left below", "right below")  # of a point's label
 Columns = dict[str, list[Any]]
@@ -17,29 +21,29 @@ Columns = dict[str, list[Any]]
 
 def unit_of(column: str) -> str:
     """The unit of a headline throughput."""
-    return "tok/s per GPU" if column == PER_GPU else "tok/s"
+    return f"{columns()[column].metric.display.unit}{' per GPU' if column == PER_GPU else ''}"
 
 
-def overview(found: Sequence[Curve], column: str) -> Plot:
+def overview(curves: Sequence[Curve], column: str) -> Plot:
     """Throughput of all workloads against concurrency."""
     data: Columns = {"workload": [], "concurrency": [], "mean": [], "low": [], "high": []}
-    for curve in found:
+    for curve in curves:
         for name, values in _spreads(curve, column).items():
             data[name] += values
         data["workload"] += [curve.label] * (len(data["mean"]) - len(data["workload"]))
     title = f"completion {unit_of(column)}"
-    colour = {"field": "workload", "type": "nominal", "title": None, "sort": [curve.label for curve in found]}
+    colour = {"field": "workload", "type": "nominal", "title": None, "sort": [curve.label for curve in curves]}
     return Plot(
         key="throughput",
         title="Steady completion throughput against concurrency",
         caption="After the first fifth of each run."
-        + (" Bars are the range of the repeats." if _repeated(found) else ""),
+        + (" Bars are the range of the repeats." if _repeated(curves) else ""),
         data={"means": data},
         labels={"concurrency": "Concurrency", "mean": title, "low": "lowest repeat", "high": "highest repeat"},
         wide=True,
         spec={
             "layer": [_range_bar(), {"mark": _line(), "encoding": {"y": _up(data, title)}}],
-            "encoding": {"x": _concurrency(found), "color": colour},
+            "encoding": {"x": _concurrency(curves), "color": colour},
         },
     )
 
@@ -47,26 +51,14 @@ def overview(found: Sequence[Curve], column: str) -> Plot:
 def of_curve(curve: Curve, column: str, key: str) -> Iterator[Plot]:
     """The plots of one workload."""
     yield _throughput(curve, column, key)
-    yield _front(curve, column, key, DECODE, "decode TPS p50 (tok/s to one user)", lower=False)
-    yield _front(curve, column, key, TTFAT, "TTFAT p50 (s)", lower=True)
-    yield _lines(
-        curve, f"{key}-latency", "Trace latency against concurrency", unit="s", series=_percentiles("latency_s")
-    )
-    yield _lines(
-        curve, f"{key}-ttft", "Request TTFT against concurrency", unit="s", series=_percentiles("request_ttft_s")
-    )
-    yield _lines(curve, f"{key}-tpot", "TPOT against concurrency", unit="s", series=_percentiles("request_tpot_s"))
-    yield _lines(
-        curve,
-        f"{key}-cache",
-        "Cache hit rates against concurrency",
-        unit="%",
-        series={
-            "hit rate": "cache_hit_rate_pct_mean",
-            "eligible hit rate": "eligible_cache_hit_rate_pct_mean",
-            "eligible ceiling": "cache_eligible_ceiling_pct",
-        },
-    )
+    yield _front(curve, column, key, DECODE, lower=False)
+    yield _front(curve, column, key, TTFAT, lower=True)
+    for name, path in LATENCIES.items():
+        metric = metric_of(path)
+        series = {number.statistic: number for number in metric.numbers() if number.statistic in PERCENTILES}
+        yield _lines(curve, f"{key}-{name}", metric.name, series)
+    hit_rates = {columns()[column].name: columns()[column] for column in HIT_RATES}
+    yield _lines(curve, f"{key}-cache", "Cache hit rates", hit_rates)
     yield _outcomes(curve, key)
 
 
@@ -74,14 +66,14 @@ def _throughput(curve: Curve, column: str, key: str) -> Plot:
     title = f"completion {unit_of(column)}"
     means = _spreads(curve, column)
     at = knee(curve, column)
-    named: Columns = {"concurrency": [], "said": []}
+    named: Columns = {"concurrency": [], "label": []}
     if at is not None:
-        named = {"concurrency": [at.concurrency], "said": [f"knee {at.concurrency}"]}
-    said = "The knee is the least concurrency with 95 % of the best throughput."
+        named = {"concurrency": [at.concurrency], "label": [f"knee {at.concurrency}"]}
+    definition = "The knee is the least concurrency with 95 % of the best throughput."
     return Plot(
         key=f"{key}-throughput",
         title="Throughput against concurrency",
-        caption=_conditions(curve) + (said if at else "No knee: throughput may rise on beyond the last point."),
+        caption=_conditions(curve) + (definition if at else "No knee: throughput may rise on beyond the last point."),
         data={"means": means, "knee": named},
         labels={"concurrency": "Concurrency", "mean": title, "low": "lowest repeat", "high": "highest repeat"},
         spec={
@@ -90,7 +82,7 @@ def _throughput(curve: Curve, column: str, key: str) -> Plot:
                 {
                     "data": {"name": "knee"},
                     "mark": {"type": "text", "align": "left", "dx": 5, "baseline": "bottom"},
-                    "encoding": {"text": {"field": "said"}, "y": {"datum": 0}},
+                    "encoding": {"text": {"field": "label"}, "y": {"datum": 0}},
                 },
                 {
                     "data": {"name": "means"},
@@ -103,14 +95,16 @@ def _throughput(curve: Curve, column: str, key: str) -> Plot:
     )
 
 
-def _front(curve: Curve, column: str, key: str, across: str, title: str, *, lower: bool) -> Plot:
+def _front(curve: Curve, column: str, key: str, across: str, *, lower: bool) -> Plot:
     """Throughput against what one user sees; the points that none beats in both are joined and the best are named."""
+    user = columns()[across]
+    title = user.titled
     front = pareto(curve, column, across, lower=lower)
     names = _names(curve, column, across, lower=lower)
     points = [point for point in curve.measured if point.mean(column) is not None and point.mean(across) is not None]
     data: Columns = {
         "concurrency": [point.concurrency for point in points],
-        "across": [point.mean(across) for point in points],
+        "across": [user.shown(point.mean(across)) for point in points],
         "up": [point.mean(column) for point in points],
         "front": ["on the front" if point in front else "beaten" for point in points],
         "name": [", ".join([str(point.concurrency), *names.get(point.concurrency, ())]) for point in points],
@@ -123,7 +117,7 @@ def _front(curve: Curve, column: str, key: str, across: str, title: str, *, lowe
     colour = {"domain": ["on the front", "beaten"], "range": [TEAL, GREY]}
     return Plot(
         key=f"{key}-{'ttfat' if lower else 'tps'}",
-        title=f"Throughput against {'TTFAT' if lower else 'decode TPS'}",
+        title=f"Throughput against {user.metric.name}",
         caption=f"{better} is better. Numbers are concurrencies; on the Pareto front no point beats another in both.",
         data={"points": data},
         labels={"concurrency": "Concurrency", "across": title, "up": up, "front": "Pareto front", "name": "Name"},
@@ -148,15 +142,15 @@ def _front(curve: Curve, column: str, key: str, across: str, title: str, *, lowe
 def _labels(data: Columns, plain: set[str]) -> Columns:
     """Where each point's label stands: named points first, the others where there is room left, else nowhere."""
     across, up = _shares(data["across"]), _shares(data["up"])
-    taken: list[tuple[float, float]] = []
+    placed: list[tuple[float, float]] = []
     places: dict[int, str] = {}
     for at in sorted(range(len(across)), key=lambda at: (data["name"][at] in plain, -up[at])):
         side = "left" if across[at] <= 0.5 else "right"  # where it begins: it grows towards the middle
-        crowded = any(abs(across[at] - x) < 0.25 and abs(up[at] - y) < 0.07 for x, y in taken)
+        crowded = any(abs(across[at] - x) < 0.25 and abs(up[at] - y) < 0.07 for x, y in placed)
         if crowded and data["name"][at] in plain:
             continue
         places[at] = f"{side} below" if crowded else f"{side} above"
-        taken.append((across[at], up[at]))
+        placed.append((across[at], up[at]))
     return {"place": [places.get(at, "nowhere") for at in range(len(across))]}
 
 
@@ -178,31 +172,32 @@ def _label(place: str) -> dict[str, Any]:
 
 def _names(curve: Curve, column: str, across: str, *, lower: bool) -> dict[int, list[str]]:
     """What the best points are called, by concurrency."""
-    known = [(value, point) for point in curve.measured if (value := point.mean(across)) is not None]
-    quickest = (min if lower else max)(known, key=lambda item: item[0], default=(0.0, None))[1]
+    measured = [(value, point) for point in curve.measured if (value := point.mean(across)) is not None]
+    quickest = (min if lower else max)(measured, key=lambda item: item[0], default=(0.0, None))[1]
     named: tuple[tuple[str, Point | None], ...] = (
         ("knee", knee(curve, column)),
         ("most throughput", best(curve, column)),
         ("soonest answer" if lower else "fastest to a user", quickest),
     )
-    found: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for name, point in named:
         if point is not None:
-            found.setdefault(point.concurrency, []).append(name)
-    return found
+            names.setdefault(point.concurrency, []).append(name)
+    return names
 
 
-def _lines(curve: Curve, key: str, title: str, *, unit: str, series: Mapping[str, str]) -> Plot:
-    """Several columns of the table against concurrency."""
+def _lines(curve: Curve, key: str, name: str, series: Mapping[str, Number]) -> Plot:
+    """Numbers of one unit against concurrency, by what they are called in the legend."""
+    unit = next(iter(series.values())).metric.display.unit
     data: Columns = {"series": [], "concurrency": [], "mean": [], "low": [], "high": []}
-    for said, column in series.items():
-        for part, values in _spreads(curve, column).items():
+    for label, number in series.items():
+        for part, values in _spreads(curve, number.column).items():
             data[part] += values
-        data["series"] += [said] * (len(data["mean"]) - len(data["series"]))
+        data["series"] += [label] * (len(data["mean"]) - len(data["series"]))
     order = list(series)
     return Plot(
         key=key,
-        title=title,
+        title=f"{name} against concurrency",
         caption=_conditions(curve) + ", ".join(order) + ".",
         data={"means": data},
         labels={"concurrency": "Concurrency", "series": "Statistic", "mean": f"mean ({unit})"},
@@ -218,14 +213,14 @@ def _lines(curve: Curve, key: str, title: str, *, unit: str, series: Mapping[str
 
 def _outcomes(curve: Curve, key: str) -> Plot:
     """Failures and censoring, which no other plot shows."""
-    names = {"requests failed": FAILED_SHARE, "traces cut off": "censoring_share"}
+    names = {columns()[column].name: columns()[column] for column in (FAILED_SHARE, "censoring_share")}
     data: Columns = {"what": [], "concurrency": [], "percent": []}
-    for said, column in names.items():
+    for name, number in names.items():
         for point in curve.measured:
-            if (value := point.mean(column)) is not None:
-                data["what"].append(said)
+            if (value := number.shown(point.mean(number.column))) is not None:
+                data["what"].append(name)
                 data["concurrency"].append(point.concurrency)
-                data["percent"].append(100.0 * value)
+                data["percent"].append(value)
     scale = {"domain": list(names), "range": [RED, GREY]}
     return Plot(
         key=f"{key}-outcomes",
@@ -245,35 +240,32 @@ def _outcomes(curve: Curve, key: str) -> Plot:
     )
 
 
-def _percentiles(metric: str) -> dict[str, str]:
-    return {name: f"{metric}_{name}" for name in ("p50", "p90", "p99")}
-
-
 def _spreads(curve: Curve, column: str) -> Columns:
-    """Mean, lowest and highest of a column by concurrency, where it was measured."""
-    found = [(point.concurrency, spread) for point in curve.measured if (spread := point.spread(column)) is not None]
+    """Mean, lowest and highest of a column by concurrency, where it was measured, in the unit that people read."""
+    spreads = {point.concurrency: spread for point in curve.measured if (spread := point.spread(column)) is not None}
+    factor = columns()[column].metric.display.factor
     return {
-        "concurrency": [number for number, _ in found],
-        "mean": [spread.mean for _, spread in found],
-        "low": [spread.low for _, spread in found],
-        "high": [spread.high for _, spread in found],
+        "concurrency": list(spreads),
+        "mean": [spread.mean * factor for spread in spreads.values()],
+        "low": [spread.low * factor for spread in spreads.values()],
+        "high": [spread.high * factor for spread in spreads.values()],
     }
 
 
 def _conditions(curve: Curve) -> str:
     """A caption's first words: what the bars are where cells were repeated, and which points would mislead."""
-    said = "Points are means over repeats, bars their range. " if _repeated([curve]) else ""
+    repeats = "Points are means over repeats, bars their range. " if _repeated([curve]) else ""
     invalid = [str(point.concurrency) for point in curve.measured if not point.valid]
-    return said + (f"Invalid by their own verdict: {', '.join(invalid)}. " if invalid else "")
+    return repeats + (f"Invalid by their own verdict: {', '.join(invalid)}. " if invalid else "")
 
 
-def _repeated(found: Sequence[Curve]) -> bool:
-    return any(len(point.done) > 1 for curve in found for point in curve.measured)
+def _repeated(curves: Sequence[Curve]) -> bool:
+    return any(len(point.done) > 1 for curve in curves for point in curve.measured)
 
 
-def _concurrency(found: Sequence[Curve]) -> dict[str, Any]:
+def _concurrency(curves: Sequence[Curve]) -> dict[str, Any]:
     """The axis of all plots against load: ticks where something was measured."""
-    numbers = sorted({point.concurrency for curve in found for point in curve.points})
+    numbers = sorted({point.concurrency for curve in curves for point in curve.points})
     channel = zoomable(
         "x", field="concurrency", type="quantitative", title="concurrency", scale={"zero": False, "padding": 12}
     )

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trie.config import RunConfig
 from trie.config.setting import unmeasured
-from trie.metrics.definitions import (
-    PER_REQUEST,
-    PER_TRACE,
-    RUN,
-    STATISTICS,
-    WINDOW_DEFINITIONS,
-    WINDOW_LABELS,
-    WINDOWS,
-    WORKLOAD,
-    Metric,
-)
+from trie.metrics import definitions
+from trie.metrics.definitions import Number
 from trie.storage.sweep_dir import Cell, at
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, Any]
-COUNTS = {"traces": ("completed", "failed", "cancelled"), "requests": ("ok", "failed", "cancelled")}
-PARTS = {  # places in summary.json of the metrics of a run that are several numbers
-    "budget": tuple(("budget", name) for name in ("prefill", "decode", "retries", "tool_wait", "client")),
-    "censoring.latency_km_s": (("censoring", "latency_km_p50_s"), ("censoring", "latency_km_p90_s")),
-}
 FAILED_SHARE = "requests_failed_share"
+# The rows and columns of a sweep's tables, the seed that every run draws for itself, values that manifests hide, and
+# what changes nothing in what is measured.
+NOT_A_VARIANT = frozenset({"workload", "concurrency", "seed", "endpoint.headers"}) | unmeasured(RunConfig)
 # The columns before the metrics, with the types that Arrow gives them.
 FACTS = {
     "cell": "string",
@@ -50,51 +38,16 @@ FACTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A column that holds a metric: where summary.json has it, and what its declaration says."""
-
-    name: str
-    path: tuple[str, ...]
-    label: str
-    unit: str
-    definition: str
-
-
-def figures() -> Iterator[Figure]:
-    """Every number of a summary that has a declaration, in the order of the columns."""
-    for outer, names in COUNTS.items():
-        for name in names:
-            yield Figure(f"{outer}_{name}", (outer, name), f"{outer} {name}", outer, f"{outer} that ended {name}")
-    for metric in WORKLOAD:
-        for window, label in zip(WINDOWS, WINDOW_LABELS, strict=True):
-            said = f"{metric.definition}: {WINDOW_DEFINITIONS[window]}"
-            place = ("workload", metric.key, window)
-            yield Figure(f"{metric.key}_{window}", place, f"{metric.label}, {label}", metric.unit, said)
-    for prefix, outer, metrics in (("", "per_trace", PER_TRACE), ("request_", "per_request", PER_REQUEST)):
-        for metric in metrics:
-            for name in STATISTICS:
-                place = (outer, metric.key, name)
-                flat, label = f"{prefix}{metric.key}_{name}", f"{metric.label} {name}"
-                yield Figure(flat, place, label, metric.unit, metric.definition)
-    for metric in RUN:
-        for path in PARTS.get(metric.key, (tuple(metric.key.split(".")),)):
-            yield Figure(
-                _flat_name(path, metric), path, " ".join(path[1:]) or metric.label, metric.unit, metric.definition
-            )
-
-
-def _flat_name(path: tuple[str, ...], metric: Metric) -> str:
-    """The place in summary.json as a name that ends in its unit."""
-    name = "_".join(path)
-    return f"{name}_ratio" if metric.unit == "ratio" and not name.endswith(("ratio", "share")) else name
+def columns() -> dict[str, Number]:
+    """Every number that has a declaration, by its column."""
+    return {number.column: number for number in definitions.numbers()}
 
 
 def rows(cells: Sequence[Cell]) -> list[Row]:
     """One mapping a cell, all with the same keys; None for what was not measured or did not come about."""
-    every = list(figures())
+    numbers = columns()
     return [
-        {**_facts(cell, variant), **_numbers(cell.summary, every)}
+        {**_facts(cell, variant), **_numbers(cell.summary, numbers)}
         for cell, variant in zip(cells, variants(cells), strict=True)
     ]
 
@@ -108,7 +61,7 @@ def _facts(cell: Cell, variant: str) -> Row:
         for check in off
         if check.get("level") == "error"
     ]
-    found = {
+    facts = {
         "cell": cell.path.name,
         "workload": cell.workload,
         "variant": variant,
@@ -123,59 +76,57 @@ def _facts(cell: Cell, variant: str) -> Row:
         "duration_s": cell.config.get("duration"),
         "started": at(cell.manifest, "started", "wall_clock"),
     }
-    assert found.keys() == FACTS.keys()
-    return found
+    assert facts.keys() == FACTS.keys()
+    return facts
 
 
-def _numbers(summary: Mapping[str, Any], every: Sequence[Figure]) -> dict[str, float | None]:
-    found = {figure.name: _number(summary, figure.path) for figure in every}
-    failed, ok = found["requests_failed"], found["requests_ok"]
-    ended = (failed or 0) + (ok or 0)
-    return {**found, FAILED_SHARE: failed / ended if failed is not None and ended else None}
+def _numbers(summary: Mapping[str, Any], numbers: Mapping[str, Number]) -> dict[str, float | None]:
+    row = {column: _number(summary, number.key.split(".")) for column, number in numbers.items()}
+    failed, ok = row["requests_failed"], row["requests_ok"]
+    if row[FAILED_SHARE] is None and failed is not None and ok is not None and failed + ok:
+        row[FAILED_SHARE] = failed / (failed + ok)  # an older summary.json has the counts alone
+    return row
 
 
-def _number(content: Any, path: Sequence[str]) -> float | None:
+def _number(summary: Mapping[str, Any], path: Sequence[str]) -> float | None:
     """A number in nested JSON objects, None where there is none."""
-    found = at(content, *path)
-    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+    value = at(summary, *path)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def to_arrow(found: Sequence[Row]) -> pa.Table:
+def to_arrow(rows: Sequence[Row]) -> pa.Table:
     """The rows as an Arrow table whose types do not depend on what happened to be measured; labels as metadata."""
     import pyarrow as pa  # not for those who look at a plan
 
-    said = {figure.name: figure for figure in figures()}
-    fields = [pa.field(name, kind) for name, kind in FACTS.items()]
-    for name in (name for name in found[0] if name not in FACTS):
-        figure = said.get(name)
-        metadata = {"label": figure.label, "unit": figure.unit, "definition": figure.definition} if figure else None
-        fields.append(pa.field(name, pa.float64(), metadata=metadata))
-    schema = pa.schema(fields)
-    return pa.Table.from_pylist(list(found), schema=schema)
+    facts = [pa.field(name, kind) for name, kind in FACTS.items()]
+    numbers = [pa.field(column, pa.float64(), metadata=_metadata(number)) for column, number in columns().items()]
+    return pa.Table.from_pylist(list(rows), schema=pa.schema([*facts, *numbers]))
 
 
-# The rows and columns of a sweep's tables, the seed that every run draws for itself, values that manifests hide, and
-# what changes nothing in what is measured.
-NOT_A_VARIANT = frozenset({"workload", "concurrency", "seed", "endpoint.headers"}) | unmeasured(RunConfig)
+def _metadata(number: Number) -> dict[str, str]:
+    """What a reader of the table wants to know of a column."""
+    metric = number.metric
+    label = f"{metric.titled} {number.statistic}".rstrip()
+    return {"label": label, "unit": metric.unit, "definition": number.definition}
 
 
 def variants(cells: Sequence[Cell]) -> list[str]:
     """For each cell the settings in which the cells of its workload differ, such as `duration=60`; often nothing."""
     settings = [dict(_flat(cell.config)) for cell in cells]
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for cell, one in zip(cells, settings, strict=True):
-        groups[cell.workload].append(one)
+    for cell, values in zip(cells, settings, strict=True):
+        groups[cell.workload].append(values)
     keys = {workload: list(_differing(group)) for workload, group in groups.items()}
     return [
-        ", ".join(f"{key}={one.get(key)}" for key in keys[cell.workload])
-        for cell, one in zip(cells, settings, strict=True)
+        ", ".join(f"{key}={values.get(key)}" for key in keys[cell.workload])
+        for cell, values in zip(cells, settings, strict=True)
     ]
 
 
 def _differing(settings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Keys that all have and that are not the same in all."""
     for key in sorted(set.intersection(*map(set, settings))):
-        if len({str(one[key]) for one in settings}) > 1:
+        if len({str(values[key]) for values in settings}) > 1:
             yield key
 
 

@@ -11,25 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from trie.config import Order
+from trie.metrics.definitions import Number, headlines
 from trie.one_line import lasting, printable
 from trie.report.number_format import MISSING
 from trie.storage.sweep_dir import Status
-from trie.sweep.curves import IN_TOTAL, PER_GPU, Curve, Point, best, curves, knee, throughput
+from trie.sweep.curves import THROUGHPUTS, Curve, Point, best, curves, knee, throughput
 from trie.sweep.plan import Plan, Planned
-from trie.sweep.table import FAILED_SHARE, Row
+from trie.sweep.table import Row
 
 WIDE = 118  # columns from which a table has room to breathe
-# The rows of a workload in the headline; of the throughputs one, per GPU where their number is known.
-HEADLINE = (
-    (PER_GPU, "completion tok/s per GPU"),
-    (IN_TOTAL, "completion tok/s"),
-    ("decode_tps_p50", "decode TPS p50"),
-    ("ttft_s_p90", "TTFT p90 (s)"),
-    ("ttfat_s_p50", "TTFAT p50 (s)"),
-    ("cache_hit_rate_pct_mean", "cache hit rate (%)"),
-    (FAILED_SHARE, "requests failed (%)"),
-)
-SHARED = tuple(name for name, _ in HEADLINE[2:])
 
 
 def show_plan(plan: Plan, now: datetime, console: Console) -> None:
@@ -39,8 +29,8 @@ def show_plan(plan: Plan, now: datetime, console: Console) -> None:
         ("plan", f"{len(plan.cells)} cells, {lasting(plan.total_s)} of replay in total{_order(plan)}"),
         ("", f"{plan.done} done before, {_left(plan, now)}"),
     ]
-    for word, said in lines:
-        console.print(Text(f"{word:<11}{printable(said)}"))
+    for word, line in lines:
+        console.print(Text(f"{word:<11}{printable(line)}"))
     console.print(_table(plan.cells))
     for cell in plan.cells:
         if cell.status is not None and cell.status is not Status.done:
@@ -52,8 +42,8 @@ def show_plan(plan: Plan, now: datetime, console: Console) -> None:
 def _order(plan: Plan) -> str:
     """In which order, where there is more to it than what was written."""
     repeats = max((cell.repeat for cell in plan.cells), default=1)
-    said = f", {repeats} repeats" if repeats > 1 else ""
-    return f"{said}, {plan.order.name}" if said or plan.order is Order.shuffled else ""
+    times = f", {repeats} repeats" if repeats > 1 else ""
+    return f"{times}, {plan.order.name}" if times or plan.order is Order.shuffled else ""
 
 
 def _left(plan: Plan, now: datetime) -> str:
@@ -71,11 +61,11 @@ def _table(cells: Sequence[Planned]) -> Table:
         table.add_column(str(column), justify="right")
     for row in dict.fromkeys(cell.row for cell in cells):
         here = [[cell for cell in cells if (cell.row, cell.concurrency) == (row, column)] for column in columns]
-        table.add_row(printable(row), *map(_said, here))
+        table.add_row(printable(row), *map(_repeats, here))
     return table
 
 
-def _said(cells: Sequence[Planned]) -> Text:
+def _repeats(cells: Sequence[Planned]) -> Text:
     """What there is to say about the repeats of one cell."""
     if not cells:
         return Text("-", style="dim")
@@ -86,30 +76,31 @@ def _said(cells: Sequence[Planned]) -> Text:
         return Text("refused", style="red")
     durations = {cell.duration_s for cell in ahead}
     times = f"{len(ahead)} x " if len(ahead) > 1 else ""
-    said = times + "/".join(lasting(duration) for duration in sorted(durations))
+    text = times + "/".join(lasting(duration) for duration in sorted(durations))
     done = len(cells) - len(ahead)
-    return Text(f"{done} done, {said}" if done else said)
+    return Text(f"{done} done, {text}" if done else text)
 
 
 def show_headline(rows: Sequence[Row], console: Console) -> None:
     """Print the matrix of workloads and concurrencies, the knees, and the cells that gave no numbers."""
-    found = curves(rows)
-    column = throughput(found)
-    metrics = [(name, label) for name, label in HEADLINE if name in (column, *SHARED)]
-    numbers = sorted({point.concurrency for curve in found for point in curve.points})
+    measured = curves(rows)
+    column = throughput(measured)
+    metrics = [number for number in headlines("sweep") if number.column not in THROUGHPUTS or number.column == column]
+    numbers = sorted({point.concurrency for curve in measured for point in curve.points})
     table = Table(box=HEAVY_HEAD, header_style="bold", padding=(0, 1) if console.width >= WIDE else 0)
     table.add_column("concurrency", overflow="fold")
     for number in numbers:
         table.add_column(str(number), justify="right", no_wrap=True)
-    for curve in found:
+    for curve in measured:
         by_number = {point.concurrency: point for point in curve.points}
         table.add_row(Text(printable(curve.label), style="bold"), *(_status(by_number.get(n)) for n in numbers))
         top = best(curve, column)
-        for name, label in metrics:
-            cells = (_figure(by_number.get(n), name, best=name == column and by_number.get(n) is top) for n in numbers)
-            table.add_row(f"  {label}", *cells)
+        for metric in metrics:
+            points = [by_number.get(number) for number in numbers]
+            cells = (_figure(point, metric, best=metric.column == column and point is top) for point in points)
+            table.add_row(f"  {metric.titled}", *cells)
     console.print(table)
-    for curve in found:
+    for curve in measured:
         console.print(Text(f"{'knee':<11}{printable(curve.label)}: {_knee(curve, column)}"))
     for row in rows:
         word = row["status"] if row["status"] != Status.done.name else "" if row["valid"] else "invalid"
@@ -141,10 +132,9 @@ def _status(point: Point | None) -> Text:
     return Text("" if point.valid else "invalid", style="red")
 
 
-def _figure(point: Point | None, column: str, *, best: bool = False) -> Text:
+def _figure(point: Point | None, number: Number, *, best: bool = False) -> Text:
     """The mean over the repeats, and half of their range."""
-    found = point.spread(column) if point is not None else None
-    if found is None:
+    spread = point.spread(number.column) if point is not None else None
+    if spread is None:
         return Text(MISSING, style="dim")
-    scale = 100.0 if column == FAILED_SHARE else 1.0
-    return Text(found.said(scale), style="bold green" if best else "")
+    return Text(spread.text(number.metric.display.factor), style="bold green" if best else "")

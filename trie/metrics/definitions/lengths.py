@@ -1,0 +1,81 @@
+"""How far the server's token counts are from what was accounted and asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trie.metrics.columns import Columns
+from trie.metrics.definitions.metric import PERCENT, RUN, Metric, Ratio, Sums, sums
+
+
+def _prompt_drift(columns: Columns) -> Sums:
+    prompt = columns["usage_prompt_tokens"]
+    accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
+    return sums(prompt - accounted, accounted, columns.outcome("ok") & ~np.isnan(prompt))
+
+
+def _completion_short(columns: Columns) -> Sums:
+    completion, requested = columns["usage_completion_tokens"], columns["requested_completion_tokens"]
+    missing = np.maximum(requested - completion, 0.0)
+    return sums(missing, requested, columns.outcome("ok") & ~np.isnan(completion))
+
+
+def _completion_long(columns: Columns) -> Sums:
+    completion, requested = columns["usage_completion_tokens"], columns["requested_completion_tokens"]
+    beyond = np.maximum(completion - requested, 0.0)
+    return sums(beyond, requested, columns.outcome("ok") & ~np.isnan(completion))
+
+
+LENGTH_METRICS = (
+    Metric(
+        section=RUN,
+        key="drift.prompt_ratio",
+        label="prompt drift",
+        unit="ratio",
+        shown=PERCENT,
+        better=None,
+        definition="usage prompt tokens / accounted prompt tokens - 1, over all requests that report usage",
+        formula=Ratio(_prompt_drift),
+    ),
+    Metric(
+        section=RUN,
+        key="drift.template_ratio",
+        label="template",
+        unit="ratio",
+        shown=PERCENT,
+        better=None,
+        definition=(
+            "the part of the prompt drift that a chat's template makes, as measured before the run: tokens added to "
+            "the first prompt, and by each further turn"
+        ),
+    ),
+    Metric(
+        section=RUN,
+        key="drift.unexplained_ratio",
+        label="unexplained drift",
+        unit="ratio",
+        shown=PERCENT,
+        better=None,
+        definition="the rest of the prompt drift, which the verdict judges",
+    ),
+    Metric(
+        section=RUN,
+        key="drift.completion_short_ratio",
+        label="completions short",
+        unit="ratio",
+        shown=PERCENT,
+        better="lower",
+        definition="share of the requested completion tokens that did not come",
+        formula=Ratio(_completion_short),
+    ),
+    Metric(
+        section=RUN,
+        key="drift.completion_long_ratio",
+        label="completions long",
+        unit="ratio",
+        shown=PERCENT,
+        better="lower",
+        definition="completion tokens that came beyond those requested / completion tokens requested",
+        formula=Ratio(_completion_long),
+    ),
+)

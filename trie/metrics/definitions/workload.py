@@ -1,0 +1,62 @@
+"""Throughput: tokens that each completed request adds, by the lengths of the trace, per second of a window."""
+
+from __future__ import annotations
+
+from trie.metrics.definitions.metric import WORKLOAD, Headline, Metric, Values
+
+WORKLOAD_METRICS = (
+    Metric(
+        section=WORKLOAD,
+        key="total_prompt_tok_s",
+        label="total prompt",
+        unit="tok/s",
+        better="higher",
+        definition="new and cached prompt tokens of completed requests per second, by the trace's own accounting",
+        formula=Values(lambda columns: columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]),
+        reference=True,
+        headline=Headline(page=("steady_state", "steady_state_per_gpu")),
+    ),
+    Metric(
+        section=WORKLOAD,
+        key="cached_prompt_tok_s",
+        label="cached prompt",
+        unit="tok/s",
+        better=None,
+        definition=(
+            "the part of them that earlier requests of the trace had sent or received: expected by the trace's "
+            "accounting, not hits that were measured"
+        ),
+        formula=Values(lambda columns: columns["cached_prompt_tokens"]),
+        reference=True,
+        expected=True,
+    ),
+    Metric(
+        section=WORKLOAD,
+        key="uncached_prompt_tok_s",
+        label="uncached prompt",
+        unit="tok/s",
+        better=None,
+        definition=(
+            "the rest, input prompts and tool outputs: expected by the trace's accounting, not misses that were "
+            "measured"
+        ),
+        formula=Values(lambda columns: columns["new_prompt_tokens"]),
+        reference=True,
+        expected=True,
+    ),
+    Metric(
+        section=WORKLOAD,
+        key="completion_tok_s",
+        label="completion",
+        unit="tok/s",
+        better="higher",
+        definition="completion tokens of completed requests per second, by the lengths of the trace",
+        formula=Values(lambda columns: columns["requested_completion_tokens"]),
+        reference=True,
+        headline=Headline(
+            page=("steady_state", "steady_state_per_gpu"),
+            sweep=("steady_state", "steady_state_per_gpu"),
+            compare=("steady_state", "steady_state_per_gpu"),
+        ),
+    ),
+)
