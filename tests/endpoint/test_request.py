@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import perf_counter
 
 import pytest
 from helpers.rows import planned_row
-from helpers.scripted_server import CLOSE, DONE, END, HEAD, USAGE, Script, chunked, event, plain_response, scripted
+from helpers.scripted_server import (
+    CLOSE,
+    DONE,
+    END,
+    HEAD,
+    USAGE,
+    Script,
+    chunked,
+    event,
+    plain_response,
+    play,
+    scripted,
+)
 
 from trie.config import EndpointConfig
 from trie.endpoint.aiohttp_protocol import OPEN_AFTER_DONE_S
@@ -122,6 +137,54 @@ async def test_a_retry_is_recorded_and_the_first_send_counts() -> None:
     assert found.sent_s is not None
     assert found.attempt_sent_s is not None
     assert found.attempt_sent_s - found.sent_s > 0.2  # the pause before the second attempt
+
+
+@asynccontextmanager
+async def refusing_for(seconds: float) -> AsyncIterator[str]:
+    """A server whose port refuses connections at first."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await play((*WHOLE, CLOSE), writer)
+        writer.close()
+
+    async def listen(later: socket.socket) -> None:
+        await asyncio.sleep(seconds)
+        await asyncio.start_server(serve, sock=later)
+
+    with socket.socket() as later:
+        later.bind(("127.0.0.1", 0))
+        task = asyncio.create_task(listen(later))
+        yield f"http://127.0.0.1:{later.getsockname()[1]}/v1"
+        await task
+
+
+async def test_an_attempt_that_found_no_connection_is_time_that_the_server_took() -> None:
+    """Refused at 0 s, sent 0.25 s later: waited for the server, not for the client."""
+    async with refusing_for(0.1) as url:
+        endpoint = EndpointConfig(base_url=url)
+        fmt = RequestFormat(endpoint, "m", stream=True)
+        async with Connections(endpoint, url) as connections:
+            found = await one(Requester(connections, fmt, max_retries=2, timeout_s=5.0), fmt, perf_counter())
+    assert (found.outcome, found.attempts) == (Outcome.ok, 2)
+    assert found.sent_s is not None
+    assert found.attempt_sent_s is not None
+    assert found.first_token_s is not None
+    assert found.attempt_sent_s - found.sent_s >= 0.25
+    assert found.first_token_s - found.sent_s >= 0.25
+    assert found.sent_s < 0.25, "no client delay"
+
+
+async def test_a_time_limit_that_ends_a_connection_attempt_knows_when_it_began() -> None:
+    async with refusing_for(0.5) as url:
+        endpoint = EndpointConfig(base_url=url)
+        fmt = RequestFormat(endpoint, "m", stream=True)
+        async with Connections(endpoint, url) as connections:
+            found = await one(Requester(connections, fmt, max_retries=9, timeout_s=0.3), fmt, perf_counter())
+    assert (found.outcome, found.error_kind, found.attempt_sent_s) == (Outcome.failed, "timeout", None)
+    assert found.sent_s is not None
+    assert found.end_s is not None
+    assert found.end_s - found.sent_s >= 0.25
 
 
 async def test_retry_after_is_honoured() -> None:

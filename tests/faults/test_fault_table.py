@@ -81,6 +81,7 @@ def check(found: RequestRecord, fault: Fault) -> None:
         assert KEY not in found.error
     instants = [found.sent_s, found.headers_s, found.first_token_s, found.last_token_s, found.end_s]
     reached = [instant for instant in instants if instant is not None]
+    assert found.sent_s is not None, "the first attempt began, whether it found a connection or not"
     assert reached == sorted(reached)
     assert found.end_s is not None
     assert to_table([found]).num_rows == 1

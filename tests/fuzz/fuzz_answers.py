@@ -90,7 +90,7 @@ def one_input(data: bytes) -> None:
     exchange = Exchange(sent=1.0, headers=1.0, end=3.0, status=200, pieces=[body])
     exchange.read_at.extend((1.0, 2.0))
     exchange.read_size.extend((len(body) // 2, len(body)))
-    request = Request(b"", b"", 0.0, exchange=exchange, answer=answer, first_sent=1.0, attempts=1, failure=failure)
+    request = Request(b"", b"", 0.0, exchange=exchange, answer=answer, began=1.0, attempts=1, failure=failure)
     found = planned_row(0, 0, 0)
     fill(found, request, 0.0)
     for name in NAMES:

@@ -31,7 +31,7 @@ class Request:
     queued: float  # perf_counter
     exchange: Exchange = field(default_factory=Exchange)
     answer: response.Answer = field(default_factory=response.Answer)
-    first_sent: float | None = None
+    began: float | None = None  # the first attempt: at its send, or at its start where it found no connection
     attempts: int = 0
     rate_limited: int = 0  # of them
     failure: tuple[str, str] | None = None  # kind and text, once it has ended badly
@@ -114,15 +114,17 @@ class Requester:
 
     async def _attempt(self, request: Request) -> None:
         for _ in range(MAX_STALE):
-            request.exchange = Exchange()
+            exchange = request.exchange = Exchange()
             request.answer = self._format.answer()
+            began = perf_counter()
             try:
                 await self._post(request)
             finally:
-                request.attempts += not request.exchange.unused
-                request.rate_limited += request.exchange.status == 429
-                request.first_sent = request.first_sent or request.exchange.sent
-            if not request.exchange.stale:
+                if not exchange.unused:
+                    request.attempts += 1
+                    request.began = request.began or exchange.sent or began
+                request.rate_limited += exchange.status == 429
+            if not exchange.stale:
                 return
 
     async def _post(self, request: Request) -> None:
@@ -236,7 +238,7 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
 
     row.attempts, row.rate_limited = request.attempts, request.rate_limited
     row.http_status = exchange.status
-    row.sent_s = since(request.first_sent)
+    row.sent_s = since(request.began)
     row.attempt_sent_s = since(exchange.sent)
     row.headers_s = since(exchange.headers)
     row.end_s = since(exchange.end or perf_counter())

@@ -41,8 +41,8 @@ class RequestRecord:
     attempts: int = 0  # made for this row, those that found no connection included
     rate_limited: int = 0  # of them, those that were answered with 429
     queued_s: float = 0.0  # due: slot free, or tool latency over
-    sent_s: float | None = None  # first byte of the first attempt handed to the socket
-    attempt_sent_s: float | None = None  # the same of the last attempt; equal to sent_s without retries
+    sent_s: float | None = None  # first attempt: its first byte on the socket; its start where it found no connection
+    attempt_sent_s: float | None = None  # last attempt: its first byte on the socket; null where it found no connection
     headers_s: float | None = None  # read of the socket that completed the response headers
     first_token_s: float | None = None  # read of the socket that brought the first chunk bearing a token
     last_token_s: float | None = None  # the same for the last one

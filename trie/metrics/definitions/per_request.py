@@ -72,7 +72,8 @@ REQUEST_METRICS = (
         shown=MS,
         better="lower",
         definition=(
-            "from when a request was due to its first byte on the socket: connection, body, the client's own lateness"
+            "from when a request was due to sent_s, the start of its first attempt: connection, body, the client's own "
+            "lateness; a connection that failed counts as waiting for the server"
         ),
         formula=Values(_client_s),
     ),
