@@ -10,8 +10,9 @@ import numpy as np
 from trie.compare.comparison import Pair, Run
 from trie.compare.differences import Difference
 from trie.compare.format import WORDS
+from trie.metrics import definitions
 from trie.metrics.columns import Floats
-from trie.metrics.definitions import METRICS, Metric
+from trie.metrics.definitions import Metric
 from trie.report.html.plot import BLUE, GREY, ORANGE, PURPLE, RED, TEAL, Plot, zoomable
 
 COLOURS = {"better": TEAL, "worse": RED, "differs": PURPLE, "within noise": GREY, "no interval": "#c3c8cf"}
@@ -68,7 +69,7 @@ def _percent(share: float | None) -> float | None:
 
 def curves(pair: Pair, key: str) -> Iterator[Plot]:
     """Distributions of both runs, each as 201 points of its quantile function."""
-    for metric in (metric for metric in METRICS if metric.headline.curve):
+    for metric in (metric for metric in definitions.METRICS if metric.headline.curve):
         lines = {run.label: _values(run, metric) for run in (pair.baseline, pair.candidate)}
         if not all(len(values) for values in lines.values()):
             continue

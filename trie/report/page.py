@@ -9,7 +9,6 @@ from typing import Any
 from trie.metrics.checks.check import Check as RunCheck
 from trie.metrics.columns import Columns
 from trie.metrics.definitions import (
-    METRICS,
     PER_REQUEST,
     PER_TRACE,
     STATISTICS,
@@ -121,20 +120,19 @@ def _headline(summary: Summary) -> Cards:
     """The numbers that are looked for first; failures stand beside them."""
     values = numbers(summary.to_json())
     shown = headlines("page")
-    cards = [_card([number for number in shown if number.metric is metric], values) for metric in METRICS]
+    metrics = dict.fromkeys(number.metric for number in shown)
+    cards = [_card([number for number in shown if number.metric is metric], values) for metric in metrics]
     (failed,) = metric_of("requests_failed_share").numbers()
     done, started = summary.traces["completed"], sum(summary.traces.values())
     share = failed.shown(values[failed.key])
     tone: Tone = "bad" if share else "plain"
     detail = f"{done:,} of {started:,} traces completed"
     failures = Card(failed.name, share, failed.metric.display.unit, detail, tone, failed.definition)
-    return Cards([*(card for card in cards if card is not None), failures])
+    return Cards([*cards, failures])
 
 
-def _card(shown: Sequence[Number], values: Mapping[str, float | None]) -> Card | None:
-    """One metric: its first number, and the second one below it; None where it has none to show."""
-    if not shown:
-        return None
+def _card(shown: Sequence[Number], values: Mapping[str, float | None]) -> Card:
+    """One metric: its first number, and the others below it."""
     first, *others = shown
     unit = first.metric.display.unit
     below = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trie.metrics.definitions import PER_REQUEST, PER_TRACE, STATISTICS, WINDOWS, WORKLOAD, Section, declared
+from trie.metrics.definitions import (
+    PER_REQUEST,
+    PER_TRACE,
+    STATISTICS,
+    WINDOWS,
+    WORKLOAD,
+    Section,
+    declared,
+    metric_of,
+    number_of,
+)
 from trie.metrics.metric_names import numbers
 from trie.metrics.sections import Cache, Censoring, Client, Drift, Workers
 from trie.metrics.summary import Summary
@@ -166,6 +176,8 @@ def _workload(console: Console, summary: Summary, values: Mapping[str, float | N
 def facts(summary: Summary) -> Iterable[tuple[str, str]]:
     """What stands beside the tables, each under a word."""
     yield from _counts(summary)
+    if further := ", ".join(_further(summary)):
+        yield "further", further
     yield "drift", _drift(summary.drift)
     yield "cache", _cache(summary.cache)
     yield "censoring", _censoring(summary.censoring)
@@ -182,8 +194,8 @@ def facts(summary: Summary) -> Iterable[tuple[str, str]]:
         ),
     )
     budget = {} if summary.budget is None else asdict(summary.budget)
-    shares = ", ".join(f"{key.replace('_', ' ')} {percent(share)}" for key, share in budget.items())
-    yield "time", shares or MISSING
+    labels = {part.key: part.label for part in metric_of("budget").parts or ()}
+    yield "time", ", ".join(f"{labels[key]} {percent(share)}" for key, share in budget.items()) or MISSING
     yield from _client(summary.client)
 
 
@@ -192,6 +204,13 @@ def _counts(summary: Summary) -> Iterable[tuple[str, str]]:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.requests.items())
     errors = ", ".join(f"{kind} {count}" for kind, count in summary.errors.items())
     yield "requests", f"{counts}; {summary.retries} retries" + (f"; errors: {errors}" if errors else "")
+
+
+def _further(summary: Summary) -> Iterator[str]:
+    """The declared numbers that no sentence speaks of."""
+    for path, value in summary.others.items():
+        if (number := number_of(path)) is not None:
+            yield f"{number.name} {fine(number.shown(value))} {number.metric.display.unit}"
 
 
 def _drift(drift: Drift) -> str:
