@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
-from trie.config import RunConfig
+from trie.config import Clock, RunConfig
 from trie.engines.counters import Meter
 from trie.errors import ReportError
 from trie.metrics.checks.circumstances import LIMITS
@@ -21,7 +21,9 @@ from trie.metrics.evaluate_run import EvaluatedRun, evaluate
 from trie.metrics.summary import Summary
 from trie.preflight.limits import allow_open_files
 from trie.preflight.steps import Prepared, prepared
+from trie.preflight.virtual import prepared_virtually
 from trie.replay.scheduler import build
+from trie.replay.virtual_run import VirtualRun
 from trie.report.page import write_page
 from trie.report.progress import shown
 from trie.report.terminal import complete_line, render, starting_line
@@ -132,6 +134,8 @@ async def execute_async(
     if workload is None:
         workload = await asyncio.to_thread(load_workload, config.workload)
     log.info("workload %s", describe(workload))
+    if config.clock is Clock.virtual:
+        return await _simulate(config, directory, workload, experiments=experiments, signals=signals)
     allow_open_files(config.concurrency.value)
     death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with prepared(config, workload, api_key=api_key, on_death=death.set_result) as ready:
@@ -147,6 +151,23 @@ async def execute_async(
         manifest["end"] = await _replay(ready, RowWriter(writer), signals=signals, death=death)
         run.write_manifest(manifest)
         manifest["end"]["engine"] = await meter.end()
+        run.write_manifest(manifest)
+    return Result(directory, await asyncio.to_thread(_report, run, html=config.html), manifest)
+
+
+async def _simulate(
+    config: RunConfig, directory: Path, workload: Workload, *, experiments: Path | None, signals: Signals | None
+) -> Result:
+    """The same run in virtual time: the embedded endpoint's model instead of a server."""
+    async with prepared_virtually(config, workload) as ready:
+        repository = await asyncio.to_thread(repository_state, experiments or Path.cwd(), directory)
+        run, writer = RunDir.create(directory)
+        manifest = facts.start(ready, repository)
+        run.write_manifest(manifest)
+        log.info(starting_line(manifest))
+        virtual = VirtualRun(ready, writer)
+        with signals.replaying(lambda: virtual.stop(INTERRUPTED)) if signals else nullcontext():
+            manifest["end"] = await virtual.run()
         run.write_manifest(manifest)
     return Result(directory, await asyncio.to_thread(_report, run, html=config.html), manifest)
 

@@ -8,6 +8,7 @@ from trie.config.endpoint import LOAD_KEYS, Api, EndpointConfig, PromptForm, Tls
 from trie.config.run import (
     HISTORIES,
     ClientConfig,
+    Clock,
     CommandConfig,
     ConcurrencyConfig,
     LimitsConfig,
@@ -26,6 +27,7 @@ __all__ = [
     "LOAD_KEYS",
     "Api",
     "ClientConfig",
+    "Clock",
     "CommandConfig",
     "ConcurrencyConfig",
     "EndpointConfig",

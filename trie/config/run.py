@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from enum import Enum
 
-from trie.config.endpoint import EndpointConfig
+from trie.config.endpoint import Api, EndpointConfig
 from trie.config.setting import SECONDS, check, require, setting
 from trie.config.sim import SimConfig
 from trie.config.workload import WorkloadConfig
@@ -111,6 +111,13 @@ class ProgressStyle(Enum):
     none = "none"
 
 
+class Clock(Enum):
+    """What time a run is made in."""
+
+    real = "real"
+    virtual = "virtual"  # the embedded endpoint's model alone, without waiting: no server is measured
+
+
 @dataclass
 class RunConfig:
     """One run, whole: what is replayed, against what, how hard and for how long."""
@@ -131,6 +138,10 @@ class RunConfig:
     )
     duration: float = setting(
         300.0, "time in which traces may start; then everything in flight is cancelled", above=0, unit=SECONDS
+    )
+    clock: Clock = setting(
+        Clock.real,
+        "real, or virtual: the run is simulated with the embedded endpoint's model, and no server is measured",
     )
     max_traces: int | None = setting(
         None, "traces to start at most; the run ends with the last of them; null: it ends at its deadline", minimum=1
@@ -187,9 +198,19 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.clock is Clock.virtual:
+            self._check_virtual()
         route = self.endpoint.reset_route
         asked_later = self.endpoint.name == "custom"  # the server is asked for its dialect, which may have the route
         require(route is not None or asked_later or not self.reset_cache, "reset_cache", "true", f"false: {NO_ROUTE}")
+
+    def _check_virtual(self) -> None:
+        """Refuse what has no answer in virtual time."""
+        where, api, counts = self.endpoint.base_url, self.endpoint.api, self.sim.tokenizer
+        require(where is None, "clock", "virtual", "real with endpoint=URL: virtual time knows its own model alone")
+        completions = api is Api.completions
+        require(completions, "clock", "virtual", "real with endpoint.api=chat: virtual time knows no chat template")
+        require(counts is None, "clock", "virtual", "real with sim.tokenizer: virtual time has no texts")
 
 
 class Order(Enum):

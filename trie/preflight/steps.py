@@ -33,6 +33,7 @@ from trie.sim.process import embedded
 from trie.workload.trace import Workload
 
 log = logging.getLogger("trie")
+NO_URL = "virtual:"  # where no server is
 REHEARSAL_PROMPT_TOKENS, REHEARSAL_ANSWER_TOKENS = 16, 2  # of the request that shows what a stream holds
 
 
@@ -59,7 +60,7 @@ class Prepared:
         """The manifest's `server`."""
         first = self.discoveries[0]
         return {
-            "base_url": self.servers[0].base_url,
+            "base_url": self.servers[0].base_url if self.servers else NO_URL,
             "replicas": [connections.base_url for connections in self.servers[1:]],
             "embedded": self.config.endpoint.base_url is None,
             "dialect": {

@@ -29,7 +29,7 @@ class ExactText(Protocol):
 class Prompts:
     """The prompts of a run; safe to use from one worker thread."""
 
-    source: Literal["words", "tokenizer"]
+    source: Literal["words", "tokenizer", "none"]
     name: str
     fingerprint: str
     maker: ExactText

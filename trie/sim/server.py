@@ -22,6 +22,7 @@ from trie.errors import ConfigError, EndpointError, TrieError
 from trie.sim import tokens, wire
 from trie.sim.faults import NATURAL_TOKENS, REFUSED, Faults
 from trie.sim.jobs import Job
+from trie.sim.metrics_text import metrics_text
 from trie.sim.realtime import Driver
 from trie.sim.response import Ask, Journal, Stream, abort, json_response, plain
 
@@ -181,23 +182,7 @@ class Server:
         return json_response({"success": True})
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        model = self.driver.model
-        values = {
-            "num_requests_running": ("gauge", model.active),
-            "num_requests_waiting": ("gauge", len(model.waiting)),
-            "cache_blocks_used": ("gauge", len(model.cache)),
-            "prefix_cache_queries_total": ("counter", model.tally.queries_tokens),
-            "prefix_cache_hits_total": ("counter", model.tally.hit_tokens),
-            "prompt_tokens_total": ("counter", model.tally.prompt_tokens),
-            "generation_tokens_total": ("counter", model.tally.generated_tokens),
-            "request_success_total": ("counter", model.tally.finished),
-        }
-        lines = [f"# TYPE trie_sim:{name} {kind}\ntrie_sim:{name} {value}\n" for name, (kind, value) in values.items()]
-        lines += [
-            wire.histogram(f"trie_sim:{name}_seconds", span.seconds, span.count)
-            for name, span in model.tally.spans.items()
-        ]
-        return web.Response(text="".join(lines), content_type="text/plain")
+        return web.Response(text=metrics_text(self.driver.model), content_type="text/plain")
 
 
 def _refused(status: int, message: str, request: web.Request) -> web.Response:

@@ -84,9 +84,3 @@ def error(status: int, text: str) -> dict[str, Any]:
     """An error object in OpenAI's form."""
     kinds = {400: "invalid_request_error", 404: "not_found_error", 429: "rate_limit_error"}
     return {"error": {"message": text, "type": kinds.get(status, "server_error"), "code": status}}
-
-
-def histogram(name: str, total: float, count: int) -> str:
-    """A histogram of one bucket in Prometheus' text format: its sum and its count are what is known."""
-    lines = (f'{name}_bucket{{le="+Inf"}} {count}', f"{name}_sum {total!r}", f"{name}_count {count}")
-    return f"# TYPE {name} histogram\n" + "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,72 @@
+"""A run in virtual time, from what was prepared to its end: rows on disk and the model's own counters."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from trie.engines.counters import Counters as EngineCounters
+from trie.engines.counters import growth, read_counters
+from trie.preflight.steps import Prepared
+from trie.replay.counters import Counters
+from trie.replay.event_loop import undisturbed
+from trie.replay.failure_policy import FailureWatch
+from trie.replay.virtual import VirtualReplay
+from trie.sim.metrics_text import metrics_text
+from trie.storage.parquet_parts import PartsWriter
+from trie.storage.record import Outcome, RequestRecord
+
+
+class VirtualRun:
+    """One run; nothing happens before `run`."""
+
+    def __init__(self, ready: Prepared, writer: PartsWriter) -> None:
+        config = ready.config
+        self._counters = Counters()
+        self._watch = FailureWatch(
+            self._counters,
+            concurrency=config.concurrency.value,
+            max_failures=config.max_failures,
+            max_failure_rate=config.max_failure_rate,
+        )
+        self._writer = writer
+        self._replay = VirtualReplay(
+            config,
+            ready.workload.traces,
+            write=writer.write,
+            note=self._note,
+            limit_reached=self._watch.limit_reached,
+        )
+
+    def stop(self, reason: str) -> None:
+        """End the run at the instant it has come to."""
+        self._replay.stop(reason)
+
+    async def run(self) -> dict[str, Any]:
+        """Replay in a thread, so that signals are heard; returns the manifest's `end`.
+
+        Raises:
+            RunDirError: when rows can't be written.
+            ConfigError: for what has no answer in virtual time.
+        """
+        with undisturbed():
+            reason = await asyncio.to_thread(self._replay.run)
+        self._watch.conclude()
+        await asyncio.to_thread(self._writer.close)
+        body = metrics_text(self._replay.endpoint.model).encode()
+        return {
+            "reason": reason,
+            "detail": None,
+            "wall_time_s": self._replay.now,
+            "began_monotonic_s": None,
+            "client": None,  # there was none
+            "engine": {**growth(EngineCounters(), read_counters([body])), "settled": True},
+        }
+
+    def _note(self, row: RequestRecord) -> None:
+        counters = self._counters
+        if row.outcome is Outcome.ok:
+            counters.requests_ok += 1
+        elif row.outcome is Outcome.failed:
+            counters.requests_failed += 1
+            self._watch.note(row)
