@@ -162,7 +162,7 @@ async def _simulate(
     async with prepared_virtually(config, workload) as ready:
         repository = await asyncio.to_thread(repository_state, experiments or Path.cwd(), directory)
         run, writer = RunDir.create(directory)
-        manifest = facts.start(ready, repository)
+        manifest = {**facts.start(ready, repository), "clock": config.clock.name}
         run.write_manifest(manifest)
         log.info(starting_line(manifest))
         virtual = VirtualRun(ready, writer)

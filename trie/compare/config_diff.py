@@ -72,6 +72,7 @@ def doubts(
 ) -> list[Doubt]:
     """Every reason for doubt, the gravest first."""
     return [
+        *_clock(*manifests),
         *_workload(*manifests),
         *_salt(manifests, summaries),
         *_validity(summaries),
@@ -142,6 +143,18 @@ def _validity(summaries: tuple[Mapping[str, Any], Mapping[str, Any]]) -> Iterato
             yield Doubt(
                 f"{name} invalid", "; ".join(failed), "fix what made it invalid first: its numbers would mislead"
             )
+
+
+def _clock(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Doubt]:
+    """Whether there is a server behind the numbers."""
+    names = ("the baseline", "the candidate")
+    virtual = [name for name, run in zip(names, (a, b), strict=True) if run["config"].get("clock") == "virtual"]
+    if virtual:
+        yield Doubt(
+            "clock",
+            f"{' and '.join(virtual)} ran in virtual time: no server was measured",
+            "it is a forecast by the embedded endpoint's model, and as good as its profile",
+        )
 
 
 def _load(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Doubt]:

@@ -21,6 +21,8 @@ def facts_of(run: Run) -> str:
     manifest = run.manifest
     config, server = manifest["config"], manifest["server"]
     where = "embedded endpoint" if server["embedded"] else server["base_url"]
+    if config.get("clock") == "virtual":
+        where = "virtual time (no server was measured)"
     verdict = "VALID" if run.summary["valid"] else "INVALID"
     traces = run.summary["traces"]
     return (

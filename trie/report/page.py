@@ -47,7 +47,7 @@ from trie.report.html.document import (
 )
 from trie.report.latency_plots import distributions, ttft_against_context
 from trie.report.number_format import fine, short
-from trie.report.terminal import facts, head
+from trie.report.terminal import facts, head, simulated_by
 from trie.report.time_plots import client_over_time, outcomes_over_time, time_plots
 from trie.report.trace_plots import cache_hits_by_turn, traces_by_slot
 from trie.storage.run_dir import REPORT
@@ -84,6 +84,8 @@ def run_page(columns: Columns, summary: Summary, manifest: Mapping[str, Any]) ->
     when = f", started {started[:19].replace('T', ' ')} UTC" if started else ""
     server = manifest["server"]
     where = "the embedded endpoint (simulated)" if server["embedded"] else server["base_url"]
+    if config.get("clock") == "virtual":
+        where = f"no server: virtual time, {simulated_by(config)}"
     return Page(
         title=f"{manifest['workload']['name']}, concurrency {config['concurrency']['value']}",
         subtitle=f"{server['model']} on {where}, {config['duration']:g} s{when}",

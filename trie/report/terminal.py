@@ -105,6 +105,8 @@ def head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     without = f" ({skipped} more skipped: too long for the model's context)" if skipped else ""
     yield "workload", f"{workload['name']}{label}: {workload['traces']} traces{without}, {workload['source']}"
     where = "embedded endpoint (simulated)" if server["embedded"] else _server(server)
+    if config.get("clock") == "virtual":
+        where = f"none was measured: virtual time, {simulated_by(config)}"
     mode = "streaming" if config["stream"] else "not streaming"
     yield "server", f"{where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
     finding = prompts.get("finding") or f"offset {prompts.get('offset_tokens')} tokens"
@@ -112,6 +114,11 @@ def head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     note = f"; {prompts['form_note']}" if prompts.get("form_note") else ""
     yield "prompts", f"{prompts['name']}{form}, seed {manifest['seed']}: {finding}{note}"
     yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s{_early(manifest)}"
+
+
+def simulated_by(config: Mapping[str, Any]) -> str:
+    """Whose numbers those of a run in virtual time are."""
+    return f"the embedded endpoint's model with profile {config['sim']['profile']}"
 
 
 def _server(server: Mapping[str, Any]) -> str:

@@ -69,11 +69,15 @@ def page(directory: Path, rows: Sequence[Row]) -> Page:
     )
 
 
+VIRTUAL = ", in virtual time: no server was measured"
+
+
 def _subtitle(rows: Sequence[Row]) -> str:
     """What was swept, of which models, when."""
     names = ", ".join(dict.fromkeys(row["workload"] for row in rows))
     models = ", ".join(dict.fromkeys(row["model"] for row in rows if row["model"]))
     begun = sorted(row["started"] for row in rows if row["started"])
+    models += VIRTUAL if any(row["clock"] == "virtual" for row in rows) else ""
     when = f"; {begun[0][:16].replace('T', ' ')} to {begun[-1][:16].replace('T', ' ')} UTC" if begun else ""
     return f"{names} on {models}{when}" if models else names
 

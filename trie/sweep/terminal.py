@@ -100,6 +100,8 @@ def show_headline(rows: Sequence[Row], console: Console) -> None:
             cells = (_figure(point, metric, best=metric.column == column and point is top) for point in points)
             table.add_row(f"  {metric.titled}", *cells)
     console.print(table)
+    if any(row["clock"] == "virtual" for row in rows):
+        console.print(Text(f"{'clock':<11}virtual time: no server was measured", style="yellow"))
     for curve in measured:
         console.print(Text(f"{'knee':<11}{printable(curve.label)}: {_knee(curve, column)}"))
     for row in rows:

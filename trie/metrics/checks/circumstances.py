@@ -14,6 +14,7 @@ STALE_S = 60.0  # a run shorter than this is a trial
 ENDED_IN_ORDER = Condition("ended_in_order", "warning", "the run ended in order", "the end of the run is missing")
 RAN_ITS_DURATION = Condition("ran_its_duration", "warning", "the run lasted its duration", "the run ended early")
 LITTLE_CENSORING = Condition("little_censoring", "warning", "few traces were cut off", "many traces were cut off")
+SERVER_MEASURED = Condition("server_measured", "warning", "a server was measured", "no server was measured")
 LONG_ENOUGH = Condition("long_enough", "warning", "the run was long enough", "the run was short")
 WHOLE_WORKLOAD = Condition(
     "whole_workload", "warning", "the whole workload was replayed", "traces were left out of the workload"
@@ -29,6 +30,7 @@ CONDITIONS = (
     ENDED_IN_ORDER,
     RAN_ITS_DURATION,
     LITTLE_CENSORING,
+    SERVER_MEASURED,
     LONG_ENOUGH,
     WHOLE_WORKLOAD,
     ENGINE_TO_ITSELF,
@@ -73,6 +75,7 @@ def circumstance_checks(run: Evidence) -> Iterator[Check]:
         f"{cut} of {completed + cut} at the end of the run: those that completed are the short ones",
         "run longer; the Kaplan-Meier latencies count the cut-off ones in",
     )
+    yield from _clock(run)
     yield LONG_ENOUGH.check(
         run.summary.wall_time_s >= STALE_S,
         f"{run.summary.wall_time_s:.0f} s",
@@ -88,6 +91,16 @@ def circumstance_checks(run: Evidence) -> Iterator[Check]:
         )
     if not run.manifest["config"]["stream"]:
         yield STREAMING.check(False, "TTFT, TTFAT and decode speed are not measured", "stream=true")
+
+
+def _clock(run: Evidence) -> Iterator[Check]:
+    config = run.manifest["config"]
+    if config.get("clock") == "virtual":
+        yield SERVER_MEASURED.check(
+            False,
+            f"the run is a simulation in virtual time, by the model with profile {config['sim']['profile']}",
+            "publish it as a forecast by that model, never as a measurement; clock=real measures",
+        )
 
 
 def _workload(run: Evidence) -> Iterator[Check]:
