@@ -27,7 +27,6 @@ FACTS = {
     "variant": "string",
     "concurrency": "int64",
     "repeat": "int64",
-    "clock": "string",
     "status": "string",
     "why": "string",
     "valid": "bool",
@@ -36,6 +35,7 @@ FACTS = {
     "num_gpus": "int64",
     "duration_s": "float64",
     "started": "string",
+    "clock": "string",
 }
 
 
@@ -68,7 +68,6 @@ def _facts(cell: Cell, variant: str) -> Row:
         "variant": variant,
         "concurrency": cell.concurrency,
         "repeat": cell.repeat,
-        "clock": cell.config.get("clock", "real"),
         "status": cell.status.name,
         "why": cell.why or "; ".join(misleading),
         "valid": cell.summary.get("valid"),
@@ -77,6 +76,7 @@ def _facts(cell: Cell, variant: str) -> Row:
         "num_gpus": cell.config.get("num_gpus"),
         "duration_s": cell.config.get("duration"),
         "started": at(cell.manifest, "started", "wall_clock"),
+        "clock": cell.config.get("clock", "real"),
     }
     assert facts.keys() == FACTS.keys()
     return facts
