@@ -92,6 +92,13 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
         "warning",
         "10.0% of the answers",
     ),
+    "virtual time": (
+        many(),
+        {"clock": "virtual", "sim": {"profile": "gpu"}},
+        "server_measured",
+        "warning",
+        "by the model with profile gpu",
+    ),
     "censoring": ([*many(2), *(row(i, turns=3) for i in (7, 8))], {}, "little_censoring", "warning", "2 of 4"),
     "a stand-in": (many(), {"synthetic": True}, "recorded_workload", "warning", "synthetic stand-in"),
     "no cache report": (many(usage_cached_tokens=None), {}, "cache_reported", "warning", "no cached tokens"),
