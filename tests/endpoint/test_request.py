@@ -25,6 +25,7 @@ from helpers.scripted_server import (
 )
 
 from trie.config import EndpointConfig
+from trie.endpoint import aiohttp_protocol
 from trie.endpoint.aiohttp_protocol import OPEN_AFTER_DONE_S
 from trie.endpoint.connection import Connections
 from trie.endpoint.request import Request, Requester, fill
@@ -105,6 +106,14 @@ async def test_an_answer_ends_with_done_and_a_response_left_open_is_dropped() ->
     assert second.sent_s is not None
     assert 0.19 < first.end_s - first.last_token_s < 0.29  # a late usage chunk moves the end and no token
     assert OPEN_AFTER_DONE_S - 0.01 < second.sent_s - first.end_s < OPEN_AFTER_DONE_S + 1.0
+
+
+async def test_a_request_that_was_answered_in_time_does_not_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aiohttp_protocol, "OPEN_AFTER_DONE_S", 60.0)
+    (found,) = await ask((*WHOLE[:-1], 9.0), timeout_s=1.5)
+    assert (found.outcome, found.chunks, found.usage_completion_tokens) == (Outcome.ok, 2, 2)
+    assert found.end_s is not None
+    assert found.end_s < 1.5
 
 
 async def test_a_connection_whose_last_chunk_follows_done_is_used_again() -> None:

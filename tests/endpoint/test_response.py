@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trie.endpoint.response import Answer, loads
+from trie.endpoint.json_text import loads
+from trie.endpoint.response import Answer
 
 SAID = (
     "token_ends",

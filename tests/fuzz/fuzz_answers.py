@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 with atheris.instrument_imports(include=["trie.endpoint", "trie.one_line"]):
     from trie.endpoint import response, sse
     from trie.endpoint.exchange import Exchange
+    from trie.endpoint.json_text import loads
     from trie.endpoint.request import Request, fill
     from trie.endpoint.request_body import Chat, Ids, Text
     from trie.endpoint.token_ids import IdAnswer
@@ -31,10 +32,13 @@ NAMES = arrow_schema().names
 def one_by_one(body: bytes, answer: response.Answer) -> response.Answer:
     """The same answer, decoded the plain way: an event at a time."""
     before = 0
-    for event in sse.decode(body):
-        assert before < event.end <= len(body)
-        before = event.end
-        answer.event(*event)
+    for part in sse.read(body):
+        if isinstance(part, sse.Aside):
+            answer.events([], [], [part])
+            continue
+        assert before < part.end <= len(body)
+        before = part.end
+        answer.event(*part)
     return answer
 
 
@@ -45,6 +49,8 @@ def compare(one: response.Answer, other: response.Answer) -> None:
         "tool_calls",
         "first_chunk_tokens",
         "token_ends",
+        "token_sizes",
+        "hidden_tokens",
         "prompt_tokens",
         "completion_tokens",
         "cached_tokens",
@@ -60,15 +66,15 @@ def goes_back(answer: response.Answer) -> None:
     """Whatever was said, the next request is JSON."""
     text = Text()
     text.answered(answer)
-    response.loads(b'"%b"' % b"".join(text.parts))
+    loads(b'"%b"' % b"".join(text.parts))
     for chat in (Chat(), Chat(reasoning=True)):
         chat.answered(answer)
         chat.ask((b" a",))
-        response.loads(b"[%b]" % b"".join(chat.parts))
+        loads(b"[%b]" % b"".join(chat.parts))
     ids = Ids()
     ids.ask((b",1",))
     ids.answered(answer)
-    response.loads(b"[%b]" % b"".join(ids.parts))
+    loads(b"[%b]" % b"".join(ids.parts))
 
 
 def one_input(data: bytes) -> None:

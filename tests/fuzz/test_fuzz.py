@@ -16,6 +16,7 @@ MEMORY_KB = 3 << 20  # of addresses, of which the interpreter and its libraries 
 WORDS = ["data: ", "data:", "\\x0a\\x0a", "\\x0d\\x0a", "[DONE]", '{\\"choices\\":[', '\\"text\\":', '\\"delta\\":{',
          '\\"finish_reason\\":', '\\"usage\\":{', '\\"prompt_tokens\\":', '\\"completion_tokens\\":',
          '\\"prompt_tokens_details\\":', '\\"cached_tokens\\":', '\\"error\\":', '\\"message\\":', "null", "1e999",
+         "event: error\\x0a", "error: ", '\\"total_tokens\\":', '\\"reasoning_tokens\\":', '\\"tool_calls\\":[{',
          "\\\\ud83d", "NaN"]  # fmt: skip
 
 

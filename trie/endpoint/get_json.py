@@ -9,7 +9,7 @@ from typing import Any
 
 from trie.endpoint.connection import Connections
 from trie.endpoint.exchange import Exchange
-from trie.endpoint.response import loads
+from trie.endpoint.json_text import loads
 from trie.one_line import one_line
 
 ANSWER_S = 10.0  # in which a route beside the API has to answer

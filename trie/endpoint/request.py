@@ -13,6 +13,7 @@ from time import perf_counter
 from trie.endpoint import response, retry, sse
 from trie.endpoint.connection import Connections
 from trie.endpoint.exchange import Exchange
+from trie.endpoint.json_text import loads
 from trie.endpoint.request_body import RequestFormat
 from trie.endpoint.server_errors import message
 from trie.one_line import one_line
@@ -86,6 +87,9 @@ class Requester:
             before = f"; before that {request.failure[1]}" if request.failure is not None else ""
             request.failure = ("timeout", f"no whole answer within {self._timeout_s:g} s{before}")
             self._decode_rest(request)
+            answered = request.exchange.answered is not None and request.exchange.status == 200
+            if answered:  # what was late is the end of the body, or the client
+                request.failure = request.answer.failure(stream=True)
         except asyncio.CancelledError:
             self._decode_rest(request)
             raise
@@ -221,7 +225,7 @@ def _error_text(exchange: Exchange) -> str:
             f"redirects to {exchange.location}, and redirects are not followed: that is the address to give"
         )
     try:
-        body = response.loads(exchange.body)
+        body = loads(exchange.body)
     except ValueError:
         return one_line(exchange.body[:600].decode("utf-8", "replace")) or "empty body"
     if isinstance(body, dict):

@@ -5,38 +5,22 @@ Nothing here does I/O or reads a clock.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from trie.endpoint import answer_text, server_errors, tool_calls
-from trie.endpoint.server_errors import NO_REASON, error_in, message, shown
+from trie.endpoint import server_errors, tool_calls
+from trie.endpoint.answer_text import Texts, has_role
+from trie.endpoint.json_text import loads, shown
+from trie.endpoint.server_errors import NO_REASON, error_in, message
 from trie.endpoint.sse import Aside
+from trie.endpoint.token_chunk import text_alone, thought_alone
 from trie.endpoint.tool_calls import ToolCall
-from trie.endpoint.usage import counts_of, usage_of
+from trie.endpoint.usage import counts_of, hidden_tokens, usage_of
 
 DONE = b"[DONE]"
 WORDLESS = ("error_event", "the server sent an error without words")
-BYTES_PER_TOKEN = 2  # of text that was streamed: fewer, and most of the tokens are not in it
-CALL_BYTES = 64  # of a tool call's own markup, which no server streams
-SEVERAL = 8  # tokens that may come without text: ends, markup
-
-
-def loads(data: bytes) -> Any:
-    """JSON as servers really send it: strict first, then with lone surrogates and invalid UTF-8 let through.
-
-    Raises:
-        ValueError: for what is no JSON at all.
-    """
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        try:
-            return json.loads(data.decode("utf-8", "replace"))
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
 
 
 class Answer:
@@ -47,13 +31,12 @@ class Answer:
 
     __slots__ = (
         "_cached_at",
-        "_calls",
         "_closed",
-        "_content",
         "_counted",
         "_ends",
-        "_reasoning",
+        "_sizes",
         "_stray",
+        "_texts",
         "_usages",
         "_words",
         "cached_tokens",
@@ -65,22 +48,19 @@ class Answer:
         "ids",
         "prompt_tokens",
         "reasoning_tokens",
-        "sizes",
     )
 
     def __init__(self, cached_at: Sequence[str] = ()) -> None:
         self._cached_at = cached_at
-        self._calls: list[ToolCall] = []
         self._closed = False  # saw usage in a chunk of its own, which comes last; in every chunk it says nothing
-        self._content: list[str] = []
         self._counted: int | None = None  # completion tokens by the latest chunk with a choice that told
         self._ends: list[int] = []
-        self._reasoning: list[str] = []
+        self._sizes: list[int] = []  # characters in each chunk that bore a token
+        self._texts = Texts()
         self._stray = ""  # text beside the data of a stream: why it stops, where it stops
         self._usages = 0  # chunks with a choice and usage
         self._words = ""  # what the server says beside its finish reason
         self.ids: list[int] = []  # of the tokens, where they were asked for
-        self.sizes: list[int] = []  # characters in each chunk that bore a token
         self.first_chunk_tokens: int | None = None  # in the first of them; None: the server does not tell
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
@@ -92,11 +72,11 @@ class Answer:
 
     @property
     def content(self) -> str:
-        return "".join(self._content)
+        return "".join(self._texts.content)
 
     @property
     def reasoning(self) -> str:
-        return "".join(self._reasoning)
+        return "".join(self._texts.reasoning)
 
     @property
     def text(self) -> str:
@@ -106,7 +86,7 @@ class Answer:
     @property
     def tool_calls(self) -> list[ToolCall]:
         """The calls it made, in their order, as far as they came."""
-        return tool_calls.in_order(self._calls)
+        return tool_calls.in_order(self._texts.calls)
 
     @property
     def token_ends(self) -> list[int]:
@@ -116,32 +96,24 @@ class Answer:
     @property
     def token_sizes(self) -> list[int]:
         """Characters in each of these chunks."""
-        return self.sizes[self._opening :]
+        return self._sizes[self._opening :]
 
     @property
     def _opening(self) -> int:
         """1 where the first chunk is an empty text from before prefill: there is one chunk more than tokens."""
-        return int(self.completion_tokens == len(self._ends) - 1 and self.sizes[0] == 0)
+        return int(self.completion_tokens == len(self._ends) - 1 and self._sizes[0] == 0)
 
     @property
     def hidden_tokens(self) -> int | None:
-        """Completion tokens that were counted and not sent, as reasoning that stays with the server; None: not known.
-
-        Each chunk brought one token at least. Where the server does not say how many it hides, and its text can't hold
-        the tokens that it counts, only one a chunk is taken to have come.
-        """
-        tokens, chunks = self.completion_tokens, len(self._ends) - self._opening
-        if tokens is None or not chunks:
+        """Completion tokens that were counted and not sent, as far as that can be known."""
+        if self.completion_tokens is None or not self._ends:
             return None
-        rest = max(tokens - chunks, 0)
-        if self.reasoning_tokens and not any(self._reasoning):
-            return min(self.reasoning_tokens, rest)
-        room = self._text_bytes() // BYTES_PER_TOKEN
-        return rest if tokens > 2 * chunks + SEVERAL and tokens > room and not self.ids else 0
-
-    def _text_bytes(self) -> int:
-        texts = (*self._content, *self._reasoning, *(call.name + call.arguments for call in self._calls))
-        return len("".join(texts).encode("utf-8", "replace")) + CALL_BYTES * len(self._calls)
+        return hidden_tokens(
+            self.completion_tokens,
+            chunks=len(self._ends) - self._opening,
+            reasoning=0 if self._texts.reasoning else self.reasoning_tokens or 0,
+            text_bytes=None if self.ids else self._texts.size_bytes,
+        )
 
     def events(self, data: Sequence[bytes], ends: Sequence[int], asides: Sequence[Aside] = ()) -> None:
         """Take in neighbouring events of a stream, decoded in one go where they are JSON; `ends` are their places."""
@@ -187,21 +159,21 @@ class Answer:
         self._fail(*(("error_event", message(value)) if value else WORDLESS))
 
     def _fail(self, kind: str, text: str) -> None:
-        """Note a failure; the first one counts, unless it has no words."""
-        if self.error is None or self.error == WORDLESS:
+        """Note a failure; the first one counts, unless the server gives words to a later one."""
+        if self.error is None or (kind == "error_event" and (self.error == WORDLESS or self.error[0] != kind)):
             self.error = kind, text
 
     def _chunk(self, value: Any, end: int) -> None:
         """Take in the value of one event."""
-        if (text := _plain_token(value)) is not None:
-            self._content.append(text)
-        elif (text := _plain_thought(value)) is not None:
-            self._reasoning.append(text)
+        if (text := text_alone(value)) is not None:
+            self._texts.content.append(text)
+        elif (text := thought_alone(value)) is not None:
+            self._texts.reasoning.append(text)
         else:
             self._any_chunk(value, end)
             return
         self._ends.append(end)
-        self.sizes.append(len(text))
+        self._sizes.append(len(text))
 
     def _any_chunk(self, value: Any, end: int) -> None:
         chunk = self._checked(value)
@@ -218,7 +190,7 @@ class Answer:
             if not self._ends:
                 self.first_chunk_tokens = self._tokens_in(choice, told) or None
             self._ends.append(end)
-            self.sizes.append(size)
+            self._sizes.append(size)
         if told is not None:
             self._counted = told
             self._usages += 1
@@ -239,7 +211,7 @@ class Answer:
         if told is None:
             bears = "text" in choice and not closing
         else:
-            opening = not self._ends and _has_role(choice)
+            opening = not self._ends and has_role(choice)
             comparable = self._counted is not None or not self._ends  # usage once, at the end, tells of all tokens
             bears = comparable and told > (self._counted or 0) and not opening and not closing
         return 0 if bears else None
@@ -273,9 +245,8 @@ class Answer:
         words = f": {self._words or self._stray}" if self._words or self._stray else ""
         if server_errors.gave_up(self.finish_reason):
             return "aborted", f"the server gave up: finish_reason {self.finish_reason}{words}"
-        has_tokens = any(self._content) or any(self._reasoning) or bool(self._calls)
-        if not has_tokens:
-            has_tokens = bool(self.token_ends if self.completion_tokens is None else self.completion_tokens)
+        tokens = len(self.token_ends) if self.completion_tokens is None else self.completion_tokens
+        has_tokens = tokens > 0 or self._texts.any
         if stream and not self._is_ended() and not (self.done and not has_tokens):
             chunks = len(self.token_ends)
             return "truncated", f"the stream ended after {chunks} chunks without finish_reason or usage{words}"
@@ -306,40 +277,8 @@ class Answer:
             self.finish_reason = reason
 
     def _keep(self, choice: Mapping[str, Any]) -> int | None:
-        """Keep the texts of a choice; how many characters they have, None where it holds nothing that was generated."""
-        text = choice.get("text")
-        if isinstance(text, str):
-            return self._keep_texts(text, "", 0)
-        part = choice.get("delta")
-        whole = not part and isinstance(choice.get("message"), dict)
-        part = choice["message"] if whole else part
-        if not isinstance(part, dict):
-            return None
-        content, reasoning = answer_text.content_and_reasoning(part)
-        pieces = part.get("tool_calls")
-        if whole and self._ends and self._calls and pieces:
-            return None
-        others = tool_calls.collect(self._calls, pieces) if pieces else 0
-        others += sum(len(str(part[name])) for name in ("refusal", "function_call") if part.get(name))
-        size = self._keep_texts(content, reasoning, others)
-        return 0 if size is None and pieces else size
-
-    def _keep_texts(self, content: str, reasoning: str, others: int) -> int | None:
-        """Keep texts that are not those of the whole answer once more; how many characters came with `others`."""
-        if self._repeats(content, reasoning):
-            return None
-        if content:
-            self._content.append(content)
-        if reasoning:
-            self._reasoning.append(reasoning)
-        return len(content) + len(reasoning) + others or None
-
-    def _repeats(self, content: str, reasoning: str) -> bool:
-        """Whether a closing chunk says the whole answer once more."""
-        if self.finish_reason is None or len(self._ends) <= 1 or not (content or reasoning):
-            return False
-        pairs = ((content, self.content), (reasoning, self.reasoning))
-        return all(not text or text.strip() == before.strip() for text, before in pairs)
+        """Keep what a choice says; its characters, None where it says nothing new."""
+        return self._texts.keep(choice, closing=self.finish_reason is not None)
 
     def _usage(self, chunk: Mapping[str, Any], choice: Mapping[str, Any] | None) -> int | None:
         """Take what the latest usage object reports, and say its completion tokens; what is absent stays unknown."""
@@ -352,44 +291,6 @@ class Answer:
         self.cached_tokens = self.cached_tokens if cached is None else cached
         self.reasoning_tokens = self.reasoning_tokens if reasoning is None else reasoning
         return completion
-
-
-def _plain_token(value: Any) -> str | None:
-    """The text of a chunk that brings one and nothing else to note, as nearly all do; None for any other chunk."""
-    try:
-        (choice,) = value["choices"]
-        if choice["finish_reason"] is not None or value.get("usage") or "error" in value or "usage" in choice:
-            return None
-        if "text" in choice:
-            text = choice["text"]
-        elif len(delta := choice["delta"]) == 1:
-            text = delta["content"] or None
-        else:
-            text = None if any(map(delta.get, _BESIDE)) else delta["content"] or None
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    return text if text.__class__ is str else None
-
-
-def _plain_thought(value: Any) -> str | None:
-    """The same of a chunk that brings reasoning alone."""
-    try:
-        (choice,) = value["choices"]
-        if choice["finish_reason"] is not None or value.get("usage") or "error" in value or "usage" in choice:
-            return None
-        (text,) = filter(None, choice["delta"].values())
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    return text if text.__class__ is str and text in map(choice["delta"].get, _THOUGHTS) else None
-
-
-_THOUGHTS = ("reasoning_content", "reasoning")  # as engines call it
-_BESIDE = ("tool_calls", *answer_text.REASONING[:4])  # what a delta may bring beside its content
-
-
-def _has_role(choice: Mapping[str, Any]) -> bool:
-    delta = choice.get("delta")
-    return isinstance(delta, dict) and bool(delta.get("role"))
 
 
 def _first(choices: object) -> Mapping[str, Any] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from trie.endpoint.json_text import shown
 
 NO_REASON = frozenset({"", "null", "none"})  # finish reasons that say nothing
 WORDS = (
@@ -55,11 +56,3 @@ def message(error: object) -> str:
             break
         error = next((error[name] for name in WORDS if error.get(name)), None) or shown(error)
     return (error if isinstance(error, str) else shown(error))[:300]
-
-
-def shown(value: object) -> str:
-    """A value as JSON, as far as it can be."""
-    try:
-        return json.dumps(value)
-    except (RecursionError, ValueError):  # nested deeper than it can be written, or integers of thousands of digits
-        return f"a {type(value).__name__} that can't be shown"

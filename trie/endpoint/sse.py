@@ -102,7 +102,7 @@ def read(body: bytes, at: int = 0) -> Iterator[Event | Aside]:
     after its last line has said it. Whether that event is whole is for its reader to judge.
     """
     lines: list[bytes] = []
-    others: list[bytes] = []
+    others: list[tuple[bytes, int]] = []
     end = 0
     for start, stop in _lines(body, at):
         if start == stop:
@@ -116,42 +116,40 @@ def read(body: bytes, at: int = 0) -> Iterator[Event | Aside]:
             lines.append(b"")
             end = stop
         else:
-            others.append(body[start:stop])
-            end = end if lines else stop
+            others.append((body[start:stop], stop))
     yield from _close(lines, others, end)
 
 
-def _close(lines: list[bytes], others: list[bytes], end: int) -> Iterator[Event | Aside]:
-    """What one event's lines say: those of its data, and the others."""
+def _close(lines: list[bytes], others: list[tuple[bytes, int]], end: int) -> Iterator[Event | Aside]:
+    """What one event's lines say: those of its data, which end at `end`, and the others with the end of each."""
     if not others:
         if lines:
             yield Event(b"\n".join(lines), end)
         return
     fields: dict[bytes, list[bytes]] = {}
-    for line in others:
+    texts: list[tuple[bytes, int]] = []
+    for line, stop in others:
         named = _FIELD.match(line)
-        name, value = (named[1], line[named.end() :].strip()) if named is not None else (b" ", line)
-        fields.setdefault(name, []).append(value)
-    texts, comments = fields.pop(b" ", []), fields.pop(b"", [])
+        if named is None:
+            texts.append((line, stop))
+        else:
+            fields.setdefault(named[1], []).append(line[named.end() :].strip())
+    comments, names = fields.pop(b"", []), fields.pop(b"event", [])
     errors = [b"\n".join(values) for name, values in fields.items() if _FAILED.search(name)]
-    if _FAILED.search(b"".join(fields.get(b"event", []))):
-        yield Aside(b"\n".join(lines or errors or texts or comments), is_error=True)
+    if _FAILED.search(b"".join(names)):
+        words = lines or errors or [text for text, _ in texts] or comments
+        yield Aside(b"\n".join(words), is_error=True)
         return
-    if lines:
-        yield Event(b"\n".join(lines), end)
     for error in errors:
         yield Aside(error, is_error=True)
-    yield from _nameless(texts, end)
-
-
-def _nameless(texts: list[bytes], end: int) -> Iterator[Event | Aside]:
-    """Lines without a field's name: JSON on one or several lines, or text."""
-    whole = b"\n".join(texts)
-    if _is_json(whole):
-        yield Event(whole, end)
-        return
-    for text in texts:
-        yield Event(text, end) if _is_json(text) else Aside(text, is_error=False)
+    events = [Event(b"\n".join(lines), end)] if lines else []
+    whole = Event(b"\n".join(text for text, _ in texts), texts[-1][1] if texts else end)
+    if _is_json(whole.data):
+        events.append(whole)
+    else:
+        events += (Event(*text) for text in texts if _is_json(text[0]))
+        yield from (Aside(text, is_error=False) for text, _ in texts if not _is_json(text))
+    yield from sorted(events, key=lambda event: event.end)
 
 
 def _is_json(text: bytes) -> bool:

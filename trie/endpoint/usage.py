@@ -12,6 +12,8 @@ PLAIN = ("prompt_tokens", "completion_tokens", "total_tokens")
 CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 DETAILS_PROMPT = ("prompt_tokens_details", "input_tokens_details")
 DETAILS_COMPLETION = ("completion_tokens_details", "output_tokens_details")
+BYTES_PER_TOKEN = 2  # of text that was sent: fewer, and most of the tokens are not in it
+WORDLESS = 8  # tokens of an answer that may have no text: ends, markup
 PLACES = ("usage", "x_groq", "delta", "message")  # that hold usage, or lead to it
 
 
@@ -105,6 +107,26 @@ def _reasoning(usage: Mapping[str, Any]) -> int | None:
 
 def _first(usage: Mapping[str, Any], names: Sequence[str]) -> object:
     return next((usage[name] for name in names if usage.get(name)), None)
+
+
+def hidden_tokens(tokens: int, *, chunks: int, reasoning: int, text_bytes: int | None) -> int:
+    """Of the completion tokens that a server counts, those that it never sent.
+
+    Each chunk brought one token at least. Where the server does not say how many it hides, and the text can't hold the
+    tokens that it counts, one for each chunk is taken to have come.
+
+    Args:
+        tokens: by usage.
+        chunks: that bore a token.
+        reasoning: of the tokens, where none of it was sent.
+        text_bytes: that were sent; None where all tokens are known to have come.
+    """
+    rest = max(tokens - chunks, 0)
+    if reasoning:
+        return min(reasoning, rest)
+    if text_bytes is None or tokens <= 2 * chunks + WORDLESS or tokens <= text_bytes // BYTES_PER_TOKEN:
+        return 0
+    return rest
 
 
 def count(usage: object, names: Sequence[str], default: int | None = None) -> int | None:

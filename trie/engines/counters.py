@@ -18,7 +18,7 @@ from typing import Any
 from trie.config import EndpointConfig
 from trie.endpoint.connection import Connections
 from trie.endpoint.get_json import ask
-from trie.endpoint.response import loads
+from trie.endpoint.json_text import loads
 from trie.engines import catalog
 from trie.engines.prometheus import Sample, kinds, samples
 

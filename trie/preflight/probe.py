@@ -12,7 +12,8 @@ import orjson
 from trie.config import Api, RunConfig
 from trie.endpoint import sse
 from trie.endpoint.get_json import Reply, ask
-from trie.endpoint.response import DONE, loads
+from trie.endpoint.json_text import loads
+from trie.endpoint.response import DONE
 from trie.engines.counters import Meter
 from trie.errors import PromptError, WorkloadError
 from trie.preflight.limits import fitting, needed_tokens
