@@ -3,7 +3,8 @@
     python benchmarks/honesty.py                          all cases, about ten minutes
     python benchmarks/honesty.py --cases quiet stop-0.3   some of them
 
-A precise server (native/sse_server.c) logs when it read each request and wrote each first chunk. Its TTFT is the truth.
+A precise server (native/sse_server.c) logs when it wrote each first chunk, on the clock that the client has as well:
+from the client's send to that moment is the true TTFT, however long the server took to read the request.
 The client under test is `python -m trie`, kept from its core in many ways. A run is *dishonest* when its verdict is
 VALID and its TTFT p50 or p99 is off by more than 10 %. Exits with 1 when there is such a run, or when an undisturbed
 run is INVALID.
@@ -110,6 +111,14 @@ def disturbed(case: Case, pid: int) -> Iterator[None]:
         thread.join()
 
 
+def workload(tokens: int) -> str:
+    """Traces of one request, of answers of 0.6 to 1.4 times so many tokens, so that streams do not march in step."""
+    trace = {"num_turns": 0, "input_prompt_length": 200, "assistant_response_length": [], "tool_call_output_length": []}
+    lengths = (round(tokens * (0.6 + 0.8 * (step * 17 % 41) / 40)) for step in range(41))
+    rows = (trace | {"tool_call_latency": [], "final_assistant_response_length": length} for length in lengths)
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
 def begun(folder: Path, process: subprocess.Popen[str]) -> None:
     """Wait until the run's clock has started: until there is a folder for its rows."""
     while process.poll() is None and not (folder / "run" / "requests").is_dir():
@@ -118,9 +127,7 @@ def begun(folder: Path, process: subprocess.Popen[str]) -> None:
 
 def replay(case: Case, at: Server, folder: Path, duration_s: float, settings: list[str]) -> Path:
     """Run the client to its end; the run's directory."""
-    trace = {"num_turns": 0, "input_prompt_length": 200, "assistant_response_length": [], "tool_call_output_length": []}
-    trace |= {"tool_call_latency": [], "final_assistant_response_length": case.tokens}
-    (folder / "load.jsonl").write_text(json.dumps(trace) + "\n")
+    (folder / "load.jsonl").write_text(workload(case.tokens))
     command = [
         sys.executable,
         "-m",
@@ -173,11 +180,12 @@ class Outcome:
 def outcome(run: Path, log: pd.DataFrame) -> Outcome:
     """What the report says beside what the server logged of the same requests: those with a first token in the rows."""
     rows = pd.read_parquet(run / "requests")
-    seed = json.loads((run / "manifest.json").read_text())["seed"]
-    rows["x_request_id"] = [f"{seed:x}-{row.session_id}-{row.turn}" for row in rows.itertuples()]
+    manifest = json.loads((run / "manifest.json").read_text())
+    rows["x_request_id"] = [f"{manifest['seed']:x}-{row.session_id}-{row.turn}" for row in rows.itertuples()]
     both = rows[rows.outcome == "ok"].merge(log[log.chunks > 0], on="x_request_id")
     reported = (both.first_token_s - both.sent_s) * 1e3
-    true = (both.first_chunk_s - both.body_read_s) * 1e3
+    sent = manifest["end"]["began_monotonic_s"] + both.sent_s  # on the clock of the server's log
+    true = (both.first_chunk_s - sent) * 1e3
     summary = json.loads((run / "summary.json").read_text())
     failed = [check["id"] for check in summary["verdict"] if not check["ok"] and check["id"].startswith(CHECKS)]
     p50, p99 = (float(reported.quantile(q)) for q in (0.5, 0.99))
