@@ -10,11 +10,18 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers.bounds import AtMost, held_to, not_held_to
 from helpers.command_line import HERE_AND_IN_A_PROCESS, Command, in_a_process, in_this_process
 from helpers.simulator import Serve
 
 from trie.config import SimConfig
 from trie.sim.server import serve
+
+
+@pytest.fixture(params=[not_held_to, pytest.param(held_to, marks=pytest.mark.slow)])
+def at_most(request: pytest.FixtureRequest) -> AtMost:
+    """`assert seconds < at_most(8)`: a test of an order of events that the slow tier holds to a time as well."""
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from trie.errors import ConfigError, RunDirError
 from trie.storage.run_dir import RunDir
 
 
+@pytest.mark.slow
 def test_the_load_is_measured_against_the_endpoints_own_account() -> None:
     """What is asserted is what holds on any machine: figures of one experiment that fit together."""
     found = calibrate(Load(concurrency=20, chunks_s=2000.0, seconds=2.0))

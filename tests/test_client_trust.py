@@ -7,10 +7,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from trie.config import ConcurrencyConfig, ProgressStyle, PromptConfig, RunConfig, SimConfig, WorkloadConfig
 from trie.metrics.summary import Summary
 from trie.run import execute_async
 
+pytestmark = pytest.mark.slow  # a verdict on what happens in time needs time, and a machine that has some
 CLIENT = ("client_on_time", "client_not_saturated")
 
 

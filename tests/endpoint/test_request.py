@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 
 import pytest
+from helpers.bounds import AtMost
 from helpers.rows import planned_row
 from helpers.scripted_server import (
     CLOSE,
@@ -75,7 +76,7 @@ async def test_a_whole_stream_is_ok() -> None:
     assert instants == sorted(instants)  # type: ignore[type-var]
 
 
-async def test_instants_are_those_of_the_reads() -> None:
+async def test_instants_are_those_of_the_reads(at_most: AtMost) -> None:
     """Headers after 50 ms, tokens 100 ms apart, the end 50 ms later: each instant belongs to its own read."""
     script = (0.05, HEAD, 0.1, chunked(event(" a")), 0.1, chunked(event(" b")), 0.05, chunked(USAGE + DONE), END)
     (found,) = await ask(script)
@@ -85,11 +86,11 @@ async def test_instants_are_those_of_the_reads() -> None:
         (found.headers_s, found.first_token_s, found.last_token_s, found.end_s), waits, strict=True
     ):
         assert instant is not None
-        assert expected - 0.005 <= instant - found.sent_s < expected + 0.05
-    assert found.max_gap_s == pytest.approx(0.1, abs=0.05)
+        assert expected - 0.005 <= instant - found.sent_s < expected + at_most(0.05)
+    assert 0.05 <= found.max_gap_s <= at_most(0.15)
 
 
-async def test_an_answer_ends_with_done_and_a_response_left_open_is_dropped() -> None:
+async def test_an_answer_ends_with_done_and_a_response_left_open_is_dropped(at_most: AtMost) -> None:
     """The end is the read that brought [DONE]; the next request goes out on a connection of its own, and soon."""
     script = (*WHOLE[:3], 0.2, *WHOLE[3:5], 9.0)
     async with scripted(script, WHOLE) as (url, _):
@@ -104,8 +105,8 @@ async def test_an_answer_ends_with_done_and_a_response_left_open_is_dropped() ->
     assert first.last_token_s is not None
     assert first.end_s is not None
     assert second.sent_s is not None
-    assert 0.19 < first.end_s - first.last_token_s < 0.29  # a late usage chunk moves the end and no token
-    assert OPEN_AFTER_DONE_S - 0.01 < second.sent_s - first.end_s < OPEN_AFTER_DONE_S + 1.0
+    assert 0.19 < first.end_s - first.last_token_s < at_most(0.29)  # a late usage chunk moves the end and no token
+    assert OPEN_AFTER_DONE_S - 0.01 < second.sent_s - first.end_s < OPEN_AFTER_DONE_S + at_most(1.0)
 
 
 async def test_a_request_that_was_answered_in_time_does_not_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,12 +197,12 @@ async def test_a_time_limit_that_ends_a_connection_attempt_knows_when_it_began()
     assert found.end_s - found.sent_s >= 0.25
 
 
-async def test_retry_after_is_honoured() -> None:
+async def test_retry_after_is_honoured(at_most: AtMost) -> None:
     busy = plain_response("429 Slow down", b"{}", "Retry-After: 0")
     (found,) = await ask((busy,), (busy,), WHOLE, max_retries=2)
     assert (found.outcome, found.attempts) == (Outcome.ok, 3)
     assert found.end_s is not None
-    assert found.end_s < 0.2
+    assert found.end_s < at_most(0.2)
 
 
 async def test_a_connection_closed_while_idle_costs_no_retry() -> None:

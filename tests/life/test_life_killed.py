@@ -19,9 +19,8 @@ RANDOM = random.Random(7)
 MOMENTS = [RANDOM.uniform(0.0, DURATION_S + 1.5) for _ in range(20)]  # the end and the report included
 
 
-@pytest.mark.parametrize(
-    "moment_s", [*MOMENTS[:1], *(pytest.param(moment, marks=pytest.mark.slow) for moment in MOMENTS[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("moment_s", MOMENTS)
 def test_killed_run_keeps_all_but_its_last_second(
     moment_s: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

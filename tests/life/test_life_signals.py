@@ -11,9 +11,10 @@ import pytest
 from helpers.run_process import run
 
 INTERRUPTED = (130, "trie: interrupted\n")
-NUMBERS = [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+NUMBERS = [signal.SIGTERM, signal.SIGINT]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS)
 def test_second_signal_ends_at_once_what_would_take_its_time(number: signal.Signals, tmp_path: Path) -> None:
     """An endpoint that can't end the polite way is given six seconds, unless one asks again."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from helpers.bounds import AtMost
 
 from trie.replay import failure_policy
 from trie.replay.failure_policy import Backoff
@@ -26,13 +27,13 @@ async def took(work: asyncio.Future[None] | asyncio.Task[None]) -> float:
 
 
 @pytest.mark.usefixtures("short")
-async def test_a_slot_alone_doubles_its_pause_to_a_limit() -> None:
+async def test_a_slot_alone_doubles_its_pause_to_a_limit(at_most: AtMost) -> None:
     """Other slots' requests go well in between; the 5,000th power of two is no float, and the pause none the longer."""
     pauses = Backoff(8)
     for failed, expected in ((0, 0.001), (4, 0.016), (6, 0.05), (5000, 0.05)):
         pauses.succeeded()
         lasted = await took(asyncio.ensure_future(pauses.pause(failed)))
-        assert expected <= lasted < expected + 0.1
+        assert expected <= lasted < expected + at_most(0.1)
 
 
 @pytest.mark.usefixtures("short")
@@ -51,13 +52,13 @@ async def test_while_nothing_goes_well_the_slots_take_turns() -> None:
     assert [end >= 0.02 * turn for turn, end in enumerate(ends)] == [True] * 10
 
 
-async def test_a_request_that_goes_well_lets_all_slots_go_on() -> None:
+async def test_a_request_that_goes_well_lets_all_slots_go_on(at_most: AtMost) -> None:
     """With the real pauses: the twentieth slot would wait for 20 s."""
     pauses = Backoff(4)
     waiting = [asyncio.ensure_future(pauses.pause(0)) for _ in range(24)]
     await asyncio.sleep(0.01)
     pauses.succeeded()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(at_most(2)):
         await asyncio.gather(*waiting)
     again = asyncio.ensure_future(pauses.pause(0))
-    assert await took(again) < 1.0  # what was counted before is forgotten
+    assert await took(again) < at_most(1.0)  # what was counted before is forgotten

@@ -205,7 +205,7 @@ async def test_metrics_count_what_was_done(sim):
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_disconnect_frees_the_slot(sim, stream):
+async def test_a_disconnect_frees_the_slot(sim, stream, at_most):
     endpoint = await sim(max_running=1, decode_base_s=0.05)
     hanging = asyncio.create_task(endpoint.ask(max_tokens=10_000, stream=stream))
     while (await endpoint.metrics())["num_requests_running"] == 0:  # noqa: ASYNC110 - it is another side's state
@@ -213,11 +213,11 @@ async def test_a_disconnect_frees_the_slot(sim, stream):
     hanging.cancel()
     began = perf_counter()
     assert (await endpoint.stream(max_tokens=2)).usage["completion_tokens"] == 2
-    assert perf_counter() - began < 5  # the one before would have taken 500 s
+    assert perf_counter() - began < at_most(5)  # the one before would have taken 500 s
     assert (await endpoint.metrics())["num_requests_running"] == 0
 
 
-async def test_tokens_leave_when_the_model_says(sim):
+async def test_tokens_leave_when_the_model_says(sim, at_most):
     endpoint = await sim(prefill_tok_s=1000.0, decode_base_s=0.02, request_overhead_s=0.05)
     body = json.dumps({"model": "sim", "prompt": " a" * 50, "max_tokens": 11, "ignore_eos": True, "stream": True})
     async with endpoint.session.get(endpoint.root + "/health"):
@@ -226,8 +226,8 @@ async def test_tokens_leave_when_the_model_says(sim):
     async with endpoint.session.post(endpoint.root + "/v1/completions", data=body) as response:
         reads = [perf_counter() - began async for _ in response.content.iter_any()]
     first, last = 0.05 + 50 / 1000, 0.05 + 50 / 1000 + 10 * 0.02
-    assert first <= reads[0] < first + 0.1  # never early; late only as far as this machine is
-    assert last <= reads[-1] < last + 0.1
+    assert first <= reads[0] < first + at_most(0.1)  # never early; late only as far as this machine is
+    assert last <= reads[-1] < last + at_most(0.1)
 
 
 async def test_a_body_of_many_megabytes_is_taken(sim):

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.bounds import AtMost
 from helpers.local_hub import ROW, Hub
 
 from trie.config import WorkloadConfig
@@ -61,13 +62,15 @@ def refused(config: WorkloadConfig) -> str:
     return text
 
 
-def test_a_hub_that_is_down_gives_one_line_of_advice_soon(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_is_down_gives_one_line_of_advice_soon(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, at_most: AtMost
+) -> None:
     with socket.socket() as taken:  # bound, not listening: connections are refused
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
         began = time.perf_counter()
         text = refused(CONFIG)
-    assert time.perf_counter() - began < 8, "no minute of silent retries"
+    assert time.perf_counter() - began < at_most(8), "no minute of silent retries"
     assert str(cache / "rows.jsonl") in text
     assert "HF_ENDPOINT" in text
     assert "agentic-synthetic, qa-synthetic, office-synthetic" in text
@@ -75,11 +78,11 @@ def test_a_hub_that_is_down_gives_one_line_of_advice_soon(cache: Path, monkeypat
 
 
 @pytest.mark.parametrize("status", [401, 403, 500, 503])
-def test_a_hub_that_refuses_gives_one_line_soon(hub: Hub, status: int) -> None:
+def test_a_hub_that_refuses_gives_one_line_soon(hub: Hub, status: int, at_most: AtMost) -> None:
     hub.status = status
     began = time.perf_counter()
     assert str(status) in refused(CONFIG)
-    assert time.perf_counter() - began < 8
+    assert time.perf_counter() - began < at_most(8)
 
 
 def test_a_missing_file_and_a_missing_repository_give_one_line(hub: Hub) -> None:
