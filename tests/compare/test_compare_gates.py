@@ -44,7 +44,7 @@ FOUND = [
 def test_a_gate_fails_where_it_is_true_or_can_not_be_judged(condition: str, failed: bool, certain: bool | None) -> None:
     judged = judge(parse(condition), FOUND)
     assert (judged.failed, judged.certain) == (failed, certain)
-    assert judged.said
+    assert judged.text
 
 
 @pytest.mark.parametrize("condition", ["", "ttft_s.p99", "ttft_s.p99 > x", "ttft_s.p99 = 1", "> 3", "ttft_s.p99 > 1 s"])

@@ -53,7 +53,7 @@ def everything(text: str) -> Page:
         subtitle=text,
         footer=text,
         blocks=[
-            Verdict(word=text, tone="good", said=text, checks=checks),
+            Verdict(word=text, tone="good", detail=text, checks=checks),
             Cards([Card(text, text, text, text, help=text)]),
             Section(
                 text,

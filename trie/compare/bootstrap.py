@@ -61,9 +61,9 @@ def of_sample(values: Floats, owner: Ints, weights: Floats, quantiles: Sequence[
     laid_out = _LaidOut(values[order], owner[order], weights)
     some = np.maximum(laid_out.total, 1)
     sums = weights @ np.bincount(owner, weights=values, minlength=weights.shape[1])
-    found = np.column_stack([sums / some, *(laid_out.at((some - 1) * quantile) for quantile in quantiles)])
-    found[laid_out.total == 0] = np.nan
-    return found
+    statistics = np.column_stack([sums / some, *(laid_out.at((some - 1) * quantile) for quantile in quantiles)])
+    statistics[laid_out.total == 0] = np.nan
+    return statistics
 
 
 class _LaidOut:
@@ -86,8 +86,8 @@ class _LaidOut:
         """The value at a place of each resample, counted from 0; a fraction lies between neighbours."""
         below = np.floor(place)
         low, high = (self._values[self._index(np.minimum(below + step, self.total - 1))] for step in (0, 1))
-        found: Floats = low + (place - below) * (high - low)
-        return found
+        between: Floats = low + (place - below) * (high - low)
+        return between
 
     def _index(self, place: Floats) -> Ints:
         """In each resample the first value up to which the weights exceed `place`; that of the first, for none."""
@@ -105,8 +105,8 @@ class _LaidOut:
 def of_ratio(above: Floats, below: Floats, weights: Floats) -> Floats:
     """The ratio of two sums over traces in every resample; NaN where the lower sum is not above 0."""
     whole = weights @ below
-    found: Floats = np.divide(weights @ above, whole, out=np.full(len(weights), np.nan), where=whole > 0)
-    return found
+    ratio: Floats = np.divide(weights @ above, whole, out=np.full(len(weights), np.nan), where=whole > 0)
+    return ratio
 
 
 def interval(resampled: Floats, confidence: float) -> tuple[float, float] | None:
@@ -165,8 +165,8 @@ def units(rows: pa.Table, manifest: Mapping[str, Any], *, wall_time_s: float) ->
 
 
 def _sample(values: Floats, session: NDArray[np.int64] | None = None) -> Sample:
-    known = np.flatnonzero(np.isfinite(values))
-    return Sample(values[known], known if session is None else session[known])
+    measured = np.flatnonzero(np.isfinite(values))
+    return Sample(values[measured], measured if session is None else session[measured])
 
 
 def _rates(columns: Columns, sessions: Traces, wall_time_s: float, gpus: int | None) -> Iterator[tuple[str, Ratio]]:

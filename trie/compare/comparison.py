@@ -94,20 +94,20 @@ def _pair(pair: Pair) -> dict[str, Any]:
     }
 
 
-def _difference(found: Difference) -> dict[str, Any]:
-    numbers = {name: getattr(found, name) for name in ("baseline", "candidate", "change", "relative")}
-    bounds = {name: getattr(found, name) for name in ("low", "high", "relative_low", "relative_high")}
-    described = {name: getattr(found.of, name) for name in ("label", "statistic", "unit", "better")}
-    return {**described, **numbers, **bounds, "verdict": found.verdict}
+def _difference(difference: Difference) -> dict[str, Any]:
+    numbers = {name: getattr(difference, name) for name in ("baseline", "candidate", "change", "relative")}
+    bounds = {name: getattr(difference, name) for name in ("low", "high", "relative_low", "relative_high")}
+    described = {name: getattr(difference.of, name) for name in ("label", "statistic", "unit", "better")}
+    return {**described, **numbers, **bounds, "verdict": difference.verdict}
 
 
-def _gate(found: Judged) -> dict[str, Any]:
+def _gate(judged: Judged) -> dict[str, Any]:
     return {
-        "fail_if": found.gate.text,
-        "key": found.key,
-        "found": found.found,
-        "failed": found.failed,
-        "certain": found.certain,
+        "fail_if": judged.gate.text,
+        "key": judged.key,
+        "found": judged.value,
+        "failed": judged.failed,
+        "certain": judged.certain,
     }
 
 

@@ -35,24 +35,22 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A gate on one pair of runs; `found` is None where the number was not measured, which fails as well."""
+    """A gate on one pair of runs; `value` is None where the number was not measured, which fails as well."""
 
     gate: Gate
     key: str
-    found: float | None
+    value: float | None
     failed: bool
     certain: bool | None  # whether the whole interval is on that side; None without one
 
     @property
-    def said(self) -> str:
-        """What was found, for people."""
-        if self.found is None:
+    def text(self) -> str:
+        """The value, for people."""
+        if self.value is None:
             return "not measured in both" if self.gate.of != "value" else "not measured"
-        value = f"{self.found:+.1%}" if self.gate.of == "relative" else f"{self.found:.4g}"
-        if self.gate.of == "change":
-            value = f"{self.found:+.4g}"
+        form = {"relative": "+.1%", "change": "+.4g", "value": ".4g"}[self.gate.of]
         sure = {None: "", True: ", by more than noise", False: ", within noise"}[self.certain]
-        return value + sure
+        return f"{self.value:{form}}{sure}"
 
 
 def parse(text: str) -> Gate:
@@ -77,12 +75,12 @@ def judge(gate: Gate, differences: Iterable[Difference]) -> Judged:
     Raises:
         ConfigError: for a metric that there is not, with the near miss.
     """
-    found = {difference.of.key: difference for difference in differences}
+    by_key = {difference.of.key: difference for difference in differences}
     try:
-        key = resolve(gate.metric, found)
+        key = resolve(gate.metric, by_key)
     except ConfigError as error:
         raise ConfigError(f"--fail-if {gate.text!r}: {error}") from None
-    difference = found[key]
+    difference = by_key[key]
     values = {"value": difference.candidate, "change": difference.change, "relative": _relative(difference)}
     value = values[gate.of]
     if value is None:

@@ -81,7 +81,7 @@ def verdict(comparison: Comparison) -> Verdict:
     if gates:
         word, tone = ("FAILED", TONES["worse"]) if comparison.failed else ("PASSED", TONES["better"])
     return Verdict(
-        word=word, tone=tone, said=f"{moved} of {len(verdicts)} numbers" if moved else "", checks=_checks(comparison)
+        word=word, tone=tone, detail=f"{moved} of {len(verdicts)} numbers" if moved else "", checks=_checks(comparison)
     )
 
 
@@ -91,8 +91,8 @@ def _checks(comparison: Comparison) -> list[Check]:
         for pair in pairs:
             where = f"{name} {pair.candidate.label}".strip()
             for gate in pair.gates:
-                said = f"gate {gate.gate.text}", f"{where}: {gate.said}"
-                checks[Check("error", *said) if gate.failed else Check("ok", *said)] = None
+                judged = f"gate {gate.gate.text}", f"{where}: {gate.text}"
+                checks[Check("error", *judged) if gate.failed else Check("ok", *judged)] = None
             for doubt in pair.doubts:
                 checks[Check("warning", doubt.what, f"{where}: {doubt.found}", doubt.advice)] = None
     for line in comparison.alone:

@@ -119,4 +119,4 @@ def _gates(console: Console, comparison: Comparison) -> None:
             for judged in pair.gates:
                 word, style = ("FAILED", "bold red") if judged.failed else ("passed", "green")
                 where = f"{name} {pair.candidate.label}".strip()
-                _line(console, f"gate {word}: {judged.gate.text} ({where}: {judged.said})", style=style)
+                _line(console, f"gate {word}: {judged.gate.text} ({where}: {judged.text})", style=style)

@@ -188,7 +188,7 @@ def _trend(x: Channel, y: Channel, ttft: str) -> dict[str, Any]:
 
 def _magnitude(values: Floats, ticks: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """Scale and axis: logarithmic where values span orders of magnitude, else linear from 0."""
-    known = values[np.isfinite(values)]
-    if len(known) and known.min() > 0 and known.max() / known.min() > WIDE_RATIO:
+    measured = values[np.isfinite(values)]
+    if len(measured) and measured.min() > 0 and measured.max() / measured.min() > WIDE_RATIO:
         return {"scale": {"type": "log", "nice": False}, "axis": {**LOG_TICKS, **ticks}}
     return {"scale": {"zero": True, "nice": False}, "axis": dict(ticks)}

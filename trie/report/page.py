@@ -105,11 +105,11 @@ def _verdict(summary: Summary) -> Verdict:
     off = [check for check in summary.verdict if not check.ok]
     warnings = sum(check.level == "warning" for check in off)
     word = "VALID" if summary.valid else "INVALID"
-    said = f"with {warnings} warning{'s' if warnings > 1 else ''}" if warnings else "no warnings"
+    detail = f"with {warnings} warning{'s' if warnings > 1 else ''}" if warnings else "no warnings"
     return Verdict(
         word=word,
         tone="good" if summary.valid else "bad",
-        said=said if summary.valid else "these numbers would mislead",
+        detail=detail if summary.valid else "these numbers would mislead",
         checks=[_check(check) for check in summary.verdict],
     )
 
@@ -211,12 +211,12 @@ def _engine(summary: Summary) -> Iterator[Table]:
 
 
 def _by_word(lines: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """What is said under each word; a line without one goes on under the word before it."""
-    found: dict[str, str] = {}
-    for word, said in lines:
-        last = word or next(reversed(found), "")
-        found[last] = f"{found[last]}; {said}" if last in found else said
-    return found
+    """The lines under each word; a line without one goes on under the word before it."""
+    facts: dict[str, str] = {}
+    for word, line in lines:
+        last = word or next(reversed(facts), "")
+        facts[last] = f"{facts[last]}; {line}" if last in facts else line
+    return facts
 
 
 def _outcomes(summary: Summary) -> Table:
@@ -237,8 +237,8 @@ def _share(counts: Mapping[str, int], outcome: str) -> float | None:
 
 def _errors(columns: Columns) -> Iterator[Table]:
     """Failed requests by kind, with what the server said; none, no table."""
-    found = columns.errors()
-    if not found:
+    errors = columns.errors()
+    if not errors:
         return
     heads = [Column("Error"), Column("HTTP status"), Column("Requests"), Column("First at", "s"), Column("For example")]
     rows = [
@@ -249,9 +249,9 @@ def _errors(columns: Columns) -> Iterator[Table]:
             row["first_s"],
             row["example"] or "",
         ]
-        for row in found[:ERRORS]
+        for row in errors[:ERRORS]
     ]
-    left = len(found) - len(rows)
+    left = len(errors) - len(rows)
     yield Table(
         caption="Errors", columns=heads, rows=rows, note=f"{left} more kinds are in the rows." if left else None
     )
@@ -265,7 +265,7 @@ def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "workload file", f"sha256 {workload['sha256']}, mean turns {workload['mean_turns']:g}"
     for key in ("host", "versions"):
         if key in manifest:
-            yield key, ", ".join(f"{name} {said}" for name, said in manifest[key].items() if said)
+            yield key, ", ".join(f"{name} {value}" for name, value in manifest[key].items() if value)
 
 
 def _config(config: Mapping[str, Any]) -> Table:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trie.metrics.columns import Columns, Floats
+from trie.metrics.definitions import WORKLOAD, metric_of
 from trie.metrics.series import Bins, Phases, completion_rate, cumulative, lateness
 from trie.metrics.throughput import Points, Rates
 from trie.metrics.traces import Traces
@@ -16,6 +17,7 @@ from trie.report.number_format import short
 
 CURVE_BINS, MEAN_BINS, RATE_BINS = 240, 120, 72
 GROUP = "time"
+COMPLETION = metric_of(f"{WORKLOAD.key}.completion_tok_s")
 
 Window = tuple[float, float] | None
 
@@ -34,7 +36,7 @@ def time_plots(
     curve, mean, coarse = (Bins.over(wall_time_s, most=most) for most in (CURVE_BINS, MEAN_BINS, RATE_BINS))
     steady = points.steady_window()
     yield from _cumulative(points, curve, steady)
-    yield _completion_rate(columns, points, coarse, steady, rates["completion_tok_s"].steady_state)
+    yield _completion_rate(columns, points, coarse, steady, rates[COMPLETION.key].steady_state)
     yield _prompt_rate(points, coarse, steady)
     yield _concurrency(columns, sessions, mean, wall_time_s, configured)
     yield _phases(phases, mean)
@@ -96,14 +98,12 @@ def client_over_time(columns: Columns, *, wall_time_s: float) -> Plot:
 
 
 def _cumulative(points: Points, bins: Bins, steady: Window) -> Iterator[Plot]:
-    found = cumulative(points, bins)
-    told = _steady(steady)
+    totals = cumulative(points, bins)
     prompt = {
-        "total_prompt_tok_s": ("total prompt", BLUE),
-        "cached_prompt_tok_s": ("cached prompt (expected)", TEAL),
-        "uncached_prompt_tok_s": ("uncached prompt", ORANGE),
+        f"{name}_prompt_tok_s": (metric_of(f"{WORKLOAD.key}.{name}_prompt_tok_s").name, color)
+        for name, color in {"total": BLUE, "cached": TEAL, "uncached": ORANGE}.items()
     }
-    completion = {"completion_tok_s": ("completion", BLUE)}
+    completion = {COMPLETION.key: (COMPLETION.name, BLUE)}
     for key, title, series in (
         ("cumulative-prompt", "Cumulative prompt tokens", prompt),
         ("cumulative-completion", "Cumulative completion tokens", completion),
@@ -111,23 +111,23 @@ def _cumulative(points: Points, bins: Bins, steady: Window) -> Iterator[Plot]:
         yield Plot(
             key=key,
             title=title,
-            caption=f"Tokens of completed requests, by the trace's accounting, every {_width(bins)}. {told}",
-            data={"rows": {"t_s": bins.edges, **{name: found[name] for name in series}} if len(points.at) else {}},
-            labels={"t_s": "Time (s)", **{name: f"{label} (tokens)" for name, (label, _) in series.items()}},
+            caption=f"Tokens of completed requests, by the trace's accounting, every {_width(bins)}. {_steady(steady)}",
+            data={"rows": {"t_s": bins.edges, **{name: totals[name] for name in series}} if len(points.at) else {}},
+            labels=_labels(series, "tokens"),
             zoom_group=GROUP,
             spec=_lines(series, "tokens", ",.0f", steady=steady, legend=len(series) > 1, compact=True),
         )
 
 
 def _completion_rate(columns: Columns, points: Points, bins: Bins, steady: Window, rate: float | None) -> Plot:
-    ended = np.diff(cumulative(points, bins)["completion_tok_s"]) / bins.widths
+    ended = np.diff(cumulative(points, bins)[COMPLETION.key]) / bins.widths
     data = {"t_s": bins.middles, "came": completion_rate(columns, bins), "ended": ended}
     series = {
         "came": ("as tokens came (spread over each decode)", BLUE),
         "ended": ("as requests completed", GOLD),
     }
-    mean = "" if rate is None else f" The dashed line is the steady state, {short(rate)} tok/s."
-    spec = _lines(series, "completion tok/s", ",.1f", steady=steady)
+    mean = "" if rate is None else f" The dashed line is the steady state, {short(rate)} {COMPLETION.display.unit}."
+    spec = _lines(series, COMPLETION.heading, ",.1f", steady=steady)
     if rate is not None and steady is not None:
         spec["layer"].insert(1, _level(rate, steady))
     return Plot(
@@ -135,27 +135,31 @@ def _completion_rate(columns: Columns, points: Points, bins: Bins, steady: Windo
         title="Completion throughput",
         caption=f"Completion tokens per second of completed requests in each {_width(bins)}.{mean}",
         data={"rows": data if len(points.at) else {}},
-        labels={"t_s": "Time (s)", **{name: f"{label} (tok/s)" for name, (label, _) in series.items()}},
+        labels={
+            "t_s": "Time (s)",
+            **{name: f"{label} ({COMPLETION.display.unit})" for name, (label, _) in series.items()},
+        },
         zoom_group=GROUP,
         spec=spec,
     )
 
 
 def _prompt_rate(points: Points, bins: Bins, steady: Window) -> Plot:
-    found = {key: np.diff(total) / bins.widths for key, total in cumulative(points, bins).items()}
-    series = {
-        "cached_prompt_tok_s": ("cached (expected)", TEAL),
-        "uncached_prompt_tok_s": ("uncached", ORANGE),
-    }
+    rates = {key: np.diff(total) / bins.widths for key, total in cumulative(points, bins).items()}
+    cached, uncached = (metric_of(f"{WORKLOAD.key}.{name}_prompt_tok_s") for name in ("cached", "uncached"))
+    series = {cached.key: (cached.name, TEAL), uncached.key: (uncached.name, ORANGE)}
     return Plot(
         key="prompt-throughput",
         title="Prompt throughput",
         caption=f"Prompt tokens per second of the requests that completed in each {_width(bins)}, stacked; cached are "
         "those that earlier requests of the trace had sent or received.",
-        data={"rows": {"t_s": bins.middles, **{key: found[key] for key in series}} if len(points.at) else {}},
-        labels={"t_s": "Time (s)", **{name: f"{label} (tok/s)" for name, (label, _) in series.items()}},
+        data={"rows": {"t_s": bins.middles, **{key: rates[key] for key in series}} if len(points.at) else {}},
+        labels={
+            "t_s": "Time (s)",
+            **{name: f"{label} ({COMPLETION.display.unit})" for name, (label, _) in series.items()},
+        },
         zoom_group=GROUP,
-        spec=_lines(series, "prompt tok/s", ",.1f", steady=steady, stacked=True),
+        spec=_lines(series, f"prompt {COMPLETION.display.unit}", ",.1f", steady=steady, stacked=True),
     )
 
 
@@ -182,22 +186,27 @@ def _concurrency(columns: Columns, sessions: Traces, bins: Bins, wall_time_s: fl
 
 
 def _phases(phases: Phases, bins: Bins) -> Plot:
-    found: dict[str, tuple[str, str, tuple[Floats, Floats]]] = {
+    shown: dict[str, tuple[str, str, tuple[Floats, Floats]]] = {
         "prefill": ("prefill (send to first token)", ORANGE, phases.prefill),
         "decode": ("decode", BLUE, phases.decode),
         "tool_wait": ("tool wait", GREY, phases.tool_wait),
     }
-    data = {"t_s": bins.middles, **{key: bins.open(*intervals) for key, (_, _, intervals) in found.items()}}
-    series = {key: (label, color) for key, (label, color, _) in found.items()}
+    data = {"t_s": bins.middles, **{key: bins.open(*intervals) for key, (_, _, intervals) in shown.items()}}
+    series = {key: (label, color) for key, (label, color, _) in shown.items()}
     return Plot(
         key="phases",
         title="What the traces were doing",
         caption=f"Traces in each phase, mean over each {_width(bins)}, stacked; prefill includes the server's queue.",
         data={"rows": data if len(phases.prefill[0]) else {}},
-        labels={"t_s": "Time (s)", **{name: f"{label} (traces)" for name, (label, _) in series.items()}},
+        labels=_labels(series, "traces"),
         zoom_group=GROUP,
         spec=_lines(series, "traces", ",.2f", stacked=True),
     )
+
+
+def _labels(series: Mapping[str, tuple[str, str]], unit: str) -> dict[str, str]:
+    """The columns of series over time, for people."""
+    return {"t_s": "Time (s)", **{key: f"{label} ({unit})" for key, (label, _) in series.items()}}
 
 
 def _lines(
@@ -212,7 +221,7 @@ def _lines(
 ) -> dict[str, Any]:
     """Lines or stacked areas of wide rows over `t_s`; series are label and colour by column."""
     x = _time("t_s")
-    label = "{" + ", ".join(f"{key!r}: {said!r}" for key, (said, _) in series.items()) + "}[datum.key]"
+    label = "{" + ", ".join(f"{key!r}: {name!r}" for key, (name, _) in series.items()) + "}[datum.key]"
     axis = SHORT_TICKS if compact else {}
     lines = {
         "transform": [
@@ -232,7 +241,7 @@ def _lines(
             "color": _color(dict(series.values()), legend=legend),
         },
     }
-    tooltip = [quoted("t_s", "time (s)", ",.6~g"), *(quoted(key, said, number) for key, (said, _) in series.items())]
+    tooltip = [quoted("t_s", "time (s)", ",.6~g"), *(quoted(key, name, number) for key, (name, _) in series.items())]
     return {"layer": [*_shade(steady), lines, crosshair(x, tooltip)]}
 
 

@@ -13,7 +13,7 @@ from trie.report.html.plot import BLUE, ORANGE, RED, TEAL, Plot, quoted, zoomabl
 from trie.report.time_plots import GROUP
 
 INK, PALE = "#14181f", "#c3c9d1"
-BAR_SAYS: tuple[tuple[str, str, str | None], ...] = (
+BAR_TOOLTIP: tuple[tuple[str, str, str | None], ...] = (
     ("phase", "", None),
     ("session", "session", "d"),
     ("turn", "turn", "d"),
@@ -27,7 +27,7 @@ BAR_SAYS: tuple[tuple[str, str, str | None], ...] = (
 
 def cache_hits_by_turn(columns: Columns) -> Plot:
     """Cache hit rates over the turns of a trace."""
-    found = cache_by_turn(columns)
+    hits = cache_by_turn(columns)
     of_all, of_eligible = "of the prompt", "of the eligible (sent or received before)"
     turn = {"field": "turn", "type": "quantitative", "title": "turn (0: first request)", "axis": {"tickMinStep": 1}}
     color = {"field": "series", "type": "nominal", "scale": {"domain": [of_all, of_eligible], "range": [BLUE, TEAL]}}
@@ -38,10 +38,10 @@ def cache_hits_by_turn(columns: Columns) -> Plot:
         "few requests.",
         data={
             "rows": {
-                "turn": found.turn,
-                "hit_pct": found.hit_pct,
-                "eligible_pct": found.eligible_pct,
-                "requests": found.requests,
+                "turn": hits.turn,
+                "hit_pct": hits.hit_pct,
+                "eligible_pct": hits.eligible_pct,
+                "requests": hits.requests,
             }
         },
         labels={
@@ -77,9 +77,9 @@ def cache_hits_by_turn(columns: Columns) -> Plot:
     )
 
 
-def traces_by_slot(columns: Columns, found: Timeline) -> Plot:
+def traces_by_slot(columns: Columns, timeline: Timeline) -> Plot:
     """The traces of each slot as bars of prefill, decode and tool wait."""
-    window = {"nice": False, "domain": [found.since_s, found.until_s]}
+    window = {"nice": False, "domain": [timeline.since_s, timeline.until_s]}
     x = zoomable("x", field="start_s", type="quantitative", title="time (s)", scale=window)
     y = {
         "field": "slot",
@@ -99,7 +99,7 @@ def traces_by_slot(columns: Columns, found: Timeline) -> Plot:
                 "type": "nominal",
                 "scale": {"domain": list(PHASES), "range": [ORANGE, BLUE, PALE, RED]},
             },
-            "tooltip": [quoted(*said) for said in BAR_SAYS],
+            "tooltip": [quoted(*entry) for entry in BAR_TOOLTIP],
         },
     }
     starts = {
@@ -114,34 +114,38 @@ def traces_by_slot(columns: Columns, found: Timeline) -> Plot:
     return Plot(
         key="timeline",
         title="Traces by slot",
-        caption=_excerpt(found),
-        data={"rows": _bars(columns, found), "starts": _starts(columns, found)},
-        labels={"slot": "slot", **{said[0]: said[1] or said[0] for said in BAR_SAYS}, "t_s": "trace starts at (s)"},
-        zoom_group=GROUP if found.whole else None,
+        caption=_excerpt(timeline),
+        data={"rows": _bars(columns, timeline), "starts": _starts(columns, timeline)},
+        labels={
+            "slot": "slot",
+            **{name: label or name for name, label, _ in BAR_TOOLTIP},
+            "t_s": "trace starts at (s)",
+        },
+        zoom_group=GROUP if timeline.whole else None,
         wide=True,
-        spec={"layer": [bars, starts], "height": 40 + found.slots * (20 if found.slots <= 16 else 11)},
+        spec={"layer": [bars, starts], "height": 40 + timeline.slots * (20 if timeline.slots <= 16 else 11)},
     )
 
 
-def _excerpt(found: Timeline) -> str:
-    said = (
+def _excerpt(timeline: Timeline) -> str:
+    bars = (
         "Each bar is a part of a request: from its send to the first token, its decode, the wait for the tool after "
         "it; a tick starts a trace."
     )
-    if found.whole:
-        return f"{said} The whole run."
-    window = f"{found.since_s:,.1f} s to {found.until_s:,.1f} s, slots 0 to {found.slots - 1}"
-    return f"{said} An excerpt of the run: {window}, with every request in it."
+    if timeline.whole:
+        return f"{bars} The whole run."
+    window = f"{timeline.since_s:,.1f} s to {timeline.until_s:,.1f} s, slots 0 to {timeline.slots - 1}"
+    return f"{bars} An excerpt of the run: {window}, with every request in it."
 
 
-def _bars(columns: Columns, found: Timeline) -> dict[str, Any]:
-    rows = found.row
+def _bars(columns: Columns, timeline: Timeline) -> dict[str, Any]:
+    rows = timeline.row
     ok, failed = columns.outcome("ok")[rows], columns.outcome("failed")[rows]
     return {
         "slot": columns["slot"][rows],
-        "start_s": found.start_s,
-        "end_s": found.end_s,
-        "phase": [PHASES[at] for at in found.phase],
+        "start_s": timeline.start_s,
+        "end_s": timeline.end_s,
+        "phase": [PHASES[at] for at in timeline.phase],
         "session": columns["session_id"][rows],
         "turn": columns["turn"][rows],
         "outcome": np.where(ok, "ok", np.where(failed, "failed", "cancelled")).tolist(),
@@ -150,8 +154,8 @@ def _bars(columns: Columns, found: Timeline) -> dict[str, Any]:
     }
 
 
-def _starts(columns: Columns, found: Timeline) -> dict[str, Any]:
+def _starts(columns: Columns, timeline: Timeline) -> dict[str, Any]:
     at = columns["queued_s"][columns.starts]
     slot = columns["slot"][columns.starts]
-    shown = columns.starts[(at >= found.since_s) & (at < found.until_s) & (slot < found.slots)]
+    shown = columns.starts[(at >= timeline.since_s) & (at < timeline.until_s) & (slot < timeline.slots)]
     return {"slot": columns["slot"][shown], "t_s": columns["queued_s"][shown], "session": columns["session_id"][shown]}

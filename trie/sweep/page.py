@@ -99,7 +99,7 @@ def _verdict(rows: Sequence[Row]) -> Verdict:
     ]
     tone: Tone = "bad" if broken or invalid else "good" if len(done) == len(rows) else "warn"
     valid = f"{len(done) - len(invalid)} valid" + (f", {len(invalid)} invalid" if invalid else "")
-    return Verdict(word=f"{len(done)} OF {len(rows)} CELLS DONE", tone=tone, said=valid, checks=checks)
+    return Verdict(word=f"{len(done)} OF {len(rows)} CELLS DONE", tone=tone, detail=valid, checks=checks)
 
 
 def _cards(curves: Sequence[Curve], column: str) -> Cards:

@@ -12,6 +12,7 @@ from trie.one_line import printable
 from trie.report.number_format import MISSING, fine
 
 Tone = Literal["good", "warn", "bad", "plain"]
+VOID = frozenset({"br", "col", "meta"})  # elements that have no content
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Verdict:
 
     word: str
     tone: Tone
-    said: str = ""
+    detail: str = ""
     checks: Sequence[Check] = ()
 
     def html(self) -> Markup:
@@ -138,7 +139,7 @@ class Verdict:
         held = [check for check in self.checks if check.level == "ok"]
         return element(
             "section",
-            element("p", element("strong", self.word), self.said and element("span", self.said), cls="word"),
+            element("p", element("strong", self.word), self.detail and element("span", self.detail), cls="word"),
             _checks(off) if off else None,
             element(
                 "details",
@@ -161,7 +162,7 @@ class Facts:
     def html(self) -> Markup:
         """A description list in two columns."""
         pairs = [
-            join(element("dt", name), element("dd", said)) for name, said in self.facts.items() if said is not None
+            join(element("dt", name), element("dd", fact)) for name, fact in self.facts.items() if fact is not None
         ]
         return element("dl", *(element("div", pair) for pair in pairs), cls="facts wide")
 
@@ -170,12 +171,12 @@ class Facts:
 class Note:
     """A paragraph."""
 
-    said: str
+    text: str
     tone: Tone = "plain"
 
     def html(self) -> Markup:
         """A paragraph across the page."""
-        return element("p", self.said, cls=f"note wide {self.tone}")
+        return element("p", self.text, cls=f"note wide {self.tone}")
 
 
 def _checks(checks: Sequence[Check]) -> Markup:
@@ -221,8 +222,8 @@ def _cell(value: Value, number: bool, *, first: bool) -> Markup:
 
 
 def _is_number(value: Value) -> bool:
-    found = value.value if isinstance(value, Cell) else value
-    return not isinstance(found, str)
+    content = value.value if isinstance(value, Cell) else value
+    return not isinstance(content, str)
 
 
 def _shown(value: str | float | None) -> str:
@@ -231,9 +232,6 @@ def _shown(value: str | float | None) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return value if isinstance(value, str) else fine(value)
-
-
-VOID = frozenset({"br", "col", "meta"})
 
 
 class Markup(str):
@@ -258,15 +256,15 @@ def join(*children: str | None) -> Markup:
     return Markup("".join(child if isinstance(child, Markup) else text(child) for child in children if child))
 
 
-def text(said: str) -> Markup:
+def text(content: str) -> Markup:
     """Anybody's text: escaped, and without control characters."""
-    return Markup(escape(printable(said)))
+    return Markup(escape(printable(content)))
 
 
 def data(value: Any) -> Markup:
     """JSON for a script element of a type that no browser runs; nothing in it can end the element."""
-    found = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
-    return Markup(found.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    content = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    return Markup(content.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def _attribute(key: str, value: str | float | bool | None) -> str:

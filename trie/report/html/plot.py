@@ -176,8 +176,8 @@ class Plot:
         """The whole spec, data included, for any other tool that reads Vega-Lite."""
         columns = self._columns()
         rows = {
-            name: [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
-            for name, found in columns.items()
+            name: [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+            for name, table in columns.items()
         }
         return {
             "$schema": SCHEMA,
