@@ -62,9 +62,9 @@ class Columns:
         failed = self._rows.filter(self.outcome("failed"))
         keys = ["error_kind", "http_status"]
         ways = [("end_s", "min"), ("outcome", "count"), ("error", "first")]
-        found = failed.select([*keys, "end_s", "outcome", "error"]).group_by(keys, use_threads=False).aggregate(ways)
+        kinds = failed.select([*keys, "end_s", "outcome", "error"]).group_by(keys, use_threads=False).aggregate(ways)
         names = {"outcome_count": "count", "end_s_min": "first_s", "error_first": "example"}
-        rows: list[dict[str, Any]] = [{names.get(key, key): row[key] for key in row} for row in found.to_pylist()]
+        rows: list[dict[str, Any]] = [{names.get(key, key): row[key] for key in row} for row in kinds.to_pylist()]
         return sorted(rows, key=lambda row: (-row["count"], str(row["error_kind"])))
 
     @cached_property

@@ -40,20 +40,20 @@ class ByTurn:
 def cache_by_turn(columns: Columns, *, most: int = 200) -> ByTurn:
     """The first `most` turns, those without a request left out."""
     cached, prompt, eligible = columns.cached_tokens, columns["usage_prompt_tokens"], eligible_tokens(columns)
-    known = columns.outcome("ok") & np.isfinite(cached) & np.isfinite(prompt) & (columns["turn"] < most)
-    turn = columns["turn"][known].astype(np.intp)
-    usable = np.isfinite(eligible[known])
+    measured = columns.outcome("ok") & np.isfinite(cached) & np.isfinite(prompt) & (columns["turn"] < most)
+    turn = columns["turn"][measured].astype(np.intp)
+    usable = np.isfinite(eligible[measured])
 
     def sums(values: Floats) -> Floats:
         return np.bincount(turn, values, minlength=1).astype(np.float64)
 
     requests = np.bincount(turn, minlength=1).astype(np.float64)
-    hits = np.where(usable, cached[known], 0.0)
+    hits = np.where(usable, cached[measured], 0.0)
     by_turn = (
         np.arange(len(requests), dtype=np.float64),
         requests,
-        percent(sums(cached[known]), sums(prompt[known])),
-        percent(sums(hits), sums(np.where(usable, eligible[known], 0.0))),
+        percent(sums(cached[measured]), sums(prompt[measured])),
+        percent(sums(hits), sums(np.where(usable, eligible[measured], 0.0))),
     )
     return ByTurn(*(values[requests > 0] for values in by_turn))
 
@@ -81,23 +81,21 @@ def prompt_tokens(columns: Columns) -> Floats:
 def ttft_by_context(columns: Columns, *, most: int) -> Context:
     """A sample of at most `most` requests, the same for the same rows, and percentiles in bins of equal ratio."""
     ttft, context = columns["first_token_s"] - columns["sent_s"], prompt_tokens(columns)
-    known = np.flatnonzero(columns.outcome("ok") & np.isfinite(ttft) & (context > 0))
-    edges = _ratios(context[known])
-    which = np.searchsorted(edges[1:-1], context[known], side="right").astype(np.uint8)  # small: sorted in no time
-    order = known[np.argsort(which, kind="stable")]
+    measured = np.flatnonzero(columns.outcome("ok") & np.isfinite(ttft) & (context > 0))
+    edges = _ratios(context[measured])
+    which = np.searchsorted(edges[1:-1], context[measured], side="right").astype(np.uint8)  # small: sorted in no time
+    order = measured[np.argsort(which, kind="stable")]
     cuts = np.cumsum(np.bincount(which, minlength=1))[:-1]
-    bins = [(at, found) for at, found in enumerate(np.split(order, cuts)) if len(found)]
+    bins = [(at, rows) for at, rows in enumerate(np.split(order, cuts)) if len(rows)]
     at = np.array([at for at, _ in bins], np.intp)
     return Context(
-        requests=len(known),
-        sample=sample(known, most),
+        requests=len(measured),
+        sample=sample(measured, most),
         low=edges[at],
         high=edges[at + 1],
-        count=np.array([len(found) for _, found in bins], np.float64),
-        p50_s=np.array([np.percentile(ttft[found], 50) for _, found in bins], np.float64),
-        p90_s=np.array(
-            [np.percentile(ttft[found], 90) if len(found) >= FEW else np.nan for _, found in bins], np.float64
-        ),
+        count=np.array([len(rows) for _, rows in bins], np.float64),
+        p50_s=np.array([np.percentile(ttft[rows], 50) for _, rows in bins], np.float64),
+        p90_s=np.array([np.percentile(ttft[rows], 90) if len(rows) >= FEW else np.nan for _, rows in bins], np.float64),
     )
 
 

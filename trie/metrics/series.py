@@ -13,6 +13,7 @@ from trie.metrics.throughput import Points
 from trie.metrics.traces import Traces
 
 WIDTHS_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)  # as people count time
+PHASES = ("prefill", "decode", "tool wait", "failed")  # of a request, and one that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ class Bins:
             if amount is None
             else np.divide(amount, length, out=np.zeros(len(start)), where=length > 0)
         )
-        known = np.isfinite(rate) & (length > 0)
-        total = self._ramps(start[known], rate[known]) - self._ramps(end[known], rate[known])
+        measured = np.isfinite(rate) & (length > 0)
+        total = self._ramps(start[measured], rate[measured]) - self._ramps(end[measured], rate[measured])
         if amount is not None:
             at_once = (length <= 0) & np.isfinite(amount)
             total += self._steps(end[at_once], amount[at_once])
@@ -139,15 +140,12 @@ def phases(columns: Columns, sessions: Traces, *, wall_time_s: float) -> Phases:
 def lateness(columns: Columns, bins: Bins) -> Floats:
     """Worst lateness (s) of the client's event loop, by the requests that ended in each bin; NaN for none."""
     end, lag = columns["end_s"], columns["loop_lag_s"]
-    known = np.isfinite(end) & np.isfinite(lag)
+    measured = np.isfinite(end) & np.isfinite(lag)
     worst = np.full(len(bins), -np.inf)
-    which = np.searchsorted(bins.edges, end[known], side="left") - 1
+    which = np.searchsorted(bins.edges, end[measured], side="left") - 1
     inside = (which < len(bins)) & (len(bins) > 0)
-    np.maximum.at(worst, np.maximum(which[inside], 0), lag[known][inside])
+    np.maximum.at(worst, np.maximum(which[inside], 0), lag[measured][inside])
     return np.where(np.isfinite(worst), worst, np.nan)
-
-
-PHASES = ("prefill", "decode", "tool wait", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +202,8 @@ def _intervals(
     """Every interval with its row and phase; a request that failed is one interval of its own kind."""
     failed = columns.outcome("failed")
     whole = (columns["sent_s"], columns["end_s"])
-    found = [(pair, at) for at, pair in enumerate((phases.prefill, phases.decode, phases.tool_wait, whole))]
     parts = []
-    for (start, end), at in found:
+    for at, (start, end) in enumerate((phases.prefill, phases.decode, phases.tool_wait, whole)):
         there = (np.minimum(end, wall_time_s) > start) & (failed if at == PHASES.index("failed") else ~failed)
         rows = np.flatnonzero(there)
         parts.append((rows, np.full(len(rows), at, np.intp), start[rows], np.minimum(end[rows], wall_time_s)))

@@ -67,8 +67,8 @@ def survival(duration_s: Floats, completed: Bools) -> tuple[Floats, Floats]:
 
     Censored ones (not completed) count for as long as they lasted, unknown ones not at all.
     """
-    known = np.isfinite(duration_s)
-    duration_s, completed = duration_s[known], completed[known]
+    measured = np.isfinite(duration_s)
+    duration_s, completed = duration_s[measured], completed[measured]
     # At equal durations completions come before censorings: those were still at risk.
     order = np.lexsort((~completed, duration_s))
     duration_s, completed = duration_s[order], completed[order]

@@ -8,13 +8,13 @@ from typing import Any
 from trie.report.number_format import short
 
 
-def probe_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def probe_lines(findings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The lines of a probe, in the order in which a run would meet what they say."""
-    server = found["server"]
+    server = findings["server"]
     dialect = server["dialect"]
     more = f" and {', '.join(server['replicas'])}" if server["replicas"] else ""
     where = "embedded endpoint (simulated)" if server["embedded"] else server["base_url"] + more
-    yield "server", f"{where}, {found['api']}"
+    yield "server", f"{where}, {findings['api']}"
     yield "dialect", _dialect(dialect)
     if dialect["taken"]:
         yield "", "taken from it: " + ", ".join(f"{key}={_shown(value)}" for key, value in dialect["taken"].items())
@@ -22,20 +22,20 @@ def probe_lines(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "engine", ", ".join(f"{key} {_fact(value)}" for key, value in server["facts"].items())
     context = "not stated" if server["max_model_len"] is None else f"{server['max_model_len']:,} tokens"
     yield "model", f"{server['model']} (lists {', '.join(server['models'][:8]) or 'none'}), context {context}"
-    yield "workload", _workload(found["workload"])
+    yield "workload", _workload(findings["workload"])
     yield "rtt", _rtt(server["rtt"])
     yield "load", _load(server)
-    yield "prompts", f"{found['prompts']['name']}: {found['prompts']['finding']}"
-    yield "stream", _stream(found["stream"])
-    yield "lengths", _lengths(found["stream"])
-    yield "cache", _cache(found["cache"])
-    if found["token_ids"] is not None:
-        yield "token ids", _token_ids(found["token_ids"])
+    yield "prompts", f"{findings['prompts']['name']}: {findings['prompts']['finding']}"
+    yield "stream", _stream(findings["stream"])
+    yield "lengths", _lengths(findings["stream"])
+    yield "cache", _cache(findings["cache"])
+    if findings["token_ids"] is not None:
+        yield "token ids", _token_ids(findings["token_ids"])
     if server["cache_reset"]:
         yield "reset", "the prefix cache was emptied"
-    yield "counters", _counters(found["counters"])
-    if found["refused"] is not None:
-        yield "refused", f"a run with these settings: {found['refused']}"
+    yield "counters", _counters(findings["counters"])
+    if findings["refused"] is not None:
+        yield "refused", f"a run with these settings: {findings['refused']}"
 
 
 def _dialect(dialect: Mapping[str, Any]) -> str:
@@ -62,11 +62,11 @@ def _fact(value: Any) -> str:
     return ", ".join(f"{worker['url']} ({worker['engine'] or 'unknown'})" for worker in value)
 
 
-def _workload(found: Mapping[str, Any]) -> str:
-    longest = f"the longest needs {found['longest_tokens']:,} tokens"
-    if found["fit"] is None:
-        return f"{found['name']}: {found['traces']} traces, {longest}; whether they fit is not known"
-    return f"{found['name']}: {found['fit']} of {found['traces']} traces fit, {longest}"
+def _workload(workload: Mapping[str, Any]) -> str:
+    longest = f"the longest needs {workload['longest_tokens']:,} tokens"
+    if workload["fit"] is None:
+        return f"{workload['name']}: {workload['traces']} traces, {longest}; whether they fit is not known"
+    return f"{workload['name']}: {workload['fit']} of {workload['traces']} traces fit, {longest}"
 
 
 def _rtt(rtt: Mapping[str, float | None]) -> str:
@@ -113,10 +113,10 @@ def _cache(cache: Mapping[str, Any]) -> str:
     if again is None:
         flag = f": start the server with {cache['flag']}" if cache["flag"] else ""
         return f"cached tokens are not reported{flag}"
-    said = f"{again:,} of {prompt:,} tokens cached when sent again, {cache['cached_tokens_first'] or 0:,} at first"
+    hits = f"{again:,} of {prompt:,} tokens cached when sent again, {cache['cached_tokens_first'] or 0:,} at first"
     if len(cache["workers"]) > 1:
-        said += f", by different workers ({', '.join(cache['workers'])})"
-    return said
+        hits += f", by different workers ({', '.join(cache['workers'])})"
+    return hits
 
 
 def _token_ids(ids: Mapping[str, Any]) -> str:

@@ -157,9 +157,9 @@ class Metric:
         """The number at a path of summary.json; None where it is none of this metric's."""
         if not key.startswith(self.path.partition("{")[0]):
             return None
-        known = next((number for number in self.numbers() if number.key == key), None)
-        if known is not None or not self.any_part or not key.startswith(f"{self.path}."):
-            return known
+        declared = next((number for number in self.numbers() if number.key == key), None)
+        if declared is not None or not self.any_part or not key.startswith(f"{self.path}."):
+            return declared
         rest = key.removeprefix(f"{self.path}.")
         return Number(self, Part(rest, rest.replace("_", " ")))
 
