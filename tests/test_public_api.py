@@ -67,7 +67,7 @@ def test_the_documented_use_is_typed(tmp_path: Path) -> None:
 
 
 def test_sync_run_of_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = Client().sync_run(ROWS, concurrency=2, duration=1.0, num_gpus=2, directory=tmp_path / "r", progress="none")
+    result = Client().sync_run(ROWS, concurrency=2, duration=0.5, num_gpus=2, directory=tmp_path / "r", progress="none")
     assert result.summary.traces["completed"] > 0
     assert list(result.rows.columns)[:3] == ["trace_id", "session_id", "slot"]
     assert (result.rows.suspect == (result.rows.loop_lag_s > 0.005)).all()

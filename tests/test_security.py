@@ -97,7 +97,7 @@ def repeating(said: str) -> Answer:
 def trie(module: Command, tmp_path: Path) -> Command:
     """A dozen short traces at most, within a second."""
     (tmp_path / "one.jsonl").write_text(json.dumps(ROW) + "\n")
-    settings = ("workload=./one.jsonl", "prompts.calibrate=false", "tokenizer_model=words", "duration=1",
+    settings = ("workload=./one.jsonl", "prompts.calibrate=false", "tokenizer_model=words", "duration=0.5",
                 "max_traces=12", "concurrency=3", "max_retries=0", "model=M")  # fmt: skip
     return partial(module, *settings)
 

@@ -8,7 +8,7 @@ import pytest
 from helpers.command_line import Command, Endpoint
 from helpers.generated_runs import generated_run
 
-QUIET = ("progress=none", "profile=fast", "prompts.pool_tokens=16384", "tokenizer_model=words", "duration=1")
+QUIET = ("progress=none", "profile=fast", "prompts.pool_tokens=16384", "tokenizer_model=words", "duration=0.5")
 MARKER = "sk-marker-4711"
 
 

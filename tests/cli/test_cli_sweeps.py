@@ -222,7 +222,7 @@ def run_of(done: Finished) -> Path:
 
 
 def test_a_run_states_how_it_found_the_engine(module: Command) -> None:
-    done = module("duration=1", "concurrency=1", "profile=fast", "progress=none", "reset_cache=true")
+    done = module("duration=0.5", "concurrency=1", "profile=fast", "progress=none", "reset_cache=true")
     assert done.returncode == 0, done.stderr
     server = json.loads((run_of(done) / "manifest.json").read_text())["server"]
     assert (server["in_flight_before"], server["cache_reset"]) == (0, True)

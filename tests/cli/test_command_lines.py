@@ -43,12 +43,12 @@ def run_of(output: str) -> Path:
 
 
 def test_main_job_and_its_report_from_the_files(module: Command, tmp_path: Path) -> None:
-    done = module("duration=2", "concurrency=2", "profile=fast")
+    done = module("duration=1", "concurrency=2", "profile=fast")
     assert (done.returncode, done.stderr) == (0, "")
     run = run_of(done.stdout)
     assert run.parents[2] == tmp_path
     assert re.fullmatch(r"\d\d-\d\d-\d\d-\d{6}-sample-c2", run.name)
-    assert re.search(r"^\[info \] starting benchmark concurrency=2 duration=2\.0 ", done.stdout, re.MULTILINE)
+    assert re.search(r"^\[info \] starting benchmark concurrency=2 duration=1\.0 ", done.stdout, re.MULTILINE)
     assert "Steady State" in done.stdout
     assert "starting benchmark" in (run / "trie.log").read_text()
     names = {path.name for path in run.iterdir()}
@@ -66,7 +66,7 @@ def test_flat_form_runs_and_the_key_reaches_the_server_alone(
     script: Command, endpoint: Endpoint, workload_file: Path, tmp_path: Path
 ) -> None:
     line = f"workload_path=./{workload_file.name} endpoint={endpoint.url} model=M tokenizer_model=words concurrency=2"
-    done = script(*line.split(), "duration=1", "stream=True", "num_gpus=4", f"api_key={MARKER}")
+    done = script(*line.split(), "duration=0.5", "stream=True", "num_gpus=4", f"api_key={MARKER}")
     assert done.returncode == 0, done.stderr
     assert set(endpoint.authorizations) == {f"Bearer {MARKER}"}
     assert endpoint.models == {"M"}
@@ -131,14 +131,14 @@ def test_interrupted_run_reports_and_exits_130(number: signal.Signals, tmp_path:
 
 def test_strict_makes_an_invalid_run_exit_3(module: Command) -> None:
     faults = ("sim.fault_rate=0.5", "sim.faults=[http_500]", "max_retries=0", "prompts.calibrate=false")
-    done = module("duration=1", *faults, *FAST, "strict=true")
+    done = module("duration=0.5", *faults, *FAST, "strict=true")
     assert done.returncode == 3, done.stdout
     assert "INVALID" in done.stdout
 
 
 def test_every_request_failed_exits_1_and_still_reports(module: Command) -> None:
     faults = ("sim.fault_rate=1", "sim.faults=[http_500]", "max_retries=0", "prompts.calibrate=false")
-    done = module("duration=1", *faults, *FAST)
+    done = module("duration=0.5", *faults, *FAST)
     assert done.returncode == 1
     assert "INVALID" in done.stdout
     assert done.stderr.startswith("trie: every request failed: ")

@@ -18,6 +18,7 @@ import pytest
 import trustme
 from fault_table import FAULTS, WHOLE, Fault, counts, data, head, stream
 from helpers.bounds import AtMost
+from helpers.command_line import Command
 from helpers.scripted_server import DONE, Script, event, plain_response, playing
 from lab import KEY, certificate
 from test_fault_table import check
@@ -280,10 +281,9 @@ async def test_an_authority_in_ssl_cert_file_is_trusted(tmp_path: Path) -> None:
         assert code == 0, said
 
 
-def test_a_run_stopped_by_its_failures_exits_with_1(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "trie", "duration=30", "max_failures=9", "progress=none", "profile=fast",
-               "prompts.calibrate=false", "sim.fault_rate=0.2", "sim.faults=[http_500]", "max_retries=0"]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+def test_a_run_stopped_by_its_failures_exits_with_1(module: Command, tmp_path: Path) -> None:
+    done = module("duration=30", "concurrency=32", "max_failures=9", "progress=none", "profile=fast", "max_retries=0",
+                  "prompts.calibrate=false", "sim.fault_rate=0.2", "sim.faults=[http_500]")  # fmt: skip
     assert done.returncode == 1
     assert re.search(r"^trie: \d+ requests failed: http_status, \d+ times; max_failures ended the run after \d+ s; ",
                      done.stderr, re.MULTILINE), done.stderr  # fmt: skip
