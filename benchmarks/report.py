@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trie.config import RunConfig, WorkloadConfig
-from trie.storage.manifest import plain
+from trie.preflight.new_manifest import plain
 from trie.storage.record import arrow_schema
 
 TURNS = 20  # requests in a trace: the mean of the recorded agentic traces
@@ -78,6 +78,7 @@ def run_directory(folder: Path, count: int) -> None:
         "server": {"base_url": "http://h/v1", "embedded": False, "model": "m"},
         "prompts": {"name": "none", "finding": "none"},
         "seed": 0,
+        "started": {"unix_s": 0.0},
         "end": {"reason": "deadline", "wall_time_s": count * 0.01, "client": client},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))

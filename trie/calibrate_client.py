@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trie.config import (
     ConcurrencyConfig,
@@ -24,8 +23,10 @@ from trie.config import (
     WorkloadConfig,
 )
 from trie.errors import ConfigError, RunDirError
+from trie.metrics.evaluate_run import evaluate
 from trie.run import Result, execute_async, in_loop
 from trie.sim.process import embedded
+from trie.storage.manifest import ClientCalibration, Manifest
 from trie.storage.run_dir import RunDir
 from trie.workload.load import from_traces
 from trie.workload.trace import Trace
@@ -60,32 +61,6 @@ class Load:
             raise ConfigError(f"seconds={self.seconds:g}: must be between {NEED_S:g} and 600")
 
 
-@dataclass(frozen=True, slots=True)
-class ClientError:
-    """The client against the endpoint's own account; seconds, and shares of 1."""
-
-    concurrency: int
-    chunks_s: float  # asked for
-    reached_chunks_s: float  # seen while the errors were measured
-    requests: int
-    ttft_p50_s: float  # first token as read less first chunk as written
-    ttft_p99_s: float
-    decode_p50: float  # relative error of the time between first and last chunk
-    decode_p99: float
-    cpu_share: float  # of a core, at this load
-    ceiling_chunks_s: float  # read from an endpoint without delays
-    ceiling_cpu_share: float
-
-    @property
-    def share_of_ceiling(self) -> float:
-        """Of the highest rate, what the load takes."""
-        return self.chunks_s / self.ceiling_chunks_s
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {**asdict(self), "share_of_ceiling": self.share_of_ceiling}
-
-
 def load_of(run: RunDir) -> Load:
     """The load that a run put on its client: its concurrency, and its chunks over its wall time.
 
@@ -94,20 +69,19 @@ def load_of(run: RunDir) -> Load:
     """
     import pyarrow.compute as pc
 
-    manifest = run.manifest()
-    chunks = pc.sum(run.records().column("chunks")).as_py() or 0
-    end = manifest["end"]
-    if not chunks or not end or not end["wall_time_s"]:
+    finished = evaluate(run)
+    chunks, end = pc.sum(finished.rows.column("chunks")).as_py() or 0, finished.manifest.end
+    if not chunks or end is None or not end.wall_time_s:
         raise RunDirError(f"{run.path}: streamed nothing to its end; say --concurrency and --rate instead")
-    return Load(manifest["config"]["concurrency"]["value"], max(chunks / end["wall_time_s"], 1.0))
+    return Load(finished.manifest.settings.concurrency.value, max(chunks / end.wall_time_s, 1.0))
 
 
-def calibrate(load: Load) -> ClientError:
+def calibrate(load: Load) -> ClientCalibration:
     """Measure this client on this machine, twice `load.seconds` long: at the load, and at the most it can read."""
     return in_loop(_calibrate(load))
 
 
-async def _calibrate(load: Load) -> ClientError:
+async def _calibrate(load: Load) -> ClientCalibration:
     per_stream = load.chunks_s / load.concurrency
     undelayed = SimConfig(
         profile="calibration",
@@ -124,7 +98,8 @@ async def _calibrate(load: Load) -> ClientError:
         at_load, truth = await _measure(load, paced, tokens, Path(folder) / "load")
         at_most, _ = await _measure(load, undelayed, CEILING_TOKENS, Path(folder) / "most")
         errors = _errors(at_load.rows, truth, at_load.manifest)
-        return ClientError(
+        ceiling_chunks_s = _rate(at_most)
+        return ClientCalibration(
             concurrency=load.concurrency,
             chunks_s=load.chunks_s,
             reached_chunks_s=_rate(at_load),
@@ -134,8 +109,9 @@ async def _calibrate(load: Load) -> ClientError:
             decode_p50=float(errors.decode.abs().quantile(0.5)),
             decode_p99=float(errors.decode.abs().quantile(0.99)),
             cpu_share=_cpu(at_load),
-            ceiling_chunks_s=_rate(at_most),
+            ceiling_chunks_s=ceiling_chunks_s,
             ceiling_cpu_share=_cpu(at_most),
+            share_of_ceiling=load.chunks_s / ceiling_chunks_s,
         )
 
 
@@ -160,18 +136,21 @@ async def _measure(load: Load, sim: SimConfig, tokens: int, folder: Path) -> tup
     return result, await asyncio.to_thread(pd.read_csv, log, dtype={"request_id": str})
 
 
-def _errors(rows: pd.DataFrame, truth: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
+def _errors(rows: pd.DataFrame, truth: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     """Each request's errors: `ttft` in seconds, `decode` relative.
 
     Raises:
         ConfigError: when too few requests ended to say anything.
     """
     rows = rows[rows.outcome == "ok"]
-    ids = [f"{manifest['seed']:x}-{session}-{turn}" for session, turn in zip(rows.session_id, rows.turn, strict=True)]
+    ids = [f"{manifest.seed:x}-{session}-{turn}" for session, turn in zip(rows.session_id, rows.turn, strict=True)]
     both = rows.assign(request_id=ids).merge(truth, on="request_id", validate="one_to_one")
     if len(both) < NEED_REQUESTS:
         raise ConfigError(f"only {len(both)} requests ended: more --seconds are needed at this rate")
-    ttft = both.first_token_s + manifest["end"]["began_monotonic_s"] - both.first_chunk_s
+    assert manifest.end is not None  # it ran to its end
+    began_s = manifest.end.began_monotonic_s
+    assert began_s is not None
+    ttft = both.first_token_s + began_s - both.first_chunk_s
     decode = both.last_chunk_s - both.first_chunk_s
     return both.assign(ttft=ttft, decode=(both.last_token_s - both.first_token_s) / decode - 1.0)
 

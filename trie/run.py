@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,10 +16,10 @@ from trie.config import Clock, RunConfig
 from trie.engines.counters import Meter
 from trie.errors import ReportError
 from trie.metrics.checks.circumstances import LIMITS
-from trie.metrics.definitions.client import SUSPECT_LAG_S
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate
 from trie.metrics.summary import Summary
 from trie.preflight.limits import allow_open_files
+from trie.preflight.new_manifest import new_manifest
 from trie.preflight.steps import Prepared, prepared
 from trie.preflight.virtual import prepared_virtually
 from trie.replay.scheduler import build
@@ -28,10 +28,11 @@ from trie.report.page import write_page
 from trie.report.progress import shown
 from trie.report.terminal import complete_line, render, starting_line
 from trie.signals import Signals, handled
-from trie.storage import manifest as facts
-from trie.storage.manifest import state as repository_state
+from trie.storage.manifest import End, EngineGrowth, Manifest
 from trie.storage.parquet_parts import RowWriter, warm_up
+from trie.storage.repository import state as repository_state
 from trie.storage.run_dir import RunDir
+from trie.storage.typed_json import decode
 from trie.workload.load import describe
 from trie.workload.load import load as load_workload
 from trie.workload.trace import Workload
@@ -51,13 +52,12 @@ class Result:
 
     directory: Path
     summary: Summary
-    manifest: Mapping[str, Any]
+    manifest: Manifest
 
     @property
     def rows(self) -> pd.DataFrame:
         """One row for each request that started; columns as docs/records.md has them, and `suspect` beside them."""
-        frame: pd.DataFrame = RunDir.open(self.directory).records().to_pandas()
-        return frame.assign(suspect=frame.loop_lag_s > SUSPECT_LAG_S)
+        return evaluate(RunDir.open(self.directory)).frame()
 
     def show(self, console: Console | None = None) -> None:
         """Print the tables and the verdict."""
@@ -65,24 +65,27 @@ class Result:
 
     @property
     def interrupted(self) -> bool:
-        return bool(self.manifest["end"]["reason"] == INTERRUPTED)
+        return self._end.reason == INTERRUPTED
 
     @property
     def endpoint_died(self) -> str | None:
         """How the embedded endpoint ended in mid-run, for people; None when it did not."""
-        end = self.manifest["end"]
-        return str(end["detail"]) if end["reason"] == ENDPOINT_DIED else None
+        return self._end.detail if self._end.reason == ENDPOINT_DIED else None
 
     @property
     def stopped(self) -> str | None:
         """Which limit on failures ended the run early, if one did."""
-        reason = self.manifest["end"]["reason"]
-        return reason if reason in LIMITS else None
+        return self._end.reason if self._end.reason in LIMITS else None
 
     @property
     def all_failed(self) -> bool:
         """Requests were made, and not one of them ended well."""
         return not self.summary.requests["ok"] and self.summary.requests["failed"] > 0
+
+    @property
+    def _end(self) -> End:
+        assert self.manifest.end is not None  # a finished run
+        return self.manifest.end
 
 
 def execute(
@@ -142,15 +145,16 @@ async def execute_async(
         config = ready.config
         repository = await asyncio.to_thread(repository_state, experiments or Path.cwd(), directory)
         run, writer = RunDir.create(directory)
-        manifest = facts.start(ready, repository)
+        manifest = new_manifest(ready, repository)
         run.write_manifest(manifest)
         log.info(starting_line(manifest))
         await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
         meter = Meter(config.endpoint, ready.beside)
         await meter.start()
-        manifest["end"] = await _replay(ready, RowWriter(writer), signals=signals, death=death)
-        run.write_manifest(manifest)
-        manifest["end"]["engine"] = await meter.end()
+        end = await _replay(ready, RowWriter(writer), signals=signals, death=death)
+        run.write_manifest(replace(manifest, end=end))
+        growth = await meter.end()
+        manifest = replace(manifest, end=replace(end, engine=None if growth is None else decode(EngineGrowth, growth)))
         run.write_manifest(manifest)
     return Result(directory, await asyncio.to_thread(_report, run, html=config.html), manifest)
 
@@ -162,12 +166,12 @@ async def _simulate(
     async with prepared_virtually(config, workload) as ready:
         repository = await asyncio.to_thread(repository_state, experiments or Path.cwd(), directory)
         run, writer = RunDir.create(directory)
-        manifest = {**facts.start(ready, repository), "clock": config.clock.name}
+        manifest = new_manifest(ready, repository)
         run.write_manifest(manifest)
         log.info(starting_line(manifest))
         virtual = VirtualRun(ready, writer)
         with signals.replaying(lambda: virtual.stop(INTERRUPTED)) if signals else nullcontext():
-            manifest["end"] = await virtual.run()
+            manifest = replace(manifest, end=decode(End, await virtual.run()))
         run.write_manifest(manifest)
     return Result(directory, await asyncio.to_thread(_report, run, html=config.html), manifest)
 
@@ -190,9 +194,7 @@ def _write_page(evaluated: EvaluatedRun) -> None:
         log.warning("%s", error)
 
 
-async def _replay(
-    ready: Prepared, rows: RowWriter, *, signals: Signals | None, death: asyncio.Future[str]
-) -> dict[str, Any]:
+async def _replay(ready: Prepared, rows: RowWriter, *, signals: Signals | None, death: asyncio.Future[str]) -> End:
     """Replay to the end, whatever ends it; returns the manifest's `end`."""
     config = ready.config
     async with build(ready, rows) as scheduler:
@@ -201,4 +203,4 @@ async def _replay(
             async with shown(scheduler.state, config.progress, duration_s=config.duration):
                 reason = await scheduler.run()
     detail = death.result() if reason == ENDPOINT_DIED else None
-    return {"reason": reason, "detail": detail, **scheduler.facts()}
+    return decode(End, {"reason": reason, "detail": detail, **scheduler.facts()})

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from helpers.command_line import Command, Endpoint, Finished
+from helpers.manifests import manifest
 from hydra import compose, initialize_config_dir
 
 from trie.cli import hydra_setup, main, rerun
@@ -22,12 +23,9 @@ from trie.config.shipped_groups import CONF
 from trie.workload.load import load
 
 SHA256 = "332425023d0f6a3e20cecb83ad86a388446fe3883665d32f3dd7a5835cb9ee93"  # of the bundled sample
-RUN = {
-    "seed": 77,
-    "server": {"embedded": False, "model": "org/M"},
-    "prompts": {"source": "tokenizer"},
-    "workload": {"sha256": SHA256},
-}
+RUN = manifest(
+    server={"model": "org/M"}, prompts={"source": "tokenizer"}, workload={"sha256": SHA256}, prompt_seed=77
+).to_json()
 QUICK = ("progress=none", "prompts.pool_tokens=16384", "prompts.calibrate=false", "duration=0.5")
 
 
@@ -36,12 +34,12 @@ def composed(*overrides: str) -> RunConfig:
         return validate(compose("config", overrides=list(overrides)))
 
 
-def run_dir(folder: Path, manifest: dict[str, object], **config: object) -> Path:
+def run_dir(folder: Path, stated: dict[str, object], **config: object) -> Path:
     """A run directory with a config as the command line leaves it; returns the config's path."""
     file = folder / ".hydra" / "config.yaml"
     file.parent.mkdir(parents=True)
     file.write_text(yaml.safe_dump({"seed": None, "model": None, "tokenizer_model": None, **config}))
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(stated))
     return file
 
 
@@ -65,7 +63,7 @@ def test_what_the_config_says_itself_stays(tmp_path: Path) -> None:
 
 
 def test_words_stay_words_and_the_embedded_endpoints_model_is_no_setting(tmp_path: Path) -> None:
-    embedded = {**RUN, "server": {"embedded": True, "model": "sim"}, "prompts": {"source": "words"}}
+    embedded = {**RUN, "server": {**RUN["server"], "embedded": True, "model": "sim"}, "prompts": {"source": "words"}}
     config = composed(f"experiment={run_dir(tmp_path, embedded)}")
     assert (config.model, config.tokenizer_model) == (None, "words")
 

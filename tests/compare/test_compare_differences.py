@@ -12,7 +12,6 @@ from helpers.known_servers import Server, sessions, written
 
 from trie.compare.comparison import Pair, compare, read
 from trie.compare.differences import Difference, Settings
-from trie.metrics.metric_names import numbers
 from trie.storage.record import Outcome
 
 QUICK = Settings(resamples=300)
@@ -31,7 +30,7 @@ def test_units_add_up_to_the_summary(tmp_path: Path) -> None:
     """Every sample and ratio, on the run as it is, gives the number in summary.json."""
     run = read("A", written(tmp_path / "a", Server(fail=7), num_gpus=2))
     assert run.units is not None
-    stated = numbers(run.summary)
+    stated = run.numbers
     assert not len(run.units.samples["per_request.max_gap_s"].values)  # these rows have none
     for key, sample in run.units.samples.items():
         if stated[f"{key}.mean"] is None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.known_servers import Server, written
+from helpers.manifests import manifest
+from helpers.rows import row
 
 from trie.compare import config_diff
 from trie.compare.comparison import Pair, compare
 from trie.compare.differences import Settings
 from trie.config import ConcurrencyConfig, EndpointConfig
+from trie.metrics.summary import summarize
+from trie.storage.manifest import Prompts, Started
+from trie.storage.parquet_parts import to_table
 
 QUICK = Settings(resamples=100)
 
@@ -37,10 +43,10 @@ def test_settings_that_change_nothing_measured_are_passed_over(tmp_path: Path) -
 
 
 def test_ports_of_embedded_endpoints_are_no_difference() -> None:
-    a, b = ({"server": {"embedded": True, "base_url": f"http://127.0.0.1:{port}/v1"}} for port in (1, 2))
+    a, b = (manifest(server={"embedded": True, "base_url": f"http://127.0.0.1:{port}/v1"}) for port in (1, 2))
     assert not config_diff.facts(a, b)
-    b["server"]["embedded"] = False
-    assert [fact.key for fact in config_diff.facts(a, b)] == ["server.embedded", "server.base_url"]
+    b = replace(b, server=replace(b.server, embedded=False))
+    assert [fact.key for fact in config_diff.facts(a, b)] == ["server.base_url", "server.embedded"]
 
 
 @pytest.mark.parametrize(
@@ -62,11 +68,9 @@ def test_every_reason_for_doubt_is_said(tmp_path: Path, other: dict[str, Any], w
 
 def test_prompts_of_other_words_and_a_cut_run_are_doubtful(tmp_path: Path) -> None:
     found = pair(tmp_path)
-    manifests = [dict(run.manifest) for run in (found.baseline, found.candidate)]
-    manifests[1]["prompts"] = {"name": "M", "fingerprint": "f1"}
-    manifests[1]["end"] = None
+    candidate = replace(found.candidate.manifest, prompts=Prompts(name="M", fingerprint="f1"), end=None)
     summaries = found.baseline.summary, found.candidate.summary
-    doubts = config_diff.doubts((manifests[0], manifests[1]), summaries)
+    doubts = config_diff.doubts((found.baseline.manifest, candidate), summaries)
     assert [(doubt.what, doubt.found) for doubt in doubts] == [
         ("prompts", "made of other words: word list and M"),
         ("candidate cut short", "it ended by: killed"),
@@ -74,26 +78,14 @@ def test_prompts_of_other_words_and_a_cut_run_are_doubtful(tmp_path: Path) -> No
 
 
 def test_a_warm_cache_is_doubtful() -> None:
-    ordinary: dict[str, Any] = {
-        "cache": {"turn0_hit_share": 0.0},
-        "verdict": [],
-        "wall_time_s": 9.0,
-        "censoring": {"share": 0.0},
-    }
-    manifest: dict[str, Any] = {
-        "seed": 1,
-        "server": {"base_url": "http://h/v1", "embedded": False},
-        "workload": {"sha256": "a", "traces": 1, "name": "w"},
-        "prompts": {},
-        "config": {"seed": 1, "concurrency": {"value": 1}, "stream": True, "endpoint": {"api": "chat"}},
-        "end": {"reason": "deadline"},
-    }
-    warm = {**ordinary, "cache": {"turn0_hit_share": 0.25}}
-    (doubt,) = config_diff.doubts((manifest, manifest), (ordinary, warm))
+    ordinary = summarize(to_table([row(0, usage_cached_tokens=0)]), manifest())
+    about = manifest(workload={"sha256": "a"}, seed=1)
+    warm = replace(ordinary, cache=replace(ordinary.cache, turn0_hit_share=0.25))
+    (doubt,) = config_diff.doubts((about, about), (ordinary, warm))
     assert (doubt.what, doubt.found) == ("salt", "first requests that hit the cache: 0.0% and 25.0%")
-    unknown = {**ordinary, "cache": {"turn0_hit_share": None}}
-    assert not config_diff.doubts((manifest, manifest), (unknown, unknown))  # a run beside itself
-    later = {**manifest, "started": {"unix_s": 1.0}}
-    (doubt,) = config_diff.doubts((manifest, later), (unknown, unknown))
+    unknown = replace(ordinary, cache=replace(ordinary.cache, turn0_hit_share=None))
+    assert not config_diff.doubts((about, about), (unknown, unknown))  # a run beside itself
+    later = replace(about, started=Started(unix_s=1.0))
+    (doubt,) = config_diff.doubts((about, later), (unknown, unknown))
     assert doubt.found == "the same prompts went to the same server, which reports no cached tokens"
-    assert not config_diff.doubts((manifest, {**later, "seed": 8}), (unknown, unknown))
+    assert not config_diff.doubts((about, replace(later, seed=8)), (unknown, unknown))

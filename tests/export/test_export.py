@@ -16,7 +16,7 @@ from helpers.exported_run import (
     VLLM_DETAILED,
     VLLM_MORE,
     VLLM_SUMMARY,
-    exported_manifest,
+    exported_run,
     request,
 )
 
@@ -24,22 +24,21 @@ from trie.cli import main
 from trie.export import aiperf, vllm
 from trie.export import csv as csv_export
 from trie.metrics.definitions import STATISTICS
-from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome
 from trie.storage.run_dir import RunDir
 
 
 def test_vllms_keys_are_all_there_and_no_others() -> None:
-    found = vllm.export(to_table(ROWS), exported_manifest(), wall_time_s=10.0)
+    found = vllm.export(exported_run())
     assert set(found) == {*VLLM_SUMMARY, *VLLM_MORE}
-    detailed = vllm.export(to_table(ROWS), exported_manifest(), wall_time_s=10.0, detailed=True)
+    detailed = vllm.export(exported_run(), detailed=True)
     assert set(detailed) == {*VLLM_SUMMARY, *VLLM_MORE, *VLLM_DETAILED}
     json.dumps(detailed, allow_nan=False)
 
 
 def test_vllms_numbers_by_hand() -> None:
     """Two of three finished requests ended well; the cancelled one is in no number."""
-    found = vllm.export(to_table(ROWS), exported_manifest(), wall_time_s=10.0)
+    found = vllm.export(exported_run())
     expected = {
         "num_prompts": 3,
         "completed": 2,
@@ -70,14 +69,14 @@ def test_vllms_numbers_by_hand() -> None:
 
 
 def test_vllm_what_was_not_measured_is_null() -> None:
-    found = vllm.export(to_table(ROWS), exported_manifest(stream=False), wall_time_s=10.0, detailed=True)
+    found = vllm.export(exported_run(stream=False), detailed=True)
     nulls = {key for key, value in found.items() if value is None}
     statistics = {key for key in found if key.endswith(("_ttft_ms", "_tpot_ms", "_itl_ms"))}
     assert nulls == {
         *statistics, "request_goodput", "max_output_tokens_per_s", "rtfx", "burstiness", "itls", "generated_texts",
     }  # fmt: skip
     assert found["ttfts"] == [None, None]
-    nothing = vllm.export(to_table([]), exported_manifest(), wall_time_s=10.0)
+    nothing = vllm.export(exported_run([]))
     assert nothing["completed"] == 0
     assert nothing["mean_e2el_ms"] is None
     assert nothing["max_concurrent_requests"] is None
@@ -87,13 +86,13 @@ def test_a_second_that_two_requests_share_counts_both() -> None:
     """0.0-0.9 and 1.1-1.9 share no second; 0.0-1.2 and 1.9-2.5 share the second second."""
     apart = [request(0, 0.0, end_s=0.9), request(1, 1.1, end_s=1.9)]
     together = [request(0, 0.0, end_s=1.2), request(1, 1.9, end_s=2.5)]
-    most = [vllm.export(to_table(rows), exported_manifest(), wall_time_s=3.0) for rows in (apart, together)]
+    most = [vllm.export(exported_run(rows, wall_time_s=3.0)) for rows in (apart, together)]
     assert [found["max_concurrent_requests"] for found in most] == [1, 2]
 
 
 def test_aiperfs_lines_by_hand() -> None:
     """A request's metrics follow from one another as AIPerf's do."""
-    first = next(aiperf.export(to_table(ROWS), exported_manifest()))
+    first = next(aiperf.export(exported_run()))
     assert set(first) == {"metadata", "metrics"}
     assert set(first["metadata"]) == AIPERF_METADATA
     assert {key: found["unit"] for key, found in first["metrics"].items()} == AIPERF_METRICS
@@ -125,7 +124,7 @@ def test_aiperfs_lines_by_hand() -> None:
 
 
 def test_aiperf_a_request_that_did_not_end_well_has_an_error_and_no_metrics() -> None:
-    failed, cancelled = list(aiperf.export(to_table(ROWS), exported_manifest()))[2:]
+    failed, cancelled = list(aiperf.export(exported_run()))[2:]
     assert failed["metrics"] == cancelled["metrics"] == {}
     assert failed["error"] == {"code": 500, "type": "http_status", "message": "boom"}
     assert failed["metadata"]["was_cancelled"] is False
@@ -136,7 +135,7 @@ def test_aiperf_a_request_that_did_not_end_well_has_an_error_and_no_metrics() ->
 
 def test_aiperf_what_was_not_measured_is_absent() -> None:
     unreported = {"usage_prompt_tokens": None, "usage_completion_tokens": None, "usage_cached_tokens": None}
-    (line,) = aiperf.export(to_table([request(0, 1.0, **unreported)]), exported_manifest(stream=False))
+    (line,) = aiperf.export(exported_run([request(0, 1.0, **unreported)], stream=False))
     assert set(line["metrics"]) == {
         "request_latency",
         "input_sequence_length",
@@ -145,16 +144,16 @@ def test_aiperf_what_was_not_measured_is_absent() -> None:
         "osl_mismatch_diff_pct",
         "e2e_output_token_throughput",
     }
-    (one,) = aiperf.export(to_table([request(0, 1.0, chunks=1)]), exported_manifest())
+    (one,) = aiperf.export(exported_run([request(0, 1.0, chunks=1)]))
     assert "inter_token_latency" not in one["metrics"]  # all in one chunk: nothing was seen between tokens
     never = request(0, 1.0, outcome=Outcome.cancelled, sent_s=None, end_s=None, **NOT_REACHED)
-    (unsent,) = aiperf.export(to_table([never]), exported_manifest())
+    (unsent,) = aiperf.export(exported_run([never]))
     assert unsent["metadata"]["request_start_ns"] == unsent["metadata"]["request_end_ns"]
 
 
 def test_csv_has_a_line_for_each_request_and_empty_cells() -> None:
     out = io.StringIO()
-    csv_export.write_requests(to_table(list(reversed(ROWS))), exported_manifest(), out)
+    csv_export.write_requests(exported_run(list(reversed(ROWS))), out)
     found = list(csv.DictReader(io.StringIO(out.getvalue())))
     assert [line["session_id"] for line in found] == ["0", "1", "2", "3"]
     assert (found[0]["ttft_s"], found[0]["latency_s"], found[0]["tpot_s"]) == ("0.1", "0.5", "0.1")
@@ -164,7 +163,7 @@ def test_csv_has_a_line_for_each_request_and_empty_cells() -> None:
 def written(path: Path) -> Path:
     run, writer = RunDir.create(path)
     writer.write(ROWS)
-    run.write_manifest(exported_manifest())
+    run.write_manifest(exported_run().manifest)
     return path
 
 

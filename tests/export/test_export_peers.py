@@ -8,10 +8,9 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.exported_run import ROWS, VLLM_DETAILED, VLLM_MORE, VLLM_SUMMARY, exported_manifest
+from helpers.exported_run import VLLM_DETAILED, VLLM_MORE, VLLM_SUMMARY, exported_run
 
 from trie.export import aiperf
-from trie.storage.parquet_parts import to_table
 
 NEVER_BY_DEFAULT = {
     "probe_completed", "rps_change_events", "ramp_up_strategy", "ramp_up_start_rps", "ramp_up_end_rps",
@@ -21,7 +20,7 @@ NEVER_BY_DEFAULT = {
 
 def test_aiperfs_own_record_model_takes_every_line() -> None:
     models = pytest.importorskip("aiperf.common.models.record_models", reason="AIPerf is not installed")
-    lines = [json.dumps(line) for line in aiperf.export(to_table(ROWS), exported_manifest())]
+    lines = [json.dumps(line) for line in aiperf.export(exported_run())]
     records = [models.MetricRecordInfo.model_validate_json(line) for line in lines]
     assert [record.metadata.was_cancelled for record in records] == [False, False, False, True]
     for line, record in zip(lines, records, strict=True):
@@ -42,7 +41,7 @@ def test_aiperf_knows_every_metric_that_is_written_by_its_tag() -> None:
         and ast.unparse(node.targets[0]) == "tag"
         and isinstance(node.value, ast.Constant)
     }
-    first = next(aiperf.export(to_table(ROWS), exported_manifest()))
+    first = next(aiperf.export(exported_run()))
     assert set(first["metrics"]) <= tags
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from helpers.manifests import manifest
 from helpers.rows import row
+from trie.metrics.evaluate_run import EvaluatedRun
+from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
+from trie.storage.run_dir import RunDir
 
 # As `vllm bench serve --save-result` of vLLM 0.33 writes them, in its order.
 VLLM_SUMMARY = (
@@ -82,6 +87,7 @@ ROWS = [
 ]
 
 
-def exported_manifest(**settings: Any) -> dict[str, Any]:
-    """The manifest of the run of these rows."""
-    return {**manifest(end={"wall_time_s": 10.0}, **settings), "seed": 0xABC}
+def exported_run(rows: Sequence[RequestRecord] = ROWS, *, wall_time_s: float = 10.0, **settings: Any) -> EvaluatedRun:
+    """A run of these rows."""
+    about = manifest(end={"wall_time_s": wall_time_s}, prompt_seed=0xABC, **settings)
+    return EvaluatedRun(RunDir(Path()), about, to_table(list(rows)))

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from helpers.manifests import manifest
+from trie.storage.manifest import Manifest
 from trie.storage.record import RequestRecord, arrow_schema
 
 TURNS = 20  # requests in a trace
@@ -65,12 +66,12 @@ def generated_run(folder: Path, count: int, *, slots: int = 48, duration_s: floa
     table = rows(count, slots=slots, duration_s=duration_s)
     pq.write_table(table, folder / "requests" / "part-000000.parquet", compression="zstd")
     (folder / "manifest.json").write_text(
-        json.dumps(generated_manifest(slots=slots, duration_s=duration_s, **settings))
+        json.dumps(generated_manifest(slots=slots, duration_s=duration_s, **settings).to_json())
     )
     return folder
 
 
-def generated_manifest(*, slots: int, duration_s: float, **settings: Any) -> dict[str, Any]:
+def generated_manifest(*, slots: int, duration_s: float, **settings: Any) -> Manifest:
     """The manifest of such a run."""
     about: dict[str, Any] = {
         "workload": {"name": "generated", "traces": 8192},

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from trie.config import RunConfig, WorkloadConfig
-from trie.storage.manifest import plain
+from trie.preflight.new_manifest import plain
+from trie.storage.manifest import Manifest
 
 ORDINARY: dict[str, dict[str, Any]] = {
     "workload": {"name": "w", "source": "w.jsonl", "traces": 3, "synthetic": False, "mean_turns": 1.0},
@@ -28,7 +29,7 @@ ORDINARY: dict[str, dict[str, Any]] = {
 KILLED = None  # as `end`: the run has none
 
 
-def manifest(**about: Any) -> dict[str, Any]:
+def manifest(*, prompt_seed: int = 7, **about: Any) -> Manifest:
     """A run of 100 s that ended at its deadline.
 
     A section's name (`workload`, `prompts`, `server`, `started`, `end`) says what differs from the ordinary there, or
@@ -39,7 +40,8 @@ def manifest(**about: Any) -> dict[str, Any]:
     whole = {key: value for key, value in about.items() if key not in partial}
     config = plain(RunConfig(**{"workload": WorkloadConfig(name="w", path="w.jsonl"), "duration": 100.0, **whole}))
     config |= {key: _over(config[key], different) for key, different in partial.items()}
-    return {"config": config, "seed": 7, **sections}
+    stated = {name: section for name, section in sections.items() if section is not None or name == "end"}
+    return Manifest.from_json({"config": config, "seed": prompt_seed, **stated})
 
 
 def _over(ordinary: Mapping[str, Any], different: Mapping[str, Any] | None) -> dict[str, Any] | None:

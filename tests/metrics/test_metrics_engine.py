@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from helpers.manifests import manifest
 from helpers.rows import row
@@ -13,6 +11,7 @@ from trie.metrics.columns import Columns
 from trie.metrics.engine_counters import engine
 from trie.metrics.summary import Summary, summarize
 from trie.report.engine import engine_lines, engine_table
+from trie.storage.manifest import Manifest
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
 from trie.storage.typed_json import encode
@@ -34,12 +33,10 @@ VLLM = {
 TWO = [row(0), row(1, usage_cached_tokens=50)]  # TTFT 0.5 s, 11 tokens within 1 s, latency 1.5 s
 
 
-def ended(counted: dict[str, float] | None, engines: int = 1) -> dict[str, Any]:
-    found = manifest()
-    if counted is not None:
-        found["end"]["engine"] = {"engines": engines, "restarted": False, "counters": counted, "settled": True}
-    found["server"]["dialect"] = {"name": "vllm", "version": "0.32.0"}
-    return found
+def ended(counted: dict[str, float] | None, engines: int = 1) -> Manifest:
+    growth = {"engines": engines, "restarted": False, "counters": counted, "settled": True}
+    dialect = {"name": "vllm", "version": "0.32.0"}
+    return manifest(end={"engine": None if counted is None else growth}, server={"dialect": dialect})
 
 
 def summary(rows: list[RequestRecord], counted: dict[str, float] | None, engines: int = 1) -> Summary:

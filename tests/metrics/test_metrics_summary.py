@@ -183,8 +183,8 @@ def test_drift_in_total_and_at_most():
 @pytest.mark.parametrize(("bos_tokens", "first"), [(None, 10), (4, 6)])
 def test_the_part_of_the_drift_that_a_template_makes(bos_tokens: int | None, first: int):
     """Prompts of 100 tokens: 10 more at first, 13 with each turn; one of them 2 more than that explains."""
-    about = manifest(endpoint={"api": "chat", "bos_tokens": bos_tokens})
-    about["prompts"]["template"] = {"first_tokens": 10, "per_turn_tokens": 13}
+    template = {"first_tokens": 10, "per_turn_tokens": 13}
+    about = manifest(endpoint={"api": "chat", "bos_tokens": bos_tokens}, prompts={"template": template})
     prompts = (100 + first, 100 + first + 13, 100 + first + 26 + 2)
     rows = [row(0, turn, turns=2, usage_prompt_tokens=prompt) for turn, prompt in enumerate(prompts)]
     drift = summarize(to_table(rows), about).facts["drift"]

@@ -21,9 +21,7 @@ SPENT = {"cpu_s": 95.0, "loop_lag_p50_s": 0.0, "loop_lag_p99_s": 0.0, "loop_lag_
 
 
 def judged(rows: list[RequestRecord], synthetic: bool = False, **about: Any) -> Summary:
-    facts = manifest(**about)
-    facts["workload"]["synthetic"] = synthetic
-    return summarize(to_table(rows), facts)
+    return summarize(to_table(rows), manifest(workload={"synthetic": synthetic}, **about))
 
 
 def end(client: dict[str, Any] | None = None, reason: str = "deadline", wall_time_s: float = 100.0) -> dict[str, Any]:
@@ -135,8 +133,7 @@ def test_a_condition_that_does_not_hold(
 
 @pytest.mark.parametrize(("prompt", "ok"), [(110, True), (116, False)])
 def test_what_a_template_explains_is_not_held_against_the_lengths(prompt: int, ok: bool):
-    about = manifest()
-    about["prompts"]["template"] = {"first_tokens": 10, "per_turn_tokens": 13}
+    about = manifest(prompts={"template": {"first_tokens": 10, "per_turn_tokens": 13}})
     found = summarize(to_table(many(usage_prompt_tokens=prompt)), about)
     (check,) = [check for check in found.verdict if check.id == "prompt_lengths"]
     assert check.ok is ok

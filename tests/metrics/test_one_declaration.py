@@ -179,15 +179,15 @@ def test_comparisons_have_it(added: Added, sweeps: tuple[Path, Path]) -> None:
 
 @ADDED
 def test_exports_have_it(added: Added, sweeps: tuple[Path, Path]) -> None:
-    run = RunDir.open(sweeps[0] / "w-c8")
+    run = evaluate(RunDir.open(sweeps[0] / "w-c8"))
     out = io.StringIO()
-    write_summary_csv(run.summary(), out)
+    write_summary_csv(run, out)
     lines = {line["key"]: line for line in csv.DictReader(io.StringIO(out.getvalue()))}
     assert lines[added.key]["unit"] == added.metric.unit
-    assert float(lines[added.key]["value"]) == pytest.approx(added.expected(run.records().to_pandas()))
+    assert float(lines[added.key]["value"]) == pytest.approx(added.expected(run.rows.to_pandas()))
     if added.metric.section is PER_REQUEST:
         out = io.StringIO()
-        write_requests(run.records(), run.manifest(), out)
+        write_requests(run, out)
         assert added.metric.key in out.getvalue().partition("\n")[0].split(",")
 
 

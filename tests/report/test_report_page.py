@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from trie.metrics.evaluate_run import evaluate
 from trie.metrics.summary import summarize
 from trie.report.html.document import Page
 from trie.report.page import page_of, run_page, write_page
+from trie.storage.manifest import Manifest
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
 from trie.storage.run_dir import RunDir
@@ -33,7 +34,7 @@ def request(session: int, turn: int = 0, turns: int = 0, **fields: Any) -> Reque
     return row(session, turn, turns, sent=session + 2.0 * turn, **{"ttft": 0.1, "latency": 1.1, "prompt": 10, **fields})
 
 
-def page(*rows: RequestRecord, about: dict[str, Any] | None = None) -> Page:
+def page(*rows: RequestRecord, about: Manifest | None = None) -> Page:
     about = generated_manifest(slots=2, duration_s=100.0) if about is None else about
     columns = Columns(to_table(rows))
     return run_page(columns, summarize(columns, about), about)
@@ -83,7 +84,7 @@ def test_a_run_of_nothing_has_a_page():
 
 
 def test_a_killed_run_has_a_page():
-    about = {**generated_manifest(slots=2, duration_s=100.0), "end": None}
+    about = replace(generated_manifest(slots=2, duration_s=100.0), end=None)
     found = page(request(0), request(1, outcome=Outcome.cancelled, end_s=None, last_token_s=None), about=about)
     assert "the run was killed" in found.html()
     assert "concurrency" in drawn(found)
@@ -105,11 +106,14 @@ def test_failures_are_a_table_with_what_the_server_said():
 
 
 def test_foreign_text_in_what_was_run_is_text():
-    about = json.loads(
-        json.dumps(generated_manifest(slots=2, duration_s=100.0)).replace("some/model", HOSTILE.replace('"', ""))
+    ordinary = generated_manifest(slots=2, duration_s=100.0)
+    about = replace(
+        ordinary,
+        server=replace(ordinary.server, model=HOSTILE),
+        workload=replace(ordinary.workload, name=HOSTILE, source=HOSTILE),
+        prompts=replace(ordinary.prompts, finding=HOSTILE),
+        config={**ordinary.config, "endpoint": {"extra_body": {HOSTILE: HOSTILE}}},
     )
-    about["workload"]["name"] = about["workload"]["source"] = about["prompts"]["finding"] = HOSTILE
-    about["config"]["endpoint"]["extra_body"] = {HOSTILE: HOSTILE}
     html = page(request(0), about=about).html()
     assert HOSTILE not in html
     assert html.count("&lt;script&gt;alert(1)") >= 6
@@ -118,9 +122,7 @@ def test_foreign_text_in_what_was_run_is_text():
 def test_rows_without_instants_make_a_page():
     """As others may write them: nothing that is not a number gets into what the page draws."""
     unknown = {"queued_s": 0.0, "sent_s": None, "first_token_s": None, "last_token_s": None, "end_s": None}
-    assert drawn(
-        page(*(request(i, **unknown) for i in range(2)), about={**generated_manifest(slots=2, duration_s=9.0)})
-    )
+    assert drawn(page(*(request(i, **unknown) for i in range(2)), about=generated_manifest(slots=2, duration_s=9.0)))
     assert page(*(request(i, **unknown) for i in range(2))).html()
 
 

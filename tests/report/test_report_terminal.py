@@ -14,6 +14,7 @@ from rich.console import Console
 from trie.metrics.definitions import PER_TRACE, WORKLOAD, declared
 from trie.metrics.summary import Summary, summarize
 from trie.report.terminal import complete_line, render, starting_line
+from trie.storage.manifest import Manifest
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
 
@@ -23,7 +24,7 @@ def request(session: int, turn: int = 0, turns: int = 0, scale: float = 1.0, **f
     return row(session, turn, turns, sent=session, trace_id=0, **{**lengths, "max_gap_s": 0.01, **fields})
 
 
-def ordinary_manifest(**about: Any) -> dict[str, Any]:
+def ordinary_manifest(**about: Any) -> Manifest:
     """300 s at concurrency 24 on 4 GPUs, without the client's own figures."""
     ordinary = {
         "workload": {"name": "agentic", "traces": 8192, "source": "hub"},
@@ -40,7 +41,7 @@ ROWS = [request(i) for i in range(20)]
 HUGE = [request(i, scale=54321.0, usage_prompt_tokens=None, error="x" * 500) for i in range(20)]
 
 
-def shown(rows: list[RequestRecord], width: int, facts: dict[str, Any] | None = None, encoding: str = "utf-8") -> str:
+def shown(rows: list[RequestRecord], width: int, facts: Manifest | None = None, encoding: str = "utf-8") -> str:
     facts = facts or ordinary_manifest()
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding)

@@ -62,7 +62,7 @@ def lose_the_end(path: Path) -> None:
     [
         (truncate, "summary.json", "summary.json: can't be read"),
         (truncate, "manifest.json", "manifest.json: can't be read"),
-        (lose_the_end, "manifest.json", "its files lack what a run writes: 'end'"),
+        (lose_the_end, "manifest.json", "manifest.json: lacks what a run writes: 'workload'"),
         (Path.unlink, "manifest.json", "manifest.json is missing"),
         (truncate, "requests/part-000000.parquet", "requests/part-000000.parquet: not a readable Parquet file"),
         (Path.unlink, "requests/part-000000.parquet", "requests holds 0 rows, summary.json counts 1"),

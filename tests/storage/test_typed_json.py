@@ -23,17 +23,19 @@ class Outer:
     several: tuple[Inner, ...] = ()
     by_name: Mapping[str, Inner | None] = field(default_factory=dict)
     maybe: Inner | None = None
+    either: str | int | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
 def test_there_and_back() -> None:
-    outer = Outer(Inner("a", 1), (Inner("b"), Inner("c", 3)), {"d": Inner("d"), "e": None}, Inner("f", 0))
+    outer = Outer(Inner("a", 1), (Inner("b"), Inner("c", 3)), {"d": Inner("d"), "e": None}, Inner("f", 0), 5)
     content = encode(outer)
     assert content == {
         "inner": {"name": "a", "number": 1},
         "several": [{"name": "b", "number": None}, {"name": "c", "number": 3}],
         "by_name": {"d": {"name": "d", "number": None}, "e": None},
         "maybe": {"name": "f", "number": 0},
+        "either": 5,
     }
     assert decode(Outer, content) == outer
 

@@ -12,6 +12,7 @@ import pytest
 from helpers.rows import planned_row
 from helpers.run_directories import written_run
 
+from trie.metrics.evaluate_run import summarized
 from trie.storage import sweep_dir
 from trie.sweep.page import write
 
@@ -68,7 +69,7 @@ def test_cells_that_differ_in_more_than_their_place_are_told_apart(tmp_path: Pat
 def test_report_stands_whatever_is_broken(tmp_path: Path, name: str) -> None:
     cell(tmp_path, 8)
     (cell(tmp_path, 16) / name).write_bytes(b"PAR1 {")
-    cells = [sweep_dir.summarized(found) for found in sweep_dir.find(tmp_path)]
+    cells = [summarized(cell) for cell in sweep_dir.find(tmp_path)]
     found = write(tmp_path, cells)
     assert [one["status"] for one in found] == ["done", "damaged"]
     html = (tmp_path / "sweep.html").read_text()

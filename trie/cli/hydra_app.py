@@ -146,7 +146,7 @@ def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
         return None
     if result.interrupted:
         raise KeyboardInterrupt
-    if result.manifest["config"]["strict"] and not result.summary.valid:
+    if result.manifest.settings.strict and not result.summary.valid:
         outcome.code = EXIT_INVALID
     return result.summary.workload["completion_tok_s"].steady_state
 

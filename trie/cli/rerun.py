@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from trie.errors import ConfigError
+from trie.storage.manifest import Manifest
 from trie.storage.run_dir import MANIFEST, RunDir
 
 CHOSEN = ("workload", "endpoint", "concurrency", "profile")
@@ -66,7 +67,7 @@ def load(path: str) -> Any:
 
     Raises:
         OSError: when it can't be read.
-        RunDirError: when the run's manifest is no JSON.
+        RunDirError: when the run's manifest can't be read.
     """
     config = OmegaConf.load(path)
     folder = Path(path).absolute().parent
@@ -75,15 +76,15 @@ def load(path: str) -> Any:
     return config
 
 
-def _pin(config: DictConfig, manifest: dict[str, Any]) -> None:
+def _pin(config: DictConfig, manifest: Manifest) -> None:
     """Write what the run chose for itself where its config left the choice open."""
-    words = "words" if manifest["prompts"]["source"] == "words" else manifest["server"]["model"]
-    chosen = {
-        "seed": manifest["seed"],
-        "model": None if manifest["server"]["embedded"] else manifest["server"]["model"],
-        "tokenizer_model": words,
-        "workload.sha256": manifest["workload"]["sha256"],
+    server = manifest.server
+    choices = {
+        "seed": manifest.seed,
+        "model": None if server.embedded else server.model,
+        "tokenizer_model": "words" if manifest.prompts.source == "words" else server.model,
+        "workload.sha256": manifest.workload.sha256,
     }
-    for key, value in chosen.items():
+    for key, value in choices.items():
         if OmegaConf.select(config, key) is None:
             OmegaConf.update(config, key, value)

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trie.metrics.columns import Columns, Floats
 from trie.metrics.definitions import PER_REQUEST, PER_TRACE, WINDOWS, WORKLOAD
+from trie.metrics.evaluate_run import EvaluatedRun
 from trie.metrics.throughput import LAST_S, Points
 from trie.metrics.traces import Traces, traces
 from trie.metrics.values import per_request, per_trace, ratios
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Ints = NDArray[np.int64]
 BLOCKS = 128  # of neighbouring values, in which a percentile is looked for first
@@ -143,23 +140,23 @@ class Units:
     ratios: Mapping[str, Ratio]  # by whole key: workload.completion_tok_s.steady_state
 
 
-def units(rows: pa.Table, manifest: Mapping[str, Any], *, wall_time_s: float) -> Units:
-    """A run's sessions; rows as `trie.storage.record` has them, in any order."""
-    columns = Columns(rows)
-    stream = bool(manifest["config"]["stream"])
+def units(run: EvaluatedRun) -> Units:
+    """A run's sessions."""
+    columns, settings = run.columns, run.manifest.settings
     sessions = traces(columns)
     session = np.repeat(np.arange(len(columns.starts)), np.diff(np.r_[columns.starts, len(columns)]))
     samples = {
-        f"{PER_TRACE.key}.{key}": _sample(values) for key, values in per_trace(columns, sessions, stream=stream).items()
+        f"{PER_TRACE.key}.{key}": _sample(values)
+        for key, values in per_trace(columns, sessions, stream=settings.stream).items()
     }
     of_requests = session[columns.outcome("ok")]
-    for key, values in per_request(columns, stream=stream).items():
+    for key, values in per_request(columns, stream=settings.stream).items():
         samples[f"{PER_REQUEST.key}.{key}"] = _sample(values, of_requests)
-    rates = dict(_rates(columns, sessions, wall_time_s, manifest["config"].get("num_gpus")))
+    rates = dict(_rates(columns, sessions, run.summary.wall_time_s, settings.num_gpus))
     trace_id = columns["trace_id"][columns.starts].astype(np.int64)
     sums = {
         path: Ratio(columns.per_session(above), columns.per_session(below))
-        for path, (above, below) in ratios(columns, stream=stream).items()
+        for path, (above, below) in ratios(columns, stream=settings.stream).items()
     }
     return Units(trace_id, samples, {**rates, **sums})
 

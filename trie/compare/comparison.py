@@ -13,10 +13,11 @@ from trie.compare.config_diff import Doubt, Setting
 from trie.compare.differences import Difference, Settings, differences, draw_traces
 from trie.compare.gates import Gate, Judged, judge
 from trie.errors import RunDirError
+from trie.metrics.evaluate_run import evaluate, stored_summary
 from trie.metrics.metric_names import numbers
-from trie.metrics.summary import summarize
+from trie.metrics.summary import Summary
 from trie.storage import sweep_dir
-from trie.storage.parquet_parts import read_records
+from trie.storage.manifest import Manifest
 from trie.storage.run_dir import REQUESTS, RunDir
 from trie.storage.sweep_dir import Cell, Status
 
@@ -32,8 +33,9 @@ class Run:
 
     label: str
     path: Path
-    manifest: Mapping[str, Any]
-    summary: Mapping[str, Any]
+    manifest: Manifest
+    summary: Summary
+    numbers: Mapping[str, float | None]  # of summary.json, whatever version wrote it
     units: Units | None
 
 
@@ -169,7 +171,7 @@ def _telling(found: Mapping[str, list[Cell]]) -> list[str]:
     varying: dict[str, None] = dict.fromkeys(ALWAYS)
     for cells in found.values():
         for cell in cells[1:]:
-            differing = config_diff.settings({"config": cells[0].config}, {"config": cell.config})
+            differing = config_diff.settings(cells[0].config, cell.config)
             varying |= dict.fromkeys(setting.key for setting in differing)
     of_the_workload = {key for key in varying if key.startswith("workload.")} - {"workload.name"}
     return [key for key in varying if key not in of_the_workload and key not in NOT_A_CELL]
@@ -190,12 +192,11 @@ def read(label: str, path: Path) -> Run:
         RunDirError: when there is no run, or it can't be read.
     """
     run = RunDir.open(path)
-    manifest = run.manifest()
     if not (path / REQUESTS).is_dir():
-        return Run(label, path, manifest, run.summary(), None)
-    rows = read_records(path / REQUESTS)
-    summary = summarize(rows, manifest).to_json()
-    return Run(label, path, manifest, summary, units(rows, manifest, wall_time_s=summary["wall_time_s"]))
+        content = run.summary()
+        return Run(label, path, run.manifest(), stored_summary(content, path), numbers(content), None)
+    finished = evaluate(run)
+    return Run(label, path, finished.manifest, finished.summary, numbers(finished.summary.to_json()), units(finished))
 
 
 def _compared(baseline: Run, candidate: Run, settings: Settings, gates: Sequence[Gate]) -> Pair:
@@ -205,8 +206,8 @@ def _compared(baseline: Run, candidate: Run, settings: Settings, gates: Sequence
     if baseline.units is not None and candidate.units is not None:
         same = config_diff.same_workload(*manifests)
         drawn = draw_traces(baseline.units, candidate.units, settings, same_workload=same)
-    found = differences(
-        (numbers(baseline.summary), numbers(candidate.summary)),
+    compared = differences(
+        (baseline.numbers, candidate.numbers),
         (baseline.units, candidate.units),
         drawn,
         settings.confidence,
@@ -214,10 +215,10 @@ def _compared(baseline: Run, candidate: Run, settings: Settings, gates: Sequence
     return Pair(
         baseline,
         candidate,
-        found,
-        config_diff.settings(*manifests),
+        compared,
+        config_diff.settings(baseline.manifest.config, candidate.manifest.config),
         config_diff.facts(*manifests),
         config_diff.doubts(manifests, summaries),
         None if drawn is None else drawn.paired,
-        [judge(gate, found) for gate in gates],
+        [judge(gate, compared) for gate in gates],
     )

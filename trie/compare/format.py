@@ -18,16 +18,14 @@ LONGEST = 48  # characters of a setting's value
 
 def facts_of(run: Run) -> str:
     """What was run, in one line."""
-    manifest = run.manifest
-    config, server = manifest["config"], manifest["server"]
-    where = "embedded endpoint" if server["embedded"] else server["base_url"]
-    if config.get("clock") == "virtual":
+    manifest, summary, server = run.manifest, run.summary, run.manifest.server
+    where = "embedded endpoint" if server.embedded else server.base_url
+    if manifest.settings.clock == "virtual":
         where = "virtual time (no server was measured)"
-    verdict = "VALID" if run.summary["valid"] else "INVALID"
-    traces = run.summary["traces"]
+    verdict = "VALID" if summary.valid else "INVALID"
     return (
-        f"{manifest['workload']['name']}, concurrency {config['concurrency']['value']}, {where}, model "
-        f"{server['model']}, {run.summary['wall_time_s']:.0f} s, {traces['completed']} traces completed, {verdict}"
+        f"{manifest.workload.name}, concurrency {manifest.settings.concurrency.value}, {where}, model "
+        f"{server.model}, {summary.wall_time_s:.0f} s, {summary.traces['completed']} traces completed, {verdict}"
     )
 
 

@@ -109,7 +109,7 @@ def over_load(key: str, rows: Sequence[Row]) -> Plot:
     """A number against concurrency, one line for each run and workload."""
     description = rows[0][2].of
     points = {
-        (run.label, run.manifest["workload"]["name"], run.manifest["config"]["concurrency"]["value"], value)
+        (run.label, run.manifest.workload.name, run.manifest.settings.concurrency.value, value)
         for _, pair, difference in rows
         for run, value in (
             (pair.baseline, description.shown(difference.baseline)),

@@ -7,24 +7,23 @@ Times of day rest on the run's one wall-clock anchor, so they are off by its sta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+from trie.metrics.evaluate_run import EvaluatedRun
 
 WORKER, PHASE = "trie", "profiling"
 
 
-def export(rows: pa.Table, manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def export(run: EvaluatedRun) -> Iterator[dict[str, Any]]:
     """One JSON object for each request, in the order in which they ended."""
-    anchor_ns = round(manifest["started"]["unix_s"] * 1e9)
-    run_id = f"{manifest['seed']:x}"
-    config = manifest["config"]
-    for row in rows.sort_by([("end_s", "ascending")]).to_pylist():
+    manifest, settings = run.manifest, run.manifest.settings
+    anchor_ns = round(manifest.started.unix_s * 1e9)
+    run_id = f"{manifest.seed:x}"
+    for row in run.rows.sort_by([("end_s", "ascending")]).to_pylist():
         ok = row["outcome"] == "ok"
         line = {
             "metadata": _metadata(row, run_id, anchor_ns),
-            "metrics": dict(_metrics(row, stream=config["stream"], api=config["endpoint"]["api"])) if ok else {},
+            "metrics": dict(_metrics(row, stream=settings.stream, api=settings.endpoint.api)) if ok else {},
         }
         yield line if ok else {**line, "error": _error(row)}
 

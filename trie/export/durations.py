@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trie.metrics.columns import Bools, Columns, Floats
+from trie.metrics.evaluate_run import EvaluatedRun
 from trie.metrics.values import per_request
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +22,10 @@ class Requests:
     output_tokens: Floats  # as the server counts them, else as asked for
 
 
-def requests_of(rows: pa.Table, manifest: Mapping[str, Any]) -> Requests:
-    """A run's requests; rows as `trie.storage.record` has them, in any order."""
-    columns = Columns(rows)
-    values = per_request(columns, stream=bool(manifest["config"]["stream"]))
+def requests_of(run: EvaluatedRun) -> Requests:
+    """A run's requests."""
+    columns = run.columns
+    values = per_request(columns, stream=run.manifest.settings.stream)
     ok = columns.outcome("ok")
     prompt = columns["usage_prompt_tokens"]
     accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]

@@ -6,17 +6,15 @@ off are in no number. What a run does not measure (the times between single toke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from trie.export.durations import Requests, plain, requests_of
 from trie.metrics.columns import Floats
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from trie.metrics.evaluate_run import EvaluatedRun
+from trie.storage.manifest import Manifest
 
 BACKENDS = {"completions": "openai", "chat": "openai-chat"}
 PERCENTILES = (50, 90, 95, 99)
@@ -24,15 +22,13 @@ NOT_MEASURED = ("request_goodput", "max_output_tokens_per_s", "rtfx")
 DETAILED_NOT_MEASURED = ("itls", "generated_texts")
 
 
-def export(
-    rows: pa.Table, manifest: Mapping[str, Any], *, wall_time_s: float, detailed: bool = False
-) -> dict[str, Any]:
+def export(run: EvaluatedRun, *, detailed: bool = False) -> dict[str, Any]:
     """One JSON object; with `detailed` also the lists that --save-detailed adds, one entry a request."""
-    requests = requests_of(rows, manifest)
+    requests = requests_of(run)
     ok, failed = (np.flatnonzero(requests.columns.outcome(name)) for name in ("ok", "failed"))
     result = {
-        **_setup(manifest, len(ok) + len(failed)),
-        **_totals(requests, ok, len(failed), wall_time_s),
+        **_setup(run.manifest, len(ok) + len(failed)),
+        **_totals(requests, ok, len(failed), run.summary.wall_time_s),
         **dict.fromkeys(NOT_MEASURED),
         "max_concurrent_requests": _most_at_once(requests, ok),
         "latencies": plain(requests.durations["latency_s"][ok]),
@@ -45,21 +41,21 @@ def export(
     return {**result, **_detailed(requests, ok)} if detailed else result
 
 
-def _setup(manifest: Mapping[str, Any], prompts: int) -> dict[str, Any]:
-    config, server = manifest["config"], manifest["server"]
-    backend = BACKENDS[config["endpoint"]["api"]]
-    started = datetime.fromtimestamp(manifest["started"]["unix_s"]).astimezone()
+def _setup(manifest: Manifest, prompts: int) -> dict[str, Any]:
+    settings = manifest.settings
+    backend = BACKENDS[settings.endpoint.api]
+    started = datetime.fromtimestamp(manifest.started.unix_s).astimezone()
     return {
         "date": f"{started:%Y%m%d-%H%M%S}",
         "endpoint_type": backend,
         "backend": backend,
-        "label": f"trie {manifest['workload']['name']}",
-        "model_id": server["model"],
-        "tokenizer_id": manifest["prompts"]["name"],
+        "label": f"trie {manifest.workload.name}",
+        "model_id": manifest.server.model,
+        "tokenizer_id": manifest.prompts.name,
         "num_prompts": prompts,
         "request_rate": "inf",  # a closed loop: no rate, a number of sessions
         "burstiness": None,
-        "max_concurrency": config["concurrency"]["value"],
+        "max_concurrency": settings.concurrency.value,
     }
 
 

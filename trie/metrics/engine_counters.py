@@ -11,32 +11,33 @@ from trie.engines import catalog
 from trie.engines.declaration import Engine
 from trie.metrics.columns import Bools, Columns
 from trie.metrics.sections import BesideRows, CountDifferences, EngineAccount, EngineCounts, RowCounts
+from trie.storage.manifest import Manifest
 
 COUNTS = ("prompt_tokens", "cached_tokens", "completion_tokens", "requests", "preemptions")
 TIMES = ("queue_s", "ttft_s", "itl_s", "e2e_s")
 
 
-def engine(columns: Columns, manifest: Mapping[str, Any]) -> EngineAccount | None:
+def engine(columns: Columns, manifest: Manifest) -> EngineAccount | None:
     """The engine's figures, the rows' own, and the difference; None where its counters were not read or not known.
 
     The difference of a mean time is the client's less the engine's: network, HTTP server and client together.
     """
-    end = (manifest.get("end") or {}).get("engine")
-    if not end or not end["counters"]:
+    growth = None if manifest.end is None else manifest.end.engine
+    if growth is None or not growth.counters:
         return None
-    counters = end["counters"]
+    counters = growth.counters
     declared = next((engine for engine in catalog.ENGINES if _counts(engine, counters)), None)
     if declared is None:
         return None
     counted = _counted(counters, declared)
     rows = _rows(columns)
     beside = _beside(columns)
-    dialect = manifest["server"].get("dialect") or {}
+    dialect = manifest.server.dialect
     return EngineAccount(
         name=declared.metrics_prefix or "",
-        version=dialect.get("version"),
-        engines=end["engines"],
-        settled=end["settled"],
+        version=None if dialect is None else dialect.version,
+        engines=growth.engines,
+        settled=growth.settled,
         counted=counted,
         rows=rows,
         difference=CountDifferences(**{key: _difference(key, counted, rows) for key in (*COUNTS, *TIMES)}),

@@ -1,37 +1,62 @@
-"""A finished run, read once: its manifest, its rows as columns, and every number.
+"""The one reader of a finished run: its manifest, its rows, and every number.
 
-Reports, sweeps, comparisons, exports and the run itself all read a run here, so that they can't disagree.
+The live report, `trie report`, sweeps, comparisons, exports and `Result.rows` all read a run here, so that they can't
+disagree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from trie.errors import RunDirError
 from trie.metrics.columns import Columns
+from trie.metrics.definitions.client import SUSPECT_LAG_S
 from trie.metrics.summary import Summary, summarize
-from trie.storage.run_dir import RunDir
+from trie.storage import sweep_dir
+from trie.storage.manifest import Manifest
+from trie.storage.run_dir import SUMMARY, RunDir
+from trie.storage.sweep_dir import Cell, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EvaluatedRun:
-    """A run whose rows were read once, for its numbers and its page."""
+    """A run whose files were read once; what follows from them is computed when it is asked for, and kept."""
 
     run: RunDir
-    manifest: Mapping[str, Any]
-    columns: Columns
-    summary: Summary
+    manifest: Manifest
+    rows: pa.Table  # in the order on disk, that in which requests ended
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The rows by session and turn."""
+        return Columns(self.rows)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Every number."""
+        return summarize(self.columns, self.manifest)
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a DataFrame; `suspect` says which requests met a late client."""
+        frame: pd.DataFrame = self.rows.to_pandas()
+        return frame.assign(suspect=frame.loop_lag_s > SUSPECT_LAG_S)
 
 
 def evaluate(run: RunDir) -> EvaluatedRun:
-    """Read a run and compute its numbers; nothing is written.
+    """Read a run; nothing is written.
 
     Raises:
         RunDirError: when the run can't be read.
     """
-    columns, manifest = Columns(run.records()), run.manifest()
-    return EvaluatedRun(run, manifest, columns, summarize(columns, manifest))
+    return EvaluatedRun(run, run.manifest(), run.records())
 
 
 def write_summary(run: RunDir) -> Summary:
@@ -43,3 +68,27 @@ def write_summary(run: RunDir) -> Summary:
     summary = evaluate(run).summary
     run.write_summary(summary.to_json())
     return summary
+
+
+def stored_summary(content: Mapping[str, Any], path: Path) -> Summary:
+    """The summary.json of a run in `path`, whose rows may be gone.
+
+    Raises:
+        RunDirError: when it lacks what a run writes.
+    """
+    try:
+        return Summary.from_json(content)
+    except (KeyError, TypeError) as error:
+        raise RunDirError(f"{path / SUMMARY}: lacks what a run writes: {error}") from error
+
+
+def summarized(cell: Cell) -> Cell:
+    """A sweep's cell with every number anew out of its rows; damaged where those can't be read or are not all there."""
+    cell = sweep_dir.intact(cell)
+    if cell.status is not Status.done:
+        return cell
+    try:
+        write_summary(RunDir(cell.path))
+    except (RunDirError, KeyError, TypeError) as error:
+        return replace(cell, status=Status.damaged, why=f"its rows can't be summarized: {error}", summary={})
+    return sweep_dir.read(cell.path)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from trie.storage.manifest import ClientCalibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Client:
     loop_lag_max_s: float | None = None
     suspect_share: float | None = None
     excess: Excesses | None = None
-    calibration: Mapping[str, Any] | None = None
+    calibration: ClientCalibration | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from trie.metrics.sections import (
 from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import traces
 from trie.metrics.values import of_run, per_request, per_trace
+from trie.storage.manifest import ClientHealth, Manifest, Template
 from trie.storage.typed_json import decode, encode
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Summary:
 SECTIONS = [field.name for field in fields(Summary)][8:-1]  # behind the reference's tables
 
 
-def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
+def summarize(rows: pa.Table | Columns, manifest: Manifest) -> Summary:
     """Every number of a run.
 
     Args:
@@ -114,8 +115,8 @@ def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
             the last instant in the rows.
     """
     columns = rows if isinstance(rows, Columns) else Columns(rows)
-    config = manifest["config"]
-    stream = bool(config["stream"])
+    settings = manifest.settings
+    stream = settings.stream
     sessions = traces(columns)
     wall_time_s = wall_time_of(columns, manifest)
     of_traces = per_trace(columns, sessions, stream=stream)
@@ -127,13 +128,13 @@ def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
         requests={key: int(columns.outcome(key).sum()) for key in ("ok", "failed", "cancelled")},
         per_trace={key: Stats.of(values) for key, values in of_traces.items()},
         per_request={key: Stats.of(values) for key, values in per_request(columns, stream=stream).items()},
-        workload=rates(Points.of(columns), wall_time_s=wall_time_s, num_gpus=config.get("num_gpus")),
+        workload=rates(Points.of(columns), wall_time_s=wall_time_s, num_gpus=settings.num_gpus),
         errors=columns.failures(),
         workers=workers(columns),
         drift=_drift(columns, manifest, _take(numbers, Drift, "drift")),
         censoring=Censoring(**_take(numbers, Censoring, "censoring")),
         cache=_cache(columns, _take(numbers, Cache, "cache")),
-        concurrency=Concurrency(config["concurrency"]["value"], **_take(numbers, Concurrency, "concurrency")),
+        concurrency=Concurrency(settings.concurrency.value, **_take(numbers, Concurrency, "concurrency")),
         budget=Budget(**_take(numbers, Budget, "budget")) if numbers.pop("budget", 0) is not None else None,
         client=replace(_client(manifest, wall_time_s, _take(numbers, Client, "client")), excess=excess),
         engine=engine(columns, manifest),
@@ -144,10 +145,10 @@ def summarize(rows: pa.Table | Columns, manifest: Mapping[str, Any]) -> Summary:
     return replace(summary, verdict=verdict.judge(summary, manifest))
 
 
-def wall_time_of(columns: Columns, manifest: Mapping[str, Any]) -> float:
+def wall_time_of(columns: Columns, manifest: Manifest) -> float:
     """As the run says at its end; of a run that was killed, the last instant in the rows."""
-    if manifest.get("end"):
-        return float(manifest["end"]["wall_time_s"])
+    if manifest.end is not None:
+        return manifest.end.wall_time_s
     return float(np.nanmax(columns["end_s"], initial=0.0)) if len(columns) else 0.0
 
 
@@ -157,7 +158,7 @@ def _take(numbers: dict[str, float | None], kind: type, section: str = "") -> di
     return {name: numbers.pop(path) for name, path in paths.items() if path in numbers}
 
 
-def _drift(columns: Columns, manifest: Mapping[str, Any], numbers: Mapping[str, Any]) -> Drift:
+def _drift(columns: Columns, manifest: Manifest, numbers: Mapping[str, Any]) -> Drift:
     """The server's counts against the accounting, over requests that ended well and report usage.
 
     What a chat's template adds, as measured before the run, is a part of the drift, stated beside it: what is left
@@ -169,16 +170,16 @@ def _drift(columns: Columns, manifest: Mapping[str, Any], numbers: Mapping[str, 
     accounted = (columns["new_prompt_tokens"] + columns["cached_prompt_tokens"])[counted]
     off = prompt[counted] - accounted
     short = (columns["requested_completion_tokens"] > completion)[completed]
-    template = (manifest.get("prompts") or {}).get("template") or {}
-    added = _template_tokens(columns["turn"], template, manifest["config"])[counted]
+    template = manifest.prompts.template
+    added = _template_tokens(columns["turn"], template, manifest.settings.endpoint.bos_tokens or 0)[counted]
     whole = float(accounted.sum())
     return Drift(
         requests_with_usage=int(counted.sum()),
-        offset_tokens=(manifest.get("prompts") or {}).get("offset_tokens"),
+        offset_tokens=manifest.prompts.offset_tokens,
         prompt_tokens=float(off.sum()) if len(off) else None,
         prompt_max_abs_tokens=float(np.abs(off).max()) if len(off) else None,
-        template_first_tokens=template.get("first_tokens"),
-        template_per_turn_tokens=template.get("per_turn_tokens"),
+        template_first_tokens=None if template is None else template.first_tokens,
+        template_per_turn_tokens=None if template is None else template.per_turn_tokens,
         template_ratio=_ratio(float(added.sum()), whole) if template and len(off) else None,
         unexplained_ratio=_ratio(float((off - added).sum()), whole) if len(off) else None,
         unexplained_max_abs_tokens=float(np.abs(off - added).max()) if len(off) else None,
@@ -195,12 +196,11 @@ def _reasons(columns: Columns, completed: Bools, short: Bools) -> dict[str, int]
     return dict(reasons.most_common())
 
 
-def _template_tokens(turns: Floats, template: Mapping[str, int], config: Mapping[str, Any]) -> Floats:
+def _template_tokens(turns: Floats, template: Template | None, bos_tokens: int) -> Floats:
     """What a chat's template adds to each request's prompt beyond what was taken off the first one."""
-    if not template:
+    if template is None:
         return np.zeros(len(turns))
-    first = template["first_tokens"] - (config["endpoint"].get("bos_tokens") or 0)
-    return first + template["per_turn_tokens"] * turns
+    return template.first_tokens - bos_tokens + template.per_turn_tokens * turns
 
 
 def _cache(columns: Columns, numbers: Mapping[str, Any]) -> Cache:
@@ -222,15 +222,14 @@ def _decode(columns: Columns) -> DecodeSeen:
     )
 
 
-def _client(manifest: Mapping[str, Any], wall_time_s: float, numbers: Mapping[str, Any]) -> Client:
-    end = manifest.get("end") or {}
-    health = end.get("client") or {}
+def _client(manifest: Manifest, wall_time_s: float, numbers: Mapping[str, Any]) -> Client:
+    health = (None if manifest.end is None else manifest.end.client) or ClientHealth()
     return Client(
-        cpu_share=_ratio(health.get("cpu_s"), wall_time_s),
-        loop_lag_p50_s=health.get("loop_lag_p50_s"),
-        loop_lag_p99_s=health.get("loop_lag_p99_s"),
-        loop_lag_max_s=health.get("loop_lag_max_s"),
-        calibration=manifest.get("client_calibration"),
+        cpu_share=_ratio(health.cpu_s, wall_time_s),
+        loop_lag_p50_s=health.loop_lag_p50_s,
+        loop_lag_p99_s=health.loop_lag_p99_s,
+        loop_lag_max_s=health.loop_lag_max_s,
+        calibration=manifest.client_calibration,
         **numbers,
     )
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from trie.config import LimitsConfig
 from trie.metrics.checks import cache, circumstances, client, engine, lengths, outcomes, streams
 from trie.metrics.checks.check import Check, Condition, Evidence
+from trie.storage.manifest import Manifest
 
 if TYPE_CHECKING:
     from trie.metrics.summary import Summary
@@ -25,11 +23,9 @@ CONDITIONS: tuple[Condition, ...] = (
 )
 
 
-def judge(summary: Summary, manifest: Mapping[str, Any]) -> tuple[Check, ...]:
+def judge(summary: Summary, manifest: Manifest) -> tuple[Check, ...]:
     """All checks of a run, errors first; those that can't be made for want of data are left out."""
-    given = manifest["config"].get("limits") or {}
-    limits = LimitsConfig(**{key.name: given[key.name] for key in fields(LimitsConfig) if key.name in given})
-    evidence = Evidence(summary, manifest, limits)
+    evidence = Evidence(summary, manifest, manifest.settings)
     checks = [
         *outcomes.outcome_checks(evidence),
         *lengths.length_checks(evidence),

@@ -50,6 +50,7 @@ from trie.report.number_format import fine, short
 from trie.report.terminal import facts, head, simulated_by
 from trie.report.time_plots import client_over_time, outcomes_over_time, time_plots
 from trie.report.trace_plots import cache_hits_by_turn, traces_by_slot
+from trie.storage.manifest import Manifest
 from trie.storage.run_dir import REPORT
 
 INTERVALS, SLOTS = 2500, 48  # that a timeline shows
@@ -77,27 +78,25 @@ def page_of(run: EvaluatedRun) -> Page:
     return run_page(run.columns, run.summary, run.manifest)
 
 
-def run_page(columns: Columns, summary: Summary, manifest: Mapping[str, Any]) -> Page:
+def run_page(columns: Columns, summary: Summary, manifest: Manifest) -> Page:
     """The whole page: verdict first, then numbers, plots, and what was run."""
-    config = manifest["config"]
-    started = manifest.get("started", {}).get("wall_clock", "")
+    settings, server, started = manifest.settings, manifest.server, manifest.started.wall_clock
     when = f", started {started[:19].replace('T', ' ')} UTC" if started else ""
-    server = manifest["server"]
-    where = "the embedded endpoint (simulated)" if server["embedded"] else server["base_url"]
-    if config.get("clock") == "virtual":
-        where = f"no server: virtual time, {simulated_by(config)}"
+    where = "the embedded endpoint (simulated)" if server.embedded else server.base_url
+    if settings.clock == "virtual":
+        where = f"no server: virtual time, {simulated_by(settings)}"
     return Page(
-        title=f"{manifest['workload']['name']}, concurrency {config['concurrency']['value']}",
-        subtitle=f"{server['model']} on {where}, {config['duration']:g} s{when}",
+        title=f"{manifest.workload.name}, concurrency {settings.concurrency.value}",
+        subtitle=f"{server.model} on {where}, {settings.duration:g} s{when}",
         blocks=[
             _verdict(summary),
             _headline(summary),
             Section("Metrics", list(_tables(summary))),
             *_plots(columns, summary, manifest),
             Section("Run", [Facts(dict(_facts(manifest)))]),
-            Section("Config", [_config(config)], folded=True),
+            Section("Config", [_config(manifest.config)], folded=True),
         ],
-        footer=FOOTER.format(rows=len(columns), version=manifest.get("trie_version", "")),
+        footer=FOOTER.format(rows=len(columns), version=manifest.trie_version),
     )
 
 
@@ -182,9 +181,9 @@ def _workload(summary: Summary, values: Mapping[str, float | None]) -> Table:
     return Table(caption=WORKLOAD.title, columns=columns, rows=rows, note=note)
 
 
-def _plots(columns: Columns, summary: Summary, manifest: Mapping[str, Any]) -> Iterator[Section]:
-    wall, configured = summary.wall_time_s, int(manifest["config"]["concurrency"]["value"])
-    stream = bool(manifest["config"]["stream"])
+def _plots(columns: Columns, summary: Summary, manifest: Manifest) -> Iterator[Section]:
+    wall, configured = summary.wall_time_s, manifest.settings.concurrency.value
+    stream = manifest.settings.stream
     points, sessions = Points.of(columns), traces(columns)
     spans = phases(columns, sessions, wall_time_s=wall)
     shown = timeline(
@@ -257,15 +256,15 @@ def _errors(columns: Columns) -> Iterator[Table]:
     )
 
 
-def _facts(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """What was run, where and by what."""
     yield from head(manifest)
-    workload = manifest["workload"]
-    if "sha256" in workload:
-        yield "workload file", f"sha256 {workload['sha256']}, mean turns {workload['mean_turns']:g}"
-    for key in ("host", "versions"):
-        if key in manifest:
-            yield key, ", ".join(f"{name} {value}" for name, value in manifest[key].items() if value)
+    workload = manifest.workload
+    if workload.sha256 is not None:
+        yield "workload file", f"sha256 {workload.sha256}, mean turns {workload.mean_turns:g}"
+    for word, values in (("host", manifest.host), ("versions", manifest.versions)):
+        if values:
+            yield word, ", ".join(f"{name} {value}" for name, value in values.items() if value)
 
 
 def _config(config: Mapping[str, Any]) -> Table:

@@ -28,6 +28,7 @@ from trie.metrics.summary import Summary
 from trie.one_line import printable
 from trie.report.engine import engine_lines
 from trie.report.number_format import MISSING, fine, percent, short
+from trie.storage.manifest import ClientCalibration, End, Manifest, Server, Settings
 
 WIDE = 118  # columns from which a table of all per-trace metrics fits side by side
 FULL_CPU = 0.9  # share of a core from which a client was the limit
@@ -35,15 +36,15 @@ STAND_IN = "synthetic stand-in"
 EXPECTED = "expected by the trace's accounting, not measured"
 
 
-def starting_line(manifest: Mapping[str, Any]) -> str:
+def starting_line(manifest: Manifest) -> str:
     """The log line at a run's start, with the reference's fields."""
-    config = manifest["config"]
+    settings = manifest.settings
     facts: dict[str, Any] = {
-        "concurrency": config["concurrency"]["value"],
-        "duration": config["duration"],
-        "model": manifest["server"]["model"],
-        "num_gpus": config["num_gpus"],
-        "workload_templates": manifest["workload"]["traces"],
+        "concurrency": settings.concurrency.value,
+        "duration": settings.duration,
+        "model": manifest.server.model,
+        "num_gpus": settings.num_gpus,
+        "workload_templates": manifest.workload.traces,
     }
     return "starting benchmark " + _fields(facts)
 
@@ -66,7 +67,7 @@ def _fields(facts: Mapping[str, Any]) -> str:
     return printable(" ".join(f"{key}={value}" for key, value in facts.items()))
 
 
-def render(summary: Summary, manifest: Mapping[str, Any], console: Console) -> None:
+def render(summary: Summary, manifest: Manifest, console: Console) -> None:
     """Print a run's report; fits 80 columns, and holds no control sequences of anybody else's."""
     print_lines(console, head(manifest))
     console.print()
@@ -97,46 +98,45 @@ def _encodable(text: str, console: Console) -> str:
     return text.encode(console.encoding, "replace").decode(console.encoding)
 
 
-def head(manifest: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def head(manifest: Manifest) -> Iterable[tuple[str, str]]:
     """What was run, each under a word."""
-    config, server, workload, prompts = (manifest[key] for key in ("config", "server", "workload", "prompts"))
-    label = f" [{STAND_IN}]" if workload["synthetic"] else ""
-    skipped = workload.get("skipped_too_long")
+    settings, server, workload, prompts = manifest.settings, manifest.server, manifest.workload, manifest.prompts
+    label = f" [{STAND_IN}]" if workload.synthetic else ""
+    skipped = workload.skipped_too_long
     without = f" ({skipped} more skipped: too long for the model's context)" if skipped else ""
-    yield "workload", f"{workload['name']}{label}: {workload['traces']} traces{without}, {workload['source']}"
-    where = "embedded endpoint (simulated)" if server["embedded"] else _server(server)
-    if config.get("clock") == "virtual":
-        where = f"none was measured: virtual time, {simulated_by(config)}"
-    mode = "streaming" if config["stream"] else "not streaming"
-    yield "server", f"{where}, model {server['model']}, {config['endpoint']['api']}, {mode}"
-    finding = prompts.get("finding") or f"offset {prompts.get('offset_tokens')} tokens"
-    form = "" if prompts.get("form", "text") == "text" else ", as token ids"
-    note = f"; {prompts['form_note']}" if prompts.get("form_note") else ""
-    yield "prompts", f"{prompts['name']}{form}, seed {manifest['seed']}: {finding}{note}"
-    yield "load", f"concurrency {config['concurrency']['value']}, duration {config['duration']:g} s{_early(manifest)}"
+    yield "workload", f"{workload.name}{label}: {workload.traces} traces{without}, {workload.source}"
+    where = "embedded endpoint (simulated)" if server.embedded else _server(server)
+    if settings.clock == "virtual":
+        where = f"none was measured: virtual time, {simulated_by(settings)}"
+    mode = "streaming" if settings.stream else "not streaming"
+    yield "server", f"{where}, model {server.model}, {settings.endpoint.api}, {mode}"
+    finding = prompts.finding or f"offset {prompts.offset_tokens} tokens"
+    form = "" if prompts.form == "text" else ", as token ids"
+    note = f"; {prompts.form_note}" if prompts.form_note else ""
+    yield "prompts", f"{prompts.name}{form}, seed {manifest.seed}: {finding}{note}"
+    yield "load", f"concurrency {settings.concurrency.value}, duration {settings.duration:g} s{_early(manifest.end)}"
 
 
-def simulated_by(config: Mapping[str, Any]) -> str:
+def simulated_by(settings: Settings) -> str:
     """Whose numbers those of a run in virtual time are."""
-    return f"the embedded endpoint's model with profile {config['sim']['profile']}"
+    return f"the embedded endpoint's model with profile {settings.sim.profile}"
 
 
-def _server(server: Mapping[str, Any]) -> str:
+def _server(server: Server) -> str:
     """Where it is, who it is found to be, how far away."""
-    dialect, rtt = server.get("dialect") or {}, server.get("rtt") or {}
-    who = " ".join(part for part in (dialect.get("name"), dialect.get("version")) if part)
-    more = f" and {count} more" if (count := len(server.get("replicas") or ())) else ""
-    away = rtt.get("connect_min_s")
-    near = "" if away is None else f", RTT {short(away * 1e3)} ms"
-    return f"{server['base_url']}{more}{f' ({who})' if who else ''}{near}"
+    dialect = server.dialect
+    engine = "" if dialect is None else " ".join(part for part in (dialect.name, dialect.version) if part)
+    more = f" and {len(server.replicas)} more" if server.replicas else ""
+    away_s = None if server.rtt is None else server.rtt.connect_min_s
+    near = "" if away_s is None else f", RTT {short(away_s * 1e3)} ms"
+    return f"{server.base_url}{more}{f' ({engine})' if engine else ''}{near}"
 
 
-def _early(manifest: Mapping[str, Any]) -> str:
+def _early(end: End | None) -> str:
     """Why a run ended before its time, and when."""
-    end = manifest["end"]
     if end is None:
         return ", killed"
-    return "" if end["reason"] == "deadline" else f", ended after {end['wall_time_s']:.1f} s by {end['reason']}"
+    return "" if end.reason == "deadline" else f", ended after {end.wall_time_s:.1f} s by {end.reason}"
 
 
 def _statistics(console: Console, section: Section, values: Mapping[str, float | None]) -> None:
@@ -286,18 +286,19 @@ def _client(client: Client) -> Iterable[tuple[str, str]]:
             yield "", line
 
 
-def client_lines(found: Mapping[str, Any]) -> Iterable[str]:
+def client_lines(calibration: ClientCalibration) -> Iterable[str]:
     """What a calibration found: the client's error at a load, and the most it can read."""
     yield (
-        f"client error at {found['concurrency']} streams and {short(found['reached_chunks_s'], 0)} chunks/s "
-        f"({found['requests']} requests): TTFT {found['ttft_p50_s'] * 1e3:+.2f} ms p50, "
-        f"{found['ttft_p99_s'] * 1e3:+.2f} ms p99; decode time {percent(found['decode_p50'], 2)} p50, "
-        f"{percent(found['decode_p99'], 2)} p99; {percent(found['cpu_share'])} of a core"
+        f"client error at {calibration.concurrency} streams and {short(calibration.reached_chunks_s, 0)} chunks/s "
+        f"({calibration.requests} requests): TTFT {calibration.ttft_p50_s * 1e3:+.2f} ms p50, "
+        f"{calibration.ttft_p99_s * 1e3:+.2f} ms p99; decode time {percent(calibration.decode_p50, 2)} p50, "
+        f"{percent(calibration.decode_p99, 2)} p99; {percent(calibration.cpu_share)} of a core"
     )
-    limit = "its limit" if found["ceiling_cpu_share"] >= FULL_CPU else "the endpoint's limit, not the client's"
+    limit = "its limit" if calibration.ceiling_cpu_share >= FULL_CPU else "the endpoint's limit, not the client's"
     yield (
-        f"client ceiling {short(found['ceiling_chunks_s'], 0)} chunks/s at {percent(found['ceiling_cpu_share'])} of "
-        f"a core ({limit}): the load is {percent(found['share_of_ceiling'])} of it"
+        f"client ceiling {short(calibration.ceiling_chunks_s, 0)} chunks/s at "
+        f"{percent(calibration.ceiling_cpu_share)} of a core ({limit}): "
+        f"the load is {percent(calibration.share_of_ceiling)} of it"
     )
 
 

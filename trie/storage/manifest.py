@@ -1,158 +1,256 @@
-"""What a run states about itself: settings, versions, host, server, prompts. Never a secret."""
+"""What a run states about itself: settings, versions, host, server, prompts, how it began and ended. Never a secret.
+
+The classes are the objects of manifest.json, key by key. Files of older and newer versions are read: what is missing
+gets its default, and what is not declared here is kept.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-import sys
-import time
 from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import UTC, datetime
-from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from statistics import fmean
+from dataclasses import dataclass, field
 from typing import Any
 
-import trie
-from trie.config import RunConfig
-from trie.preflight.steps import Prepared
+from trie.config import ConcurrencyConfig, LimitsConfig
+from trie.storage.typed_json import decode, encode
 
 SCHEMA_VERSION = 1
-PACKAGES = (
-    "aiohttp",
-    "huggingface_hub",
-    "hydra-core",
-    "numpy",
-    "orjson",
-    "pandas",
-    "pyarrow",
-    "transformers",
-    "uvloop",
-)
-HIDDEN = "(hidden)"
-OPEN_HEADERS = frozenset({"accept", "content-type", "user-agent", "x-request-id"})
 
 
-def start(ready: Prepared, repository: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The manifest of a run that begins now; its `end` is None until it has one."""
-    config, workload, prompts, lengths = ready.config, ready.workload, ready.prompts, ready.length_check
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "trie_version": trie.__version__,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "config": plain(config),
-        "workload": {
-            "name": workload.name,
-            "source": workload.source,
-            "sha256": workload.sha256,
-            "traces": len(workload.traces),
-            "skipped_too_long": workload.skipped,
-            "synthetic": workload.synthetic,
-            "mean_turns": round(fmean(trace.num_turns for trace in workload.traces), 3),
-        },
-        "prompts": {
-            "source": prompts.source,
-            "name": prompts.name,
-            "fingerprint": prompts.fingerprint,
-            "offset_tokens": lengths.offset_tokens,
-            "calibrated": lengths.verified,
-            "finding": lengths.finding,
-            "template": None if lengths.template is None else asdict(lengths.template),
-            "form": prompts.form.name,
-            "form_note": lengths.form_note,
-        },
-        "seed": ready.seed,
-        "repository": repository,  # of the experiment: commit and dirty
-        "host": _host(),
-        "server": ready.server(),
-        "started": {"wall_clock": datetime.now(UTC).isoformat(timespec="milliseconds"), "unix_s": time.time()},
-        "end": None,
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Object:
+    unknown: Mapping[str, Any] = field(default_factory=dict)  # keys of other versions
 
 
-def plain(config: RunConfig) -> dict[str, Any]:
-    """The settings as JSON values; the values of headers are hidden, since keys travel in them."""
-    found = _plain(asdict(config))
-    headers: Mapping[str, str] = config.endpoint.headers
-    found["endpoint"]["headers"] = {
-        name: value if name.lower() in OPEN_HEADERS else HIDDEN for name, value in headers.items()
-    }
-    return found  # type: ignore[no-any-return]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload(_Object):
+    """What was replayed."""
+
+    name: str
+    source: str = ""
+    sha256: str | None = None
+    traces: int
+    skipped_too_long: int = 0
+    synthetic: bool
+    mean_turns: float | None = None
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(found) for key, found in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(found) for found in value]
-    return value.name if isinstance(value, Enum) else value
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template(_Object):
+    """Tokens that a chat's template adds: to the first prompt, and with each further turn."""
+
+    first_tokens: int
+    per_turn_tokens: int
 
 
-def _host() -> dict[str, Any]:
-    return {
-        "name": platform.node(),
-        "system": f"{platform.system()} {platform.release()}",
-        "machine": platform.machine(),
-        "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompts(_Object):
+    """What prompts are made of, and whether their lengths are those that the server counts."""
+
+    source: str | None = None
+    name: str | None = None
+    fingerprint: str | None = None
+    offset_tokens: int | None = None
+    calibrated: bool | None = None  # the lengths were verified
+    finding: str | None = None
+    template: Template | None = None
+    form: str = "text"
+    form_note: str | None = None
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository(_Object):
+    """Of the experiment; None where it is not known."""
+
+    commit: str | None
+    dirty: bool | None
 
 
-PATIENCE_S = 2.0  # for each of the two questions; a repository too large for that is not waited for
-KEPT = ("PATH", "HOME", "XDG_CONFIG_HOME", "SYSTEMROOT")  # no key, and no GIT_DIR that points elsewhere
-OUTPUTS = ("outputs", "multirun")  # where runs land: they make no repository dirty
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect(_Object):
+    """Who the server is found to be, and the settings that came from its dialect."""
+
+    name: str | None = None
+    version: str | None = None
+    found: str | None = None
+    evidence: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+    taken: Mapping[str, Any] = field(default_factory=dict)
 
 
-def state(folder: Path, run: Path) -> dict[str, Any] | None:
-    """`commit` and `dirty` of the repository around a folder; None without a repository or without git.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundTrip(_Object):
+    """Seconds; None where there was no answer."""
 
-    Dirty means that a tracked file is changed or that a file is neither tracked nor ignored, beside those of the run
-    itself. Either is None where it is not known: a repository without a commit, or git did not answer in time.
-    Nothing else is asked for, so no remote's address, which may hold credentials, is ever read. Blocks for two times
-    PATIENCE_S at most.
-    """
-    folder, run = folder.absolute(), run.absolute()
-    root = next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), None)
-    head = None if root is None else _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-    if root is None or head is None or head.returncode not in (0, 1):
-        return None
-    beside = [*OUTPUTS, run.relative_to(root).as_posix()] if run.is_relative_to(root) else [*OUTPUTS]
-    excluded = [f":(exclude,top,literal){path}" for path in beside]
-    changes = _git(root, "status", "--porcelain", "--untracked-files=all", "--", ":(top)", *excluded)
-    known = changes is not None and changes.returncode == 0
-    return {
-        "commit": head.stdout.strip() or None,
-        "dirty": bool(changes.stdout.strip()) if changes is not None and known else None,
-    }
+    connect_min_s: float | None = None
+    connect_median_s: float | None = None
+    get_min_s: float | None = None
+    get_median_s: float | None = None
 
 
-def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str] | None:
-    """One question to git, which takes no lock and starts no program that the repository's own settings name."""
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
-    try:
-        return subprocess.run(  # noqa: S603 - a fixed command, no shell
-            command,
-            env=_environment(os.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=PATIENCE_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp(_Object):
+    """Requests before the clock, of which there are no rows."""
+
+    requests: int
+    failed: int
+    seconds: float
+    error: str | None = None
 
 
-def _environment(given: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: given[name] for name in KEPT if name in given}
-    return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server(_Object):
+    """The server, or the servers, as preflight found them."""
+
+    base_url: str
+    replicas: tuple[str, ...] = ()
+    embedded: bool
+    dialect: Dialect | None = None
+    model: str
+    models: tuple[str, ...] = ()
+    owned_by: str | None = None
+    max_model_len: int | None = None  # tokens
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what the engine states of itself
+    rtt: RoundTrip | None = None
+    warm_up: WarmUp | None = None
+    in_flight_before: int | None = None  # requests of others
+    cache_reset: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(_Object):
+    """The run's one anchor on the wall clock."""
+
+    wall_clock: str = ""  # ISO 8601, UTC
+    unix_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientHealth(_Object):
+    """The client's CPU time and the lateness of its event loop, in seconds."""
+
+    cpu_s: float | None = None
+    loop_lag_p50_s: float | None = None
+    loop_lag_p99_s: float | None = None
+    loop_lag_max_s: float | None = None
+    samples: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineGrowth(_Object):
+    """What the engine's counters grew by."""
+
+    engines: int = 0
+    restarted: bool = False
+    counters: Mapping[str, float] = field(default_factory=dict)
+    settled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End(_Object):
+    """How the run ended."""
+
+    reason: str
+    detail: str | None = None
+    wall_time_s: float
+    began_monotonic_s: float | None = None
+    client: ClientHealth | None = None
+    engine: EngineGrowth | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCalibration(_Object):
+    """What `trie calibrate` measured: the client's own error at a load, and the most that it can read."""
+
+    concurrency: int
+    chunks_s: float  # asked for
+    reached_chunks_s: float  # seen while the errors were measured
+    requests: int
+    ttft_p50_s: float  # first token as read less first chunk as written
+    ttft_p99_s: float
+    decode_p50: float  # relative error of the time between first and last chunk
+    decode_p99: float
+    cpu_share: float  # of a core, at this load
+    ceiling_chunks_s: float  # read from an endpoint without delays
+    ceiling_cpu_share: float
+    share_of_ceiling: float  # what the load is of the highest rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSettings:
+    """Settings of the endpoint that change how numbers are read."""
+
+    name: str = "custom"
+    api: str = "completions"
+    ignore_eos: bool | None = None
+    cache_flag: str | None = None
+    bos_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimSettings:
+    """Of the embedded endpoint."""
+
+    profile: str = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of the run that change how numbers are read; `Manifest.config` has all of them."""
+
+    concurrency: ConcurrencyConfig
+    duration: float
+    stream: bool = True
+    history: str = "content"
+    num_gpus: int | None = None
+    seed: int | None = None  # None: each run draws its own
+    max_failures: int | None = None
+    max_failure_rate: float | None = None
+    strict: bool = False
+    endpoint: EndpointSettings = field(default_factory=EndpointSettings)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    clock: str = "real"
+    sim: SimSettings = field(default_factory=SimSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest(_Object):
+    """A run's manifest; `config` holds every setting as plain JSON values, `settings` those that numbers rest on."""
+
+    schema_version: int = SCHEMA_VERSION
+    trie_version: str = ""
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    config: Mapping[str, Any]
+    workload: Workload
+    prompts: Prompts = field(default_factory=Prompts)
+    seed: int
+    repository: Repository | None = None
+    host: Mapping[str, str | int | None] = field(default_factory=dict)
+    server: Server
+    started: Started
+    end: End | None  # None until it has one: of a run that was killed, for ever
+    client_calibration: ClientCalibration | None = None
+    clock: str = "real"  # or virtual: no server was measured
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that numbers rest on, with defaults for those that an older version did not have."""
+        return decode(Settings, self.config)
+
+    def __getitem__(self, key: str) -> Any:
+        """A section as plain JSON values."""
+        return self.to_json()[key]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, as manifest.json has them."""
+        content: dict[str, Any] = encode(self)
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Manifest:
+        """The manifest that `to_json` gave, or another version wrote.
+
+        Raises:
+            KeyError: for a key without which nothing can be said of a run.
+            TypeError: for a value where an object is expected.
+        """
+        return decode(cls, content)

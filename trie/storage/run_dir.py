@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from trie.errors import RunDirError
+from trie.storage.manifest import Manifest
 from trie.storage.parquet_parts import PartsWriter, read_records
 
 if TYPE_CHECKING:
@@ -60,9 +61,13 @@ class RunDir:
             raise RunDirError(f"{path}: holds no {MANIFEST}; give the directory of a run")
         return cls(path)
 
-    def manifest(self) -> dict[str, Any]:
-        """What was run, as plain JSON values."""
-        return self._read(MANIFEST)
+    def manifest(self) -> Manifest:
+        """What was run."""
+        content = self._read(MANIFEST)
+        try:
+            return Manifest.from_json(content)
+        except (KeyError, TypeError) as error:
+            raise RunDirError(f"{self.path / MANIFEST}: lacks what a run writes: {error}") from error
 
     def records(self) -> pa.Table:
         """All rows on disk, in the order they ended."""
@@ -76,19 +81,19 @@ class RunDir:
         """Write every number, as JSON values, whole or not at all."""
         self._write(SUMMARY, summary)
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest) -> None:
         """Write what was run, whole or not at all."""
-        self._write(MANIFEST, manifest)
+        self._write(MANIFEST, manifest.to_json())
 
     def _read(self, name: str) -> dict[str, Any]:
         file = self.path / name
         try:
-            found = json.loads(file.read_bytes())
+            content = json.loads(file.read_bytes())
         except (OSError, ValueError) as error:
             raise RunDirError(f"{file}: can't be read: {error}") from error
-        if not isinstance(found, dict):
+        if not isinstance(content, dict):
             raise RunDirError(f"{file}: holds no JSON object")
-        return found
+        return content
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         write_json(self.path / name, content)

@@ -15,7 +15,9 @@ from typing import Any
 
 from trie.errors import RunDirError, TrieError
 from trie.one_line import one_line
+from trie.storage.manifest import End, Manifest
 from trie.storage.run_dir import MANIFEST, REPORT, REQUESTS, SUMMARY, RunDir, write_json
+from trie.storage.typed_json import decode
 
 HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # what the command line composed, there before anything can fail
 FAILURE = "failure.json"  # why a cell came to nothing
@@ -34,13 +36,13 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell as its files tell it; `config`, `manifest` and `summary` are plain JSON values, empty where unknown."""
+    """One cell as its files tell it; `config` and `summary` are JSON values of any version, empty where unknown."""
 
     path: Path
     status: Status
     why: str = ""  # one line, where the status is not `done`
-    config: Mapping[str, Any] = field(default_factory=dict)  # of the run: manifest["config"], else what was composed
-    manifest: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)  # of the run: its manifest's, else what was composed
+    manifest: Manifest | None = None
     summary: Mapping[str, Any] = field(default_factory=dict)  # summary.json
 
     @property
@@ -71,10 +73,10 @@ def find(sweep: Path) -> list[Cell]:
     """
     if not sweep.is_dir():
         raise RunDirError(f"{sweep}: no such directory; give the directory of a sweep")
-    found = [read(path) for path in sweep.iterdir() if path.is_dir() and _is_cell(path)]
-    if not found:
+    cells = [read(path) for path in sweep.iterdir() if path.is_dir() and _is_cell(path)]
+    if not cells:
         raise RunDirError(f"{sweep}: holds no cell of a sweep; give the directory that `trie -m ...` named")
-    return sorted(found, key=lambda cell: cell.sort_key)
+    return sorted(cells, key=lambda cell: cell.sort_key)
 
 
 def is_sweep(path: Path) -> bool:
@@ -88,7 +90,7 @@ def _is_cell(path: Path) -> bool:
 
 def read(path: Path) -> Cell:
     """One cell; files that can't be read make it damaged and are no error."""
-    manifest: dict[str, Any] = {}
+    manifest: Manifest | None = None
     summary: dict[str, Any] = {}
     try:
         if (path / MANIFEST).exists():
@@ -104,30 +106,38 @@ def read(path: Path) -> Cell:
         status, why = Status.failed, reason
     if status is Status.damaged:
         summary = {}
-    config = manifest.get("config")
-    return Cell(path, status, why, config if isinstance(config, dict) else _composed(path), manifest, summary)
+    return Cell(path, status, why, _composed(path) if manifest is None else manifest.config, manifest, summary)
 
 
-def _judged(path: Path, manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> tuple[Status, str]:
+@dataclass(frozen=True, slots=True)
+class _Outcomes:
+    """Of a summary.json what tells how its run went."""
+
+    requests: Mapping[str, int]
+    errors: Mapping[str, int]
+
+
+def _judged(path: Path, manifest: Manifest | None, summary: Mapping[str, Any]) -> tuple[Status, str]:
     """The status, from files that could be read."""
-    if not manifest:
+    if manifest is None:
         if summary or (path / REQUESTS).exists():
             return Status.damaged, f"{MANIFEST} is missing"
         return Status.unfinished, "ended before its first request"
-    if (cut := _cut_short(manifest["end"], summary)) is not None:
+    if (cut := _cut_short(manifest.end, summary)) is not None:
         return Status.unfinished, cut
-    if summary["requests"]["ok"] > 0:
+    outcomes = decode(_Outcomes, summary)
+    if outcomes.requests["ok"] > 0:
         return Status.done, ""
-    kinds = ", ".join(f"{kind} {number}" for kind, number in summary["errors"].items())
+    kinds = ", ".join(f"{kind} {number}" for kind, number in outcomes.errors.items())
     return Status.failed, "every request failed" + (f": {kinds}" if kinds else "")
 
 
-def _cut_short(end: Mapping[str, Any] | None, summary: Mapping[str, Any]) -> str | None:
+def _cut_short(end: End | None, summary: Mapping[str, Any]) -> str | None:
     """What kept a run from its end, None where it got there."""
     if end is None:
         return "killed, or being measured"
-    if end["reason"] != "deadline":
-        return str(end["reason"])
+    if end.reason != "deadline":
+        return end.reason
     return None if summary else f"ended before its {SUMMARY} was written"
 
 
@@ -139,25 +149,11 @@ def intact(cell: Cell) -> Cell:
         rows = RunDir(cell.path).records().num_rows
     except RunDirError as error:
         return replace(cell, status=Status.damaged, why=str(error).removeprefix(f"{cell.path}/"), summary={})
-    counted = sum(cell.summary["requests"].values())
+    counted = sum(decode(_Outcomes, cell.summary).requests.values())
     if rows != counted:
         why = f"{REQUESTS} holds {rows} rows, {SUMMARY} counts {counted}"
         return replace(cell, status=Status.damaged, why=why, summary={})
     return cell
-
-
-def summarized(cell: Cell) -> Cell:
-    """The cell with every number anew out of its rows; damaged where those can't be read or are not all there."""
-    cell = intact(cell)
-    if cell.status is not Status.done:
-        return cell
-    from trie.metrics.evaluate_run import write_summary  # numpy and pyarrow, not for a plan
-
-    try:
-        write_summary(RunDir(cell.path))
-    except (RunDirError, KeyError, TypeError) as error:
-        return replace(cell, status=Status.damaged, why=f"its rows can't be summarized: {error}", summary={})
-    return read(cell.path)
 
 
 @contextmanager
@@ -214,26 +210,25 @@ def _composed(path: Path) -> dict[str, Any]:
     import yaml  # type: ignore[import-untyped]  # only where there is no manifest to ask
 
     try:
-        found = yaml.safe_load((path / HYDRA_CONFIG).read_bytes())
+        config = yaml.safe_load((path / HYDRA_CONFIG).read_bytes())
     except (OSError, ValueError, yaml.YAMLError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return config if isinstance(config, dict) else {}
 
 
 def _failure(path: Path) -> str | None:
     """Why a cell came to nothing; None where it did not."""
     try:
-        found = json.loads((path / FAILURE).read_bytes())
+        note = json.loads((path / FAILURE).read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
         return f"{FAILURE} can't be read"
-    return str(found.get("error", "no reason given")) if isinstance(found, dict) else "no reason given"
+    return str(note.get("error", "no reason given")) if isinstance(note, dict) else "no reason given"
 
 
 def at(content: Any, *keys: str) -> Any:
     """A value in nested JSON objects, None where there is none."""
-    found = content
     for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
+        content = content.get(key) if isinstance(content, dict) else None
+    return content

@@ -42,7 +42,8 @@ def encode(value: Any) -> Any:
     """JSON values of an object that `decode` reads."""
     if is_dataclass(value):
         content = {field.name: encode(getattr(value, field.name)) for field in fields(value)}
-        return content | content.pop(UNKNOWN, {})
+        unknown = content.pop(UNKNOWN, {})
+        return {**content, **unknown}
     if isinstance(value, Mapping):
         return {key: encode(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -60,8 +61,8 @@ def _value(hint: Any, value: Any) -> Any:
     if value is None:
         return None
     if origin is UnionType:
-        (hint,) = (argument for argument in arguments if argument is not type(None))
-        return _value(hint, value)
+        kinds = [argument for argument in arguments if argument is not type(None)]
+        return _value(kinds[0], value) if len(kinds) == 1 else value
     if is_dataclass(hint):
         return decode(hint, value)  # type: ignore[arg-type]  # a class, as every hint
     if origin is tuple:

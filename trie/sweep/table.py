@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trie.config import RunConfig
 from trie.config.setting import unmeasured
 from trie.metrics import definitions
+from trie.metrics.checks.check import Check
 from trie.metrics.definitions import Number
 from trie.storage.sweep_dir import Cell, at
 
@@ -54,14 +55,9 @@ def rows(cells: Sequence[Cell]) -> list[Row]:
 
 
 def _facts(cell: Cell, variant: str) -> Row:
-    off = [
-        check for check in at(cell.summary, "verdict") or () if isinstance(check, dict) and not check.get("ok", True)
-    ]
-    misleading = [
-        f"{check.get('title', check.get('check'))}: {check.get('found')}"
-        for check in off
-        if check.get("level") == "error"
-    ]
+    checks = [Check.from_json(check) for check in at(cell.summary, "verdict") or ()]
+    off = [check for check in checks if not check.ok]
+    misleading = [check.line for check in off if check.level == "error"]
     facts = {
         "cell": cell.path.name,
         "workload": cell.workload,
@@ -70,12 +66,12 @@ def _facts(cell: Cell, variant: str) -> Row:
         "repeat": cell.repeat,
         "status": cell.status.name,
         "why": cell.why or "; ".join(misleading),
-        "valid": cell.summary.get("valid"),
+        "valid": at(cell.summary, "valid"),
         "warnings": len(off) - len(misleading) if cell.summary else None,
-        "model": at(cell.manifest, "server", "model") or cell.config.get("model"),
+        "model": cell.config.get("model") if cell.manifest is None else cell.manifest.server.model,
         "num_gpus": cell.config.get("num_gpus"),
         "duration_s": cell.config.get("duration"),
-        "started": at(cell.manifest, "started", "wall_clock"),
+        "started": None if cell.manifest is None else cell.manifest.started.wall_clock,
         "clock": cell.config.get("clock", "real"),
     }
     assert facts.keys() == FACTS.keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from trie.cli.arguments import Parser
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> int:
     from trie.metrics.evaluate_run import write_summary
     from trie.report.terminal import client_lines
     from trie.storage.run_dir import RunDir
+    from trie.storage.typed_json import encode
 
     run = RunDir.open(options.run_dir) if options.run_dir else None
     given = load_of(run) if run else None
@@ -44,9 +46,9 @@ def main(arguments: list[str]) -> int:
     load = Load(concurrency, rate, options.seconds)
     if not options.json:
         print(f"measuring the client: {concurrency} streams, {rate:,.0f} chunks/s, 2 x {load.seconds:g} s", flush=True)
-    figures = calibrate(load).to_json()
+    calibration = calibrate(load)
     if run:
-        run.write_manifest({**run.manifest(), "client_calibration": figures})
+        run.write_manifest(replace(run.manifest(), client_calibration=calibration))
         write_summary(run)
-    print(json.dumps(figures, indent=1) if options.json else "\n".join(client_lines(figures)))
+    print(json.dumps(encode(calibration), indent=1) if options.json else "\n".join(client_lines(calibration)))
     return 0

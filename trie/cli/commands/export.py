@@ -6,12 +6,15 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from trie.cli.arguments import Parser
 from trie.errors import ConfigError, RunDirError
 from trie.storage import sweep_dir
 from trie.storage.run_dir import RunDir, whole
+
+if TYPE_CHECKING:
+    from trie.metrics.evaluate_run import EvaluatedRun
 
 FORMATS = ("vllm", "aiperf", "csv")
 
@@ -44,33 +47,28 @@ def main(arguments: list[str]) -> int:
     if sweep_dir.is_sweep(options.run_dir):
         raise RunDirError(f"{options.run_dir}: is a sweep; give the directory of one of its runs")
     run = RunDir.open(options.run_dir)
-    rows, manifest = run.records(), run.manifest()
+    from trie.metrics.evaluate_run import evaluate  # numpy and pyarrow, after mistakes
+
+    finished = evaluate(run)
     if options.output is None:
-        _write(options, rows, manifest, sys.stdout)
+        _write(options, finished, sys.stdout)
         return 0
     with whole(options.output) as aside, aside.open("w", encoding="utf-8", newline="") as out:
-        _write(options, rows, manifest, out)
+        _write(options, finished, out)
     return 0
 
 
-def _write(options: argparse.Namespace, rows: Any, manifest: dict[str, Any], out: IO[str]) -> None:
-    from trie.metrics.summary import summarize  # numpy and pyarrow, after mistakes
-
+def _write(options: argparse.Namespace, run: EvaluatedRun, out: IO[str]) -> None:
     if options.format == "aiperf":
         from trie.export import aiperf
 
-        for line in aiperf.export(rows, manifest):
+        for line in aiperf.export(run):
             out.write(json.dumps(line, allow_nan=False) + "\n")
     elif options.format == "vllm":
         from trie.export import vllm
 
-        wall_time_s = summarize(rows, manifest).wall_time_s
-        content = vllm.export(rows, manifest, wall_time_s=wall_time_s, detailed=options.detailed)
-        out.write(json.dumps(content, allow_nan=False) + "\n")
+        out.write(json.dumps(vllm.export(run, detailed=options.detailed), allow_nan=False) + "\n")
     else:
         from trie.export import csv
 
-        if options.summary:
-            csv.write_summary(summarize(rows, manifest).to_json(), out)
-        else:
-            csv.write_requests(rows, manifest, out)
+        (csv.write_summary if options.summary else csv.write_requests)(run, out)

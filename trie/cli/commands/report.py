@@ -50,9 +50,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _sweep(directory: Path, *, as_json: bool) -> None:
-    cells = [sweep_dir.summarized(cell) for cell in sweep_dir.find(directory)]
+    from trie.metrics.evaluate_run import summarized  # numpy and pyarrow, not for --help
+
+    cells = [summarized(cell) for cell in sweep_dir.find(directory)]
     if as_json:
-        from trie.sweep.page import write  # pyarrow, not for --help
+        from trie.sweep.page import write
 
         print(json.dumps(write(directory, cells), indent=1))
         return

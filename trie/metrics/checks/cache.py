@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from trie.config import dialects
 from trie.metrics.checks.check import Check, Condition, Evidence
@@ -31,7 +30,7 @@ def cache_checks(run: Evidence) -> Iterator[Check]:
     """Those that can't be made for want of data are left out."""
     cache = run.summary.cache
     if run.summary.drift.prompt_ratio is not None and not cache.requests_with_cached_tokens:
-        yield CACHE_REPORTED.check(False, "the server reports no cached tokens", _flag(run.manifest))
+        yield CACHE_REPORTED.check(False, "the server reports no cached tokens", _advice(run))
     yield from _moves(run)
     impossible = cache.impossible_requests
     if impossible:
@@ -40,7 +39,7 @@ def cache_checks(run: Evidence) -> Iterator[Check]:
             f"{impossible} requests report more cached tokens than their prompts have",
             "do not use the hit rates: check what the server counts",
         )
-    if run.manifest["config"].get("history") == "recorded":
+    if run.settings.history == "recorded":
         yield ANSWERS_IN_HISTORY.check(
             False,
             "history=recorded: texts of the recorded lengths went back instead",
@@ -55,12 +54,10 @@ def cache_checks(run: Evidence) -> Iterator[Check]:
         )
 
 
-def _flag(manifest: Mapping[str, Any]) -> str:
+def _advice(run: Evidence) -> str:
     """What makes the server report cached tokens, as its dialect has it."""
-    flag = manifest["config"]["endpoint"].get("cache_flag")
-    if flag is not None:
-        return f"start it with {flag}"
-    return dialects.cache_flags()
+    flag = run.settings.endpoint.cache_flag
+    return dialects.cache_flags() if flag is None else f"start it with {flag}"
 
 
 def _moves(run: Evidence) -> Iterator[Check]:

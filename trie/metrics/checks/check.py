@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from trie.config import LimitsConfig
+from trie.storage.manifest import Manifest, Settings
 
 if TYPE_CHECKING:
     from trie.metrics.summary import Summary
@@ -75,5 +75,5 @@ class Evidence:
     """All that the checks of a run are made of."""
 
     summary: Summary  # without its verdict
-    manifest: Mapping[str, Any]
-    limits: LimitsConfig
+    manifest: Manifest
+    settings: Settings

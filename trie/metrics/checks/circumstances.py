@@ -41,19 +41,19 @@ CONDITIONS = (
 
 def end_checks(run: Evidence) -> Iterator[Check]:
     """How the run ended; nothing where it ended as it was meant to."""
-    end, config = run.manifest.get("end"), run.manifest["config"]
-    if not end:
+    end = run.manifest.end
+    if end is None:
         yield ENDED_IN_ORDER.check(
             False,
             "the run was killed, or its disk was full: up to a second of rows is missing as well",
             "run it again before publishing",
         )
         return
-    reason, lasted = end["reason"], f"after {run.summary.wall_time_s:.0f} of {config['duration']:g} s"
+    reason, lasted = end.reason, f"after {run.summary.wall_time_s:.0f} of {run.settings.duration:g} s"
     if reason in LIMITS:
         yield RAN_ITS_DURATION.check(
             False,
-            f"ended by {reason}={config[reason]:g} {lasted}",
+            f"ended by {reason}={getattr(run.settings, reason):g} {lasted}",
             f"fix what fails, or set another {reason}=...",
             level="error",
         )
@@ -82,39 +82,38 @@ def circumstance_checks(run: Evidence) -> Iterator[Check]:
         "it is a trial: publish runs of half an hour or more",
     )
     yield from _workload(run)
-    others = run.manifest["server"].get("in_flight_before")
+    others = run.manifest.server.in_flight_before
     if others is not None:
         yield ENGINE_TO_ITSELF.check(
             others == 0,
             f"requests of others in flight at the start: {others}",
             "the load of others is in every number: measure an engine that serves nobody else",
         )
-    if not run.manifest["config"]["stream"]:
+    if not run.settings.stream:
         yield STREAMING.check(False, "TTFT, TTFAT and decode speed are not measured", "stream=true")
 
 
 def _clock(run: Evidence) -> Iterator[Check]:
-    config = run.manifest["config"]
-    if config.get("clock") == "virtual":
+    if run.settings.clock == "virtual":
         yield SERVER_MEASURED.check(
             False,
-            f"the run is a simulation in virtual time, by the model with profile {config['sim']['profile']}",
+            f"the run is a simulation in virtual time, by the model with profile {run.settings.sim.profile}",
             "publish it as a forecast by that model, never as a measurement; clock=real measures",
         )
 
 
 def _workload(run: Evidence) -> Iterator[Check]:
-    workload = run.manifest["workload"]
-    skipped = workload.get("skipped_too_long")
+    workload = run.manifest.workload
+    skipped = workload.skipped_too_long
     if skipped:
         yield WHOLE_WORKLOAD.check(
             False,
-            f"{skipped} of {skipped + workload['traces']} traces are too long for the model's context",
+            f"{skipped} of {skipped + workload.traces} traces are too long for the model's context",
             "the rest is a shorter workload: compare it only with runs that skipped the same traces",
         )
-    if workload["synthetic"]:
+    if workload.synthetic:
         yield RECORDED_WORKLOAD.check(
             False,
-            f"{workload['name']} is a synthetic stand-in",
+            f"{workload.name} is a synthetic stand-in",
             "say so wherever the numbers go; use the recorded traces to compare with others",
         )

@@ -34,7 +34,7 @@ CONDITIONS = (ON_TIME, LOOP_ON_TIME, NOT_SATURATED, RAN_THROUGHOUT, TOKENS_SEEN,
 
 def client_checks(run: Evidence) -> Iterator[Check]:
     """Of a run that was killed, those that its rows tell."""
-    client, limits = run.summary.client, run.limits
+    client, limits = run.summary.client, run.settings.limits
     lag_s, longest_s, cpu = client.loop_lag_p99_s, client.loop_lag_max_s, client.cpu_share
     yield from _excess(run)
     if lag_s is not None:
@@ -72,10 +72,11 @@ def _excess(run: Evidence) -> Iterator[Check]:
     if not times:
         return
     (share, name, item), *others = sorted(times, key=lambda time: -time[0])
-    noted = [f"{name} {_too_much(share, item)}" for share, name, item in others if share > run.limits.client_error / 2]
+    limit = run.settings.limits.client_error
+    noted = [f"{name} {_too_much(share, item)}" for share, name, item in others if share > limit / 2]
     also = f"; so may {', '.join(noted[:NOTED])}{', and more' if len(noted) > NOTED else ''}" if noted else ""
     yield ON_TIME.check(
-        share <= run.limits.client_error,
+        share <= limit,
         f"{name} may be up to {_too_much(share, item)} too high{also}",
         OWN_CORE,
     )

@@ -46,7 +46,7 @@ def _prompts(run: Evidence, unexplained: float) -> Check:
     template = run.summary.drift.template_ratio
     beyond = "" if template is None else f", beyond the {template:+.2%} of its template"
     return PROMPT_LENGTHS.check(
-        abs(unexplained) <= run.limits.prompt_drift,
+        abs(unexplained) <= run.settings.limits.prompt_drift,
         f"the server counts {unexplained:+.2%} prompt tokens against the accounting{beyond}",
         "set the model's tokenizer with tokenizer_model=..., or check whether the server truncates",
     )
@@ -58,14 +58,14 @@ def _completions(run: Evidence) -> Iterator[Check]:
     if short is not None:
         reasons = ", ".join(f"{count} ended by {reason}" for reason, count in drift.completion_short_reasons.items())
         yield COMPLETION_LENGTHS.check(
-            short <= run.limits.completion_drift,
+            short <= run.settings.limits.completion_drift,
             f"{short:.2%} of the requested completion tokens did not come "
             f"({drift.completion_short_requests} requests{': ' + reasons if reasons else ''})",
             _lengthen(run),
         )
     if more is not None:
         yield COMPLETIONS_NO_LONGER.check(
-            more <= run.limits.completion_drift,
+            more <= run.settings.limits.completion_drift,
             f"{more:.2%} more completion tokens came than were asked for",
             "check whether the server reads the field that endpoint.max_tokens_field names",
         )
@@ -75,7 +75,7 @@ def _lengthen(run: Evidence) -> str:
     """What to do about answers that are shorter than asked: those cut by `length` met the context's end."""
     if "length" in run.summary.drift.completion_short_reasons:
         return "the engine cut them to what fits its context: serve a longer one, or set workload.max_context_tokens=N"
-    if run.manifest["config"]["endpoint"].get("ignore_eos"):
+    if run.settings.endpoint.ignore_eos:
         return "the server does not honour ignore_eos: compare only with runs that have the same problem"
     return (
         "endpoint.ignore_eos=true where the server knows it; elsewhere the model ends answers when it likes: "

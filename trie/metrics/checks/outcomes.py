@@ -39,10 +39,10 @@ def outcome_checks(run: Evidence) -> Iterator[Check]:
 def _failures(run: Evidence) -> Check:
     failed = run.summary.requests["failed"]
     ended = run.summary.requests["ok"] + failed
-    rate = failed / ended if ended else 0.0
+    rate, limit = failed / ended if ended else 0.0, run.settings.limits.failure_rate
     kinds = ", ".join(f"{kind} {count}" for kind, count in run.summary.errors.items())
     return FEW_FAILURES.check(
-        rate <= run.limits.failure_rate,
+        rate <= limit,
         f"{failed} of {ended} requests failed ({rate:.1%}{': ' + kinds if kinds else ''})",
-        f"fix the server, or raise limits.failure_rate={run.limits.failure_rate:g} if you accept what that hides",
+        f"fix the server, or raise limits.failure_rate={limit:g} if you accept what that hides",
     )
