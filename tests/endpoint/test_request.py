@@ -61,17 +61,17 @@ def asked(fmt: RequestFormat) -> Conversation:
 async def one(requester: Requester, fmt: RequestFormat, began: float) -> RequestRecord:
     request = Request(fmt.body(asked(fmt), 2), b"", began)
     await requester.run(request)
-    found = planned_row(0, 0, 0)
-    fill(found, request, began)
-    return found
+    record = planned_row(0, 0, 0)
+    fill(record, request, began)
+    return record
 
 
 async def test_a_whole_stream_is_ok() -> None:
-    (found,) = await ask(WHOLE)
-    assert (found.outcome, found.error_kind, found.http_status, found.attempts) == (Outcome.ok, None, 200, 1)
-    assert (found.usage_prompt_tokens, found.usage_completion_tokens, found.usage_cached_tokens) == (7, 2, 3)
-    assert (found.chunks, found.finish_reason) == (2, "length")
-    instants = [found.sent_s, found.headers_s, found.first_token_s, found.last_token_s, found.end_s]
+    (record,) = await ask(WHOLE)
+    assert (record.outcome, record.error_kind, record.http_status, record.attempts) == (Outcome.ok, None, 200, 1)
+    assert (record.usage_prompt_tokens, record.usage_completion_tokens, record.usage_cached_tokens) == (7, 2, 3)
+    assert (record.chunks, record.finish_reason) == (2, "length")
+    instants = [record.sent_s, record.headers_s, record.first_token_s, record.last_token_s, record.end_s]
     assert None not in instants
     assert instants == sorted(instants)  # type: ignore[type-var]
 
@@ -79,15 +79,15 @@ async def test_a_whole_stream_is_ok() -> None:
 async def test_instants_are_those_of_the_reads(at_most: AtMost) -> None:
     """Headers after 50 ms, tokens 100 ms apart, the end 50 ms later: each instant belongs to its own read."""
     script = (0.05, HEAD, 0.1, chunked(event(" a")), 0.1, chunked(event(" b")), 0.05, chunked(USAGE + DONE), END)
-    (found,) = await ask(script)
-    assert found.sent_s is not None
+    (record,) = await ask(script)
+    assert record.sent_s is not None
     waits = [0.05, 0.15, 0.25, 0.3]
     for instant, expected in zip(
-        (found.headers_s, found.first_token_s, found.last_token_s, found.end_s), waits, strict=True
+        (record.headers_s, record.first_token_s, record.last_token_s, record.end_s), waits, strict=True
     ):
         assert instant is not None
-        assert expected - 0.005 <= instant - found.sent_s < expected + at_most(0.05)
-    assert 0.05 <= found.max_gap_s <= at_most(0.15)
+        assert expected - 0.005 <= instant - record.sent_s < expected + at_most(0.05)
+    assert 0.05 <= record.max_gap_s <= at_most(0.15)
 
 
 async def test_an_answer_ends_with_done_and_a_response_left_open_is_dropped(at_most: AtMost) -> None:
@@ -100,8 +100,8 @@ async def test_an_answer_ends_with_done_and_a_response_left_open_is_dropped(at_m
             requester = Requester(connections, fmt, max_retries=0, timeout_s=5.0)
             began = perf_counter()
             first, second = await one(requester, fmt, began), await one(requester, fmt, began)
-    for found in (first, second):
-        assert (found.outcome, found.chunks, found.usage_completion_tokens) == (Outcome.ok, 2, 2)
+    for record in (first, second):
+        assert (record.outcome, record.chunks, record.usage_completion_tokens) == (Outcome.ok, 2, 2)
     assert first.last_token_s is not None
     assert first.end_s is not None
     assert second.sent_s is not None
@@ -113,10 +113,10 @@ async def test_a_request_that_was_answered_in_time_does_not_time_out(
     monkeypatch: pytest.MonkeyPatch, at_most: AtMost
 ) -> None:
     monkeypatch.setattr(aiohttp_protocol, "OPEN_AFTER_DONE_S", 60.0)
-    (found,) = await ask((*WHOLE[:-1], 9.0), timeout_s=1.5)
-    assert (found.outcome, found.chunks, found.usage_completion_tokens) == (Outcome.ok, 2, 2)
-    assert found.end_s is not None
-    assert found.end_s < at_most(1.5)
+    (record,) = await ask((*WHOLE[:-1], 9.0), timeout_s=1.5)
+    assert (record.outcome, record.chunks, record.usage_completion_tokens) == (Outcome.ok, 2, 2)
+    assert record.end_s is not None
+    assert record.end_s < at_most(1.5)
 
 
 async def test_a_connection_whose_last_chunk_follows_done_is_used_again() -> None:
@@ -139,16 +139,16 @@ async def test_any_split_of_the_bytes_gives_the_same_row(cut: int) -> None:
     split: list[bytes | float] = []
     for at in range(0, len(body), cut):
         split += [body[at : at + cut]]
-    (found,) = await ask(tuple(split))
-    assert (found.outcome, found.chunks, found.usage_cached_tokens) == (Outcome.ok, 2, 3)
+    (record,) = await ask(tuple(split))
+    assert (record.outcome, record.chunks, record.usage_cached_tokens) == (Outcome.ok, 2, 3)
 
 
 async def test_a_retry_is_recorded_and_the_first_send_counts() -> None:
-    (found,) = await ask((ERROR,), WHOLE, max_retries=2)
-    assert (found.outcome, found.attempts) == (Outcome.ok, 2)
-    assert found.sent_s is not None
-    assert found.attempt_sent_s is not None
-    assert found.attempt_sent_s - found.sent_s > 0.2  # the pause before the second attempt
+    (record,) = await ask((ERROR,), WHOLE, max_retries=2)
+    assert (record.outcome, record.attempts) == (Outcome.ok, 2)
+    assert record.sent_s is not None
+    assert record.attempt_sent_s is not None
+    assert record.attempt_sent_s - record.sent_s > 0.2  # the pause before the second attempt
 
 
 @asynccontextmanager
@@ -177,14 +177,14 @@ async def test_an_attempt_that_found_no_connection_is_time_that_the_server_took(
         endpoint = EndpointConfig(base_url=url)
         fmt = RequestFormat(endpoint, "m", stream=True)
         async with Connections(endpoint, url) as connections:
-            found = await one(Requester(connections, fmt, max_retries=2, timeout_s=5.0), fmt, perf_counter())
-    assert (found.outcome, found.attempts) == (Outcome.ok, 2)
-    assert found.sent_s is not None
-    assert found.attempt_sent_s is not None
-    assert found.first_token_s is not None
-    assert found.attempt_sent_s - found.sent_s >= 0.25
-    assert found.first_token_s - found.sent_s >= 0.25
-    assert found.sent_s < at_most(0.25), "no client delay"
+            record = await one(Requester(connections, fmt, max_retries=2, timeout_s=5.0), fmt, perf_counter())
+    assert (record.outcome, record.attempts) == (Outcome.ok, 2)
+    assert record.sent_s is not None
+    assert record.attempt_sent_s is not None
+    assert record.first_token_s is not None
+    assert record.attempt_sent_s - record.sent_s >= 0.25
+    assert record.first_token_s - record.sent_s >= 0.25
+    assert record.sent_s < at_most(0.25), "no client delay"
 
 
 async def test_a_time_limit_that_ends_a_connection_attempt_knows_when_it_began() -> None:
@@ -192,19 +192,19 @@ async def test_a_time_limit_that_ends_a_connection_attempt_knows_when_it_began()
         endpoint = EndpointConfig(base_url=url)
         fmt = RequestFormat(endpoint, "m", stream=True)
         async with Connections(endpoint, url) as connections:
-            found = await one(Requester(connections, fmt, max_retries=9, timeout_s=0.3), fmt, perf_counter())
-    assert (found.outcome, found.error_kind, found.attempt_sent_s) == (Outcome.failed, "timeout", None)
-    assert found.sent_s is not None
-    assert found.end_s is not None
-    assert found.end_s - found.sent_s >= 0.25
+            record = await one(Requester(connections, fmt, max_retries=9, timeout_s=0.3), fmt, perf_counter())
+    assert (record.outcome, record.error_kind, record.attempt_sent_s) == (Outcome.failed, "timeout", None)
+    assert record.sent_s is not None
+    assert record.end_s is not None
+    assert record.end_s - record.sent_s >= 0.25
 
 
 async def test_retry_after_is_honoured(at_most: AtMost) -> None:
     busy = plain_response("429 Slow down", b"{}", "Retry-After: 0")
-    (found,) = await ask((busy,), (busy,), WHOLE, max_retries=2)
-    assert (found.outcome, found.attempts) == (Outcome.ok, 3)
-    assert found.end_s is not None
-    assert found.end_s < at_most(0.2)
+    (record,) = await ask((busy,), (busy,), WHOLE, max_retries=2)
+    assert (record.outcome, record.attempts) == (Outcome.ok, 3)
+    assert record.end_s is not None
+    assert record.end_s < at_most(0.2)
 
 
 async def test_a_connection_closed_while_idle_costs_no_retry() -> None:
@@ -225,19 +225,19 @@ async def test_a_server_that_closes_after_each_answer_needs_a_connection_for_eac
     _, second = await ask(script, script, requests=2)
     assert (second.outcome, second.error_kind) == (Outcome.failed, "disconnected")
     rows = await ask(script, script, requests=2, keep_alive=False)
-    assert [(found.outcome, found.attempts) for found in rows] == [(Outcome.ok, 1)] * 2
+    assert [(record.outcome, record.attempts) for record in rows] == [(Outcome.ok, 1)] * 2
 
 
 async def test_the_time_limit_covers_all_attempts() -> None:
-    (found,) = await ask((HEAD, chunked(event(" a")), 9.0), timeout_s=0.2)
-    assert (found.outcome, found.error_kind, found.chunks) == (Outcome.failed, "timeout", 1)
-    assert found.end_s == pytest.approx(0.2, abs=0.1)
+    (record,) = await ask((HEAD, chunked(event(" a")), 9.0), timeout_s=0.2)
+    assert (record.outcome, record.error_kind, record.chunks) == (Outcome.failed, "timeout", 1)
+    assert record.end_s == pytest.approx(0.2, abs=0.1)
 
 
 async def test_plain_answers_have_no_first_token() -> None:
     body = b'{"choices": [{"text": " a b", "finish_reason": "length"}], "usage": {"completion_tokens": 2}}'
-    (found,) = await ask((plain_response("200 OK", body),), stream=False)
-    assert (found.outcome, found.first_token_s, found.usage_completion_tokens) == (Outcome.ok, None, 2)
+    (record,) = await ask((plain_response("200 OK", body),), stream=False)
+    assert (record.outcome, record.first_token_s, record.usage_completion_tokens) == (Outcome.ok, None, 2)
 
 
 async def test_the_key_goes_to_the_endpoint_and_headers_are_checked() -> None:
@@ -263,7 +263,7 @@ async def test_the_key_goes_into_the_header_that_is_named(scheme: str, line: byt
 
 
 @pytest.mark.parametrize(
-    ("named", "worker", "lines", "found"),
+    ("named", "worker", "lines", "record"),
     [
         (None, None, ("X-Worker: w1",), None),
         ("x-worker", None, ("X-Worker: w1",), "w1"),
@@ -273,7 +273,7 @@ async def test_the_key_goes_into_the_header_that_is_named(scheme: str, line: byt
     ],
 )
 async def test_the_worker_that_a_header_names(
-    named: str | None, worker: str | None, lines: tuple[str, ...], found: str | None
+    named: str | None, worker: str | None, lines: tuple[str, ...], record: str | None
 ) -> None:
     body = b'{"choices": [{"text": " a b", "finish_reason": "length"}]}'
     async with scripted((plain_response("200 OK", body, *lines),)) as (url, _):
@@ -281,21 +281,21 @@ async def test_the_worker_that_a_header_names(
         fmt = RequestFormat(endpoint, "m", stream=False)
         async with Connections(endpoint, url, api_key="sk-secret-1") as connections:
             requester = Requester(connections, fmt, max_retries=0, timeout_s=5, worker=worker)
-            assert (await one(requester, fmt, perf_counter())).worker == found
+            assert (await one(requester, fmt, perf_counter())).worker == record
 
 
 async def test_rate_limits_are_counted_and_waited_for() -> None:
     limit, broken = plain_response("429 Slow", b"{}", "Retry-After: 0.2"), plain_response("503 Busy", b"{}")
-    (found,) = await ask((limit,), (broken,), (limit,), WHOLE, max_retries=3)
-    assert (found.outcome, found.attempts, found.rate_limited) == (Outcome.ok, 4, 2)
-    assert found.attempt_sent_s - found.sent_s >= 0.2 + 0.25 + 0.2 - 0.01  # type: ignore[operator]
+    (record,) = await ask((limit,), (broken,), (limit,), WHOLE, max_retries=3)
+    assert (record.outcome, record.attempts, record.rate_limited) == (Outcome.ok, 4, 2)
+    assert record.attempt_sent_s - record.sent_s >= 0.2 + 0.25 + 0.2 - 0.01  # type: ignore[operator]
 
 
 async def test_a_long_answer_is_drained_while_it_comes() -> None:
     """20,000 chunks of 250 bytes: more than aiohttp's own buffer limits would let wait."""
     many = chunked(event(" a" * 90)) * 2000
-    (found,) = await ask((HEAD, *[many] * 10, chunked(USAGE), chunked(DONE), END))
-    assert (found.outcome, found.chunks) == (Outcome.ok, 20_000)
+    (record,) = await ask((HEAD, *[many] * 10, chunked(USAGE), chunked(DONE), END))
+    assert (record.outcome, record.chunks) == (Outcome.ok, 20_000)
 
 
 async def test_a_later_head_in_two_reads_belongs_to_its_own_response() -> None:
@@ -320,5 +320,5 @@ async def test_a_slow_answer_is_no_stalled_one() -> None:
         fmt = RequestFormat(EndpointConfig(base_url=url), "m", stream=True)
         async with Connections(EndpointConfig(base_url=url), url) as connections:
             requester = Requester(connections, fmt, max_retries=0, timeout_s=5, stall_s=0.2)
-            found = await one(requester, fmt, perf_counter())
-    assert (found.outcome, found.chunks) == (Outcome.ok, 9)
+            record = await one(requester, fmt, perf_counter())
+    assert (record.outcome, record.chunks) == (Outcome.ok, 9)

@@ -111,7 +111,7 @@ def test_calls_of_tools_are_put_together_out_of_their_pieces() -> None:
         call(0, '{"x"', id="a", name="run"), call(1, "{}"), call(0, ": 1}"),
         delta("tool_calls"), usage(completion_tokens=9),
     )  # fmt: skip
-    assert [(found.id, found.name, found.arguments) for found in answer.tool_calls] == [
+    assert [(call.id, call.name, call.arguments) for call in answer.tool_calls] == [
         ("a", "run", '{"x": 1}'),
         ("b", "look", "{}"),
     ]
@@ -128,7 +128,7 @@ def test_a_delta_may_bring_content_reasoning_and_a_call_at_once() -> None:
 @pytest.mark.parametrize("pieces", ["x", 7, {"index": 0}, [None], [{"index": None, "function": 3, "id": 4}], [{}]])
 def test_senseless_calls_break_nothing(pieces: object) -> None:
     answer = streamed(delta(content=" a", tool_calls=pieces), delta("stop"))
-    assert all((found.id, found.name, found.arguments) == ("", "", "") for found in answer.tool_calls)
+    assert all((call.id, call.name, call.arguments) == ("", "", "") for call in answer.tool_calls)
 
 
 def test_a_plain_answer_with_calls() -> None:
@@ -136,7 +136,7 @@ def test_a_plain_answer_with_calls() -> None:
     answer = Answer()
     answer.plain(json.dumps({"choices": [{"message": {"content": None, "tool_calls": calls}}]}).encode())
     assert answer.failure(stream=False) is None
-    assert [found.arguments for found in answer.tool_calls] == ['{"x": 1}']
+    assert [call.arguments for call in answer.tool_calls] == ['{"x": 1}']
 
 
 @pytest.mark.parametrize(
@@ -193,10 +193,10 @@ def test_a_stream_without_done_that_has_usage_is_whole() -> None:
     assert streamed(text(" a", "length"), usage(completion_tokens=1)).failure(stream=True) is None
 
 
-@pytest.mark.parametrize("said", [{"text": " a b"}, {"message": {"role": "assistant", "content": " a b"}}])
-def test_plain_answers(said: dict[str, Any]) -> None:
+@pytest.mark.parametrize("text", [{"text": " a b"}, {"message": {"role": "assistant", "content": " a b"}}])
+def test_plain_answers(text: dict[str, Any]) -> None:
     answer = Answer()
-    answer.plain(json.dumps({"choices": [{**said, "finish_reason": "length"}], "usage": {"prompt_tokens": 3}}).encode())
+    answer.plain(json.dumps({"choices": [{**text, "finish_reason": "length"}], "usage": {"prompt_tokens": 3}}).encode())
     assert (answer.text, answer.prompt_tokens, answer.failure(stream=False)) == (" a b", 3, None)
 
 

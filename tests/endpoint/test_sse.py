@@ -125,5 +125,5 @@ STRETCH = st.sampled_from([b"data: a\n\n", b"data: \n\n", b"data: b\ndata: c\n\n
 
 @given(st.lists(STRETCH, max_size=40).map(b"".join) | st.binary(max_size=200))
 def test_batches_are_what_is_decoded_one_by_one(body: bytes) -> None:
-    found = [Event(*event) for batch in batches(body) for event in zip(batch.data, batch.ends, strict=True)]
-    assert found == list(decode(body))
+    events = [Event(*event) for batch in batches(body) for event in zip(batch.data, batch.ends, strict=True)]
+    assert events == list(decode(body))

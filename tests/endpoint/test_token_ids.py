@@ -12,8 +12,8 @@ from trie.endpoint.token_ids import IdAnswer, without_prompt
 
 
 def chunk(text: str, ids: list[int] | None, finish: str | None = None, **choice: Any) -> bytes:
-    found = {"index": 0, "text": text, "finish_reason": finish, "token_ids": ids, **choice}
-    return json.dumps({"choices": [found]}, separators=(",", ":")).encode()
+    fields = {"index": 0, "text": text, "finish_reason": finish, "token_ids": ids, **choice}
+    return json.dumps({"choices": [fields]}, separators=(",", ":")).encode()
 
 
 def counted(tokens: int) -> bytes:
@@ -60,17 +60,17 @@ def test_the_prompt_is_cut_out_before_it_is_read() -> None:
     assert json.loads(without_prompt(first)) == {**json.loads(chunk(" a", [5], prompt_token_ids=[]))}
     assert without_prompt(b'{"prompt_token_ids":null}') == b'{"prompt_token_ids":null}'
     assert without_prompt(b'{"prompt_token_ids":[1,2') == b'{"prompt_token_ids":[1,2'
-    said = json.dumps({"text": '"prompt_token_ids":[1]'}, separators=(",", ":")).encode()
-    assert without_prompt(said) == said
+    event = json.dumps({"text": '"prompt_token_ids":[1]'}, separators=(",", ":")).encode()
+    assert without_prompt(event) == event
 
 
 def test_a_first_event_of_half_a_megabyte_is_one_batch_among_others() -> None:
     """It is cut as regular streams are, and so is what comes behind it."""
     events = [chunk(" a", [5], prompt_token_ids=list(range(100_000))), *[chunk(" b", [6])] * 99, counted(100)]
     body = b"".join(b"data: %b\n\n" % event for event in events)
-    found = list(sse.batches(body))
-    assert [len(data) for data, *_ in found] == [1, 100]
+    stretches = list(sse.batches(body))
+    assert [len(data) for data, *_ in stretches] == [1, 100]
     answer = IdAnswer()
-    for batch in found:
+    for batch in stretches:
         answer.events(*batch)
     assert (len(answer.ids), len(answer.token_ends), answer.failure(stream=True)) == (100, 100, None)

@@ -33,13 +33,13 @@ LOST = "slot lost its context"
 
 def beside(line: bytes) -> dict[str, Any]:
     """A stream of one token, then this, then [DONE]: a failure with the server's words."""
-    return {**both(lambda say: (say(" a"), line, DONE)), "error_kind": "error_event", "said": LOST,
+    return {**both(lambda say: (say(" a"), line, DONE)), "error_kind": "error_event", "words": LOST,
             "row": {"chunks": 1}}  # fmt: skip
 
 
 def finished(reason: str) -> Fault:
     return Fault(what=f"finish_reason {reason}", **both(lambda say: (say(" a"), say("", reason), USAGE, DONE)),
-                 error_kind="aborted", said=reason, row={"finish_reason": reason})  # fmt: skip
+                 error_kind="aborted", words=reason, row={"finish_reason": reason})  # fmt: skip
 
 
 PASS_AS_ANSWERS = Chapter(
@@ -57,19 +57,19 @@ PASS_AS_ANSWERS = Chapter(
         Fault(what="an error as bare JSON", **beside(b'{"error": ' + ERROR + b"}\n\n")),
         Fault(what="an error as bare JSON on several lines",
               **beside(json.dumps({"error": json.loads(ERROR)}, indent=1).encode() + b"\n\n")),
-        Fault(what="bare JSON right behind a `data:` line", error_kind="error_event", said=LOST,
+        Fault(what="bare JSON right behind a `data:` line", error_kind="error_event", words=LOST,
               script=(HEAD, chunked(b'data: {"choices":[{"text":" a","finish_reason":null}]}\n{"error": ' + ERROR
                                     + b"}\n\n" + DONE), b"0\r\n\r\n"), row={"chunks": 1}),
         Fault(what="an error object without the word error", **beside(data(ERROR))),
         Fault(what="an error in a choice", **both(lambda say: (
               say(" a"), say("", "error", error={"code": 502, "message": LOST}), DONE)),
-              error_kind="error_event", said=LOST, row={"chunks": 1}),
+              error_kind="error_event", words=LOST, row={"chunks": 1}),
         Fault(what="an error under x_groq", **beside(json_event({"choices": [], "x_groq": {"error": LOST}}))),
         Fault(what="text in mid-stream, then [DONE]", **both(lambda say: (
               say(" a"), b"upstream connect error or disconnect\n\n", DONE)),
-              error_kind="truncated", said="upstream connect error", row={"chunks": 1}),
+              error_kind="truncated", words="upstream connect error", row={"chunks": 1}),
         Fault(what="a proxy's HTML page as a stream", script=(sized(b"<html><h1>Bad Gateway</h1></html>"),),
-              error_kind="truncated", said="Bad Gateway", row={"chunks": 0}),
+              error_kind="truncated", words="Bad Gateway", row={"chunks": 0}),
         Fault(what="[DONE] without finish_reason and usage", **both(lambda say: (say(" a"), say(" b"), DONE)),
               error_kind="truncated", row={"chunks": 2, "finish_reason": None}),
         Fault(what="[DONE], and an empty finish_reason", **both(lambda say: (say(" a"), say(" b", ""), DONE)),
@@ -79,12 +79,12 @@ PASS_AS_ANSWERS = Chapter(
                 for n in (1, 2)), DONE)),
         Fault(what="[DONE] and usage, without finish_reason", **both(lambda say: (say(" a"), say(" b"), USAGE, DONE)),
               row={**TWO, "finish_reason": None}),
-        Fault(what="a finish_reason that is an object", error_kind="aborted", said="out of memory", row={"chunks": 1},
+        Fault(what="a finish_reason that is an object", error_kind="aborted", words="out of memory", row={"chunks": 1},
               **both(lambda say: (say(" a"), say("", {"type": "abort", "message": "out of memory"}), DONE))),
         *map(finished, ("error", "cancelled", "timeout", "insufficient_system_resource", "engine_failure")),
-        Fault(what="a plain answer that says `detail`", stream=False, error_kind="error_event", said=LOST,
+        Fault(what="a plain answer that says `detail`", stream=False, error_kind="error_event", words=LOST,
               script=(plain_response("200 OK", b'{"detail": "slot lost its context"}'),)),
-        Fault(what="a plain answer whose choice holds an error", stream=False, error_kind="error_event", said=LOST,
+        Fault(what="a plain answer whose choice holds an error", stream=False, error_kind="error_event", words=LOST,
               script=(plain_response("200 OK", b'{"choices":[{"text":" a","error":' + ERROR + b"}]}"),)),
         Fault(what="a plain answer that ended by an abort", stream=False, error_kind="aborted",
               script=(plain_response("200 OK", b'{"choices":[{"text":" a","finish_reason":"ABORTED"}]}'),)),
@@ -222,7 +222,7 @@ LABELS = Chapter(
               *WHOLE[1:2], TELLS, b"0\r\n\r\n"), error_kind="truncated", row={"chunks": 1}),
         Fault(what="a stream labelled application/json with an error in it",
               script=(*labelled("application/json")[:1], *WHOLE[1:2], chunked(b"error: " + ERROR + b"\n\n" + DONE),
-                      b"0\r\n\r\n"), error_kind="error_event", said=LOST, row={"chunks": 1}),
+                      b"0\r\n\r\n"), error_kind="error_event", words=LOST, row={"chunks": 1}),
         Fault(what="a stream where a plain answer was asked for", script=WHOLE, stream=False, row=TWO),
         Fault(what="a stream labelled application/json where a plain answer was asked for",
               script=labelled("application/json"), stream=False, row=TWO),

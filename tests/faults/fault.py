@@ -23,7 +23,7 @@ class Fault:
     error_kind: str | None = None
     status: int | None = 200
     attempts: int = 1
-    said: str = ""  # a part of the row's error
+    words: str = ""  # a part of the row's error
     row: Mapping[str, Any] = field(default_factory=dict)  # other columns and what they hold
     api: Api = Api.completions
     chat: Script = ()  # the same over chat, played as well
@@ -76,7 +76,7 @@ def data(text: bytes) -> bytes:
 
 
 def stream(*events: bytes) -> Script:
-    return (HEAD, *(chunked(found) for found in events), END)
+    return (HEAD, *(chunked(part) for part in events), END)
 
 
 def counts(completion: int) -> bytes:

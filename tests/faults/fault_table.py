@@ -45,19 +45,19 @@ NO_CONNECTION = Chapter(
     "No connection",
     [
         Fault(what="nobody listens", place="refused", error_kind="connect", status=None, attempts=RETRIED,
-              said="Connection refused", row={"attempt_sent_s": None}),
+              words="Connection refused", row={"attempt_sent_s": None}),
         Fault(what="the connection is never accepted", place="full", error_kind="connect_timeout", status=None,
               attempts=RETRIED, row={"attempt_sent_s": None}),
         Fault(what="the name does not resolve", place="no_name", error_kind="dns", status=None, attempts=RETRIED,
               row={"attempt_sent_s": None}),
         Fault(what="TLS with a certificate that nobody vouches for", place="unknown_certificate", error_kind="tls",
-              status=None, said="certificate", row={"attempt_sent_s": None}),
+              status=None, words="certificate", row={"attempt_sent_s": None}),
         Fault(what="https, and the server speaks plain HTTP", place="no_tls", error_kind="tls", status=None,
               row={"attempt_sent_s": None}),
         Fault(what="https, and the handshake is never answered", place="silent_tls", error_kind="connect_timeout",
               status=None, attempts=RETRIED, row={"attempt_sent_s": None}),
         Fault(what="the client has no file descriptor left", place="no_files", error_kind="client_limit", status=None,
-              attempts=RETRIED, said="Too many open files", row={"attempt_sent_s": None}),
+              attempts=RETRIED, words="Too many open files", row={"attempt_sent_s": None}),
     ],
 )  # fmt: skip
 
@@ -120,14 +120,14 @@ NO_HTTP = Chapter(
 
 REFUSALS = [
     Fault(what=f"{line}, Location elsewhere", script=status(line, b"", "Location: http://127.0.0.1:9/v1/completions"),
-          error_kind="http_status", status=int(line[:3]), said="redirects to http://127.0.0.1:9/v1/completions")
+          error_kind="http_status", status=int(line[:3]), words="redirects to http://127.0.0.1:9/v1/completions")
     for line in ("301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect")
 ] + [
-    Fault(what=line, script=status(line), error_kind="http_status", status=int(line[:3]), said="it broke")
+    Fault(what=line, script=status(line), error_kind="http_status", status=int(line[:3]), words="it broke")
     for line in ("400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Not Found", "422 Unprocessable Content")
 ] + [
     Fault(what=line, script=status(line), error_kind="http_status", status=int(line[:3]), attempts=RETRIED,
-          said="it broke")
+          words="it broke")
     for line in ("408 Request Timeout", "409 Conflict", "429 Too Many Requests", "500 Internal Server Error",
                  "502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout")
 ]  # fmt: skip
@@ -137,7 +137,7 @@ STATUSES = Chapter(
     [
         *REFUSALS,
         Fault(what="413, said and closed before the request was read", place="early_413", prompt=LARGE,
-              error_kind="http_status", status=413, said="too large"),
+              error_kind="http_status", status=413, words="too large"),
         Fault(what="429 with Retry-After: 0", script=status("429 Too Many", JSON_ERROR, "Retry-After: 0"),
               error_kind="http_status", status=429, attempts=RETRIED),
         Fault(what="503 with Retry-After: 0.3", script=status("503 Busy", JSON_ERROR, "Retry-After: 0.3"),
@@ -146,11 +146,11 @@ STATUSES = Chapter(
               error_kind="http_status", status=503, attempts=RETRIED),
         Fault(what="429 with Retry-After: 3600, beyond the request's time",
               script=status("429 Too Many", JSON_ERROR, "Retry-After: 3600"), error_kind="timeout", status=429,
-              timeout_s=1.0, said="it broke"),
+              timeout_s=1.0, words="it broke"),
         Fault(what="500 with an HTML page", script=(sized(HTML, kind="text/html").replace(b"200 OK", b"500 Oops"),),
-              error_kind="http_status", status=500, attempts=RETRIED, said="<h1>Oops</h1>"),
+              error_kind="http_status", status=500, attempts=RETRIED, words="<h1>Oops</h1>"),
         Fault(what="500 with nothing", script=status("500 Oops", b""), error_kind="http_status", status=500,
-              attempts=RETRIED, said="empty body"),
+              attempts=RETRIED, words="empty body"),
         Fault(what="400 with control characters, markup and 1 MB of text",
               script=status("400 Bad", b"\x1b[31m\0\r\n\xff<b>" + b"x" * (1 << 20)), error_kind="http_status",
               status=400),
@@ -170,7 +170,7 @@ BROKEN = Chapter(
         Fault(what="stalls after a token", script=(HEAD, A, 9.0), error_kind="timeout", timeout_s=1.0,
               row={"chunks": 1, **UNREAD}),
         Fault(what="stalls after a token, with `stall_timeout`", script=(HEAD, A, 9.0), stall_s=0.5,
-              error_kind="stalled", said="nothing came for 0.5 s", row={"chunks": 1, **UNREAD}),
+              error_kind="stalled", words="nothing came for 0.5 s", row={"chunks": 1, **UNREAD}),
         Fault(what="resets after the headers", script=(HEAD, TELLS, None), error_kind="reset", attempts=RETRIED,
               row={"chunks": 0}),
         Fault(what="resets after the first token", script=(HEAD, A, TELLS, None), error_kind="reset",
@@ -202,10 +202,10 @@ BROKEN = Chapter(
         Fault(what="an encoding that nobody asked for", script=(sized(BODY, "Content-Encoding: br"),),
               error_kind="bad_response", status=None),
         Fault(what="gzip of 512 MB of zeros", place="bomb", heavy=True, error_kind="bad_response",
-              said="more than 256 MiB", row={"chunks": 0}, timeout_s=60.0),
+              words="more than 256 MiB", row={"chunks": 0}, timeout_s=60.0),
         Fault(what="more than 256 MiB, without an end", heavy=True,
               script=(HEAD, A, *[chunked(b": " + b"x" * (1 << 20))] * 300),
-              error_kind="bad_response", said="more than 256 MiB", row={"chunks": 1}, timeout_s=60.0),
+              error_kind="bad_response", words="more than 256 MiB", row={"chunks": 1}, timeout_s=60.0),
     ],
 )  # fmt: skip
 
@@ -213,24 +213,24 @@ NOT_MEANT = Chapter(
     "A failure under a status of 200",
     [
         Fault(what="an error object as the first event", script=stream(data(JSON_ERROR), DONE),
-              error_kind="error_event", said="it broke", row={"chunks": 0}),
+              error_kind="error_event", words="it broke", row={"chunks": 0}),
         Fault(what="an error object after a token", script=stream(event(" a"), data(JSON_ERROR), DONE),
-              error_kind="error_event", said="it broke", row={"chunks": 1}),
+              error_kind="error_event", words="it broke", row={"chunks": 1}),
         Fault(what='an event of `"object": "error"`',
               script=stream(event(" a"), data(b'{"object":"error","message":"it broke","code":400}'), DONE),
-              error_kind="error_event", said="it broke", row={"chunks": 1}),
+              error_kind="error_event", words="it broke", row={"chunks": 1}),
         Fault(what='an event of `"type": "error"`',
               script=stream(event(" a"), data(b'{"type":"error","message":"it broke"}'), DONE),
-              error_kind="error_event", said="it broke", row={"chunks": 1}),
+              error_kind="error_event", words="it broke", row={"chunks": 1}),
         Fault(what="an error nested 1,000 deep", script=stream(data(b'{"error":' + b"[" * 1000 + b"]" * 1000 + b"}")),
               error_kind="error_event"),
         Fault(what="an error object instead of a stream", script=status("200 OK"), error_kind="error_event",
-              said="it broke"),
+              words="it broke"),
         Fault(what="a proxy's HTML page", script=(sized(HTML, kind="text/html"),), error_kind="bad_response",
-              said="text/html"),
+              words="text/html"),
         Fault(what="a plain answer where a stream was asked for",
               script=status("200 OK", b'{"choices":[{"text":" a b","finish_reason":"length"}]}'),
-              error_kind="bad_response", said="application/json"),
+              error_kind="bad_response", words="application/json"),
         Fault(what="a plain answer without choices", script=status("200 OK", b'{"choices":[]}'), stream=False,
               error_kind="bad_response"),
         Fault(what="nothing at all", script=(sized(b""),), error_kind="truncated", row={"chunks": 0}),
@@ -246,11 +246,11 @@ NOT_MEANT = Chapter(
         Fault(what="finish_reason abort", script=stream(event(" a"), event("", '"abort"'), USAGE, DONE),
               error_kind="aborted", row={"finish_reason": "abort"}),
         Fault(what="an event that is no JSON", script=stream(event(" a"), data(b"{oops"), DONE),
-              error_kind="bad_response", said="not JSON", row={"chunks": 1}),
+              error_kind="bad_response", words="not JSON", row={"chunks": 1}),
         Fault(what="an event nested 100,000 deep", script=stream(event(" a"), data(b"[" * 100_000), DONE),
-              error_kind="bad_response", said="not JSON"),
+              error_kind="bad_response", words="not JSON"),
         Fault(what="an event that is JSON and no object", script=stream(data(b"[1]"), DONE),
-              error_kind="bad_response", said="not a JSON object"),
+              error_kind="bad_response", words="not a JSON object"),
     ],
 )  # fmt: skip
 

@@ -196,11 +196,11 @@ async def observe(fault: Fault) -> Observed:
             if fault.before is not None:
                 await ask(requester, fmt)
                 await asyncio.sleep(IDLE_S)
-            found, answer = await asked(requester, fmt, fault.prompt)
+            record, answer = await asked(requester, fmt, fault.prompt)
             if fault.place != "scripted":
-                return Observed(found, None, answer)
+                return Observed(record, None, answer)
             await asyncio.sleep(5 * TELLS)
-            return Observed(found, await ask(requester, fmt), answer)
+            return Observed(record, await ask(requester, fmt), answer)
 
 
 async def ask(requester: Requester, fmt: RequestFormat, prompt: bytes = b" hello") -> RequestRecord:
@@ -215,6 +215,6 @@ async def asked(requester: Requester, fmt: RequestFormat, prompt: bytes) -> tupl
     began = perf_counter()
     request = Request(fmt.body(talk, 2), b"", began)
     await requester.run(request)
-    found = planned_row(0, 0, 0, requested_completion_tokens=2)
-    fill(found, request, began)
-    return found, request.answer
+    record = planned_row(0, 0, 0, requested_completion_tokens=2)
+    fill(record, request, began)
+    return record, request.answer

@@ -76,9 +76,9 @@ async def received(pieces: list[bytes]) -> tuple[RequestRecord, str]:
     assert protocol.body is not None
     take_out(protocol.body, request.exchange)
     request.failure = await Requester(None, FMT, max_retries=0, timeout_s=1)._judge(request)  # type: ignore[arg-type]
-    found = planned_row(0, 0, 0)
-    fill(found, request, 0.0)
-    return found, request.answer.text
+    record = planned_row(0, 0, 0)
+    fill(record, request, 0.0)
+    return record, request.answer.text
 
 
 @settings(deadline=None)
@@ -142,15 +142,15 @@ def request_row(draw: st.DrawFn, session: int, turn: int, turns: int, outcome: O
 @given(rows=sessions(), stream=st.booleans())
 def test_any_sequence_of_outcomes_gives_consistent_totals(rows: list[RequestRecord], stream: bool) -> None:
     summary = summarize(to_table(rows), manifest(stream=stream))
-    outcomes = Counter(str(found.outcome) for found in rows)
+    outcomes = Counter(str(record.outcome) for record in rows)
     assert dict(summary.requests) == {name: outcomes[name] for name in ("ok", "failed", "cancelled")}
-    last = {found.session_id: found for found in rows}.values()
+    last = {record.session_id: record for record in rows}.values()
     # A session whose last row went well and is not the final one was cut off while its tool worked.
     well = {True: "completed", False: "cancelled"}
     ends = Counter(well[end.is_final] if end.outcome == "ok" else str(end.outcome) for end in last)
     assert dict(summary.traces) == {name: ends[name] for name in ("completed", "failed", "cancelled")}
-    assert summary.facts["errors"] == Counter(found.error_kind for found in rows if found.outcome == "failed")
-    assert summary.facts["retries"] == sum(max(found.attempts - 1, 0) for found in rows)
+    assert summary.facts["errors"] == Counter(record.error_kind for record in rows if record.outcome == "failed")
+    assert summary.facts["retries"] == sum(max(record.attempts - 1, 0) for record in rows)
     for stats in summary.per_trace.values():
         assert stats is None or stats.min <= stats.p50 <= stats.p90 <= stats.max
     written = json.dumps(summary.to_json(), allow_nan=False)
@@ -186,8 +186,8 @@ def test_any_rows_come_back_from_disk(parts: list[list[RequestRecord]], close: b
             writer.write(part)
         if close:
             writer.close()
-        found = read_records(Path(folder) / "requests").to_pylist()
-    assert found == [asdict(row) for part in parts for row in part]
+        rows = read_records(Path(folder) / "requests").to_pylist()
+    assert rows == [asdict(row) for part in parts for row in part]
 
 
 @given(st.text())

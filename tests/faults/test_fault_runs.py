@@ -58,9 +58,9 @@ def endpoint(answer: Callable[[int, int], Script]) -> Callable[[bytes], Script]:
     def play(request: bytes) -> Script:
         if request.startswith(b"GET /v1/models"):
             return (MODELS,)
-        found = re.search(rb"X-Request-Id: [0-9a-f]+-(\d+)-(\d+)\r\n", request)
-        assert found is not None
-        return answer(int(found[1]), int(found[2]))
+        request_id = re.search(rb"X-Request-Id: [0-9a-f]+-(\d+)-(\d+)\r\n", request)
+        assert request_id is not None
+        return answer(int(request_id[1]), int(request_id[2]))
 
     return play
 
@@ -235,7 +235,7 @@ async def test_a_server_that_never_answers_the_probe(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("location", "said"),
+    ("location", "words"),
     [
         (
             "https://elsewhere.invalid/v1/models?k=v",
@@ -245,10 +245,10 @@ async def test_a_server_that_never_answers_the_probe(tmp_path: Path, monkeypatch
         ("/v1/models/", "model is missing"),  # the same server: it may have no list of models, as others
     ],
 )
-async def test_an_endpoint_that_redirects_is_refused_before_the_run(tmp_path: Path, location: str, said: str) -> None:
+async def test_an_endpoint_that_redirects_is_refused_before_the_run(tmp_path: Path, location: str, words: str) -> None:
     away = head(f"Location: {location}", "Content-Length: 0", status="308 Permanent Redirect")
     async with playing(lambda _: (away,)) as (url, _):
-        with pytest.raises(EndpointError, match=said):
+        with pytest.raises(EndpointError, match=words):
             await run(url, tmp_path, SINGLE)
 
 
@@ -270,15 +270,15 @@ async def test_an_authority_in_ssl_cert_file_is_trusted(tmp_path: Path) -> None:
             process = await asyncio.create_subprocess_exec(
                 *command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )
-            said, _ = await asyncio.wait_for(process.communicate(), 50)
-            return process.returncode, said.decode()
+            output, _ = await asyncio.wait_for(process.communicate(), 50)
+            return process.returncode, output.decode()
 
-        code, said = await trie()
-        assert code == 1, said
-        assert "certificate not trusted" in said
-        assert "SSL_CERT_FILE" in said
-        code, said = await trie(SSL_CERT_FILE=str(tmp_path / "ca.pem"))
-        assert code == 0, said
+        code, output = await trie()
+        assert code == 1, output
+        assert "certificate not trusted" in output
+        assert "SSL_CERT_FILE" in output
+        code, output = await trie(SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+        assert code == 0, output
 
 
 def test_a_run_stopped_by_its_failures_exits_with_1(module: Command, tmp_path: Path) -> None:

@@ -47,12 +47,12 @@ def observed(request: pytest.FixtureRequest) -> dict[str, Observed]:
         alone = [fault for fault in LIGHT if fault.place == "no_files"]
         large = [fault for fault in LIGHT if fault.large]
         others = [fault for fault in LIGHT if fault not in alone and not fault.large]
-        found: dict[str, Observed] = {}
+        record: dict[str, Observed] = {}
         async with asyncio.timeout(WATCHDOG_S):
             for together in (large, others, alone):
                 seen = await asyncio.gather(*map(observe, together))
-                found.update(zip((fault.what for fault in together), seen, strict=True))
-        return found
+                record.update(zip((fault.what for fault in together), seen, strict=True))
+        return record
 
     return RUNNERS[request.param](everything())  # type: ignore[no-any-return]
 
@@ -67,24 +67,24 @@ def test_the_row_is_as_declared(observed: dict[str, Observed], fault: Fault) -> 
         assert [(call.id, call.name, call.arguments) for call in calls] == list(fault.calls)
 
 
-def check(found: RequestRecord, fault: Fault) -> None:
+def check(record: RequestRecord, fault: Fault) -> None:
     """Hold a row to its declaration, and to what holds for every row."""
     outcome = Outcome.ok if fault.error_kind is None else Outcome.failed
     expected = (outcome, fault.error_kind, fault.status, fault.attempts)
-    assert (found.outcome, found.error_kind, found.http_status, found.attempts) == expected, found.error
-    assert {name: getattr(found, name) for name in fault.row} == dict(fault.row)
-    assert fault.said in (found.error or "")
-    assert (found.error is None) == (fault.error_kind is None)
-    if found.error is not None:
-        assert found.error.isprintable()
-        assert 0 < len(found.error) <= 300
-        assert KEY not in found.error
-    instants = [found.sent_s, found.headers_s, found.first_token_s, found.last_token_s, found.end_s]
+    assert (record.outcome, record.error_kind, record.http_status, record.attempts) == expected, record.error
+    assert {name: getattr(record, name) for name in fault.row} == dict(fault.row)
+    assert fault.words in (record.error or "")
+    assert (record.error is None) == (fault.error_kind is None)
+    if record.error is not None:
+        assert record.error.isprintable()
+        assert 0 < len(record.error) <= 300
+        assert KEY not in record.error
+    instants = [record.sent_s, record.headers_s, record.first_token_s, record.last_token_s, record.end_s]
     reached = [instant for instant in instants if instant is not None]
-    assert found.sent_s is not None, "the first attempt began, whether it found a connection or not"
+    assert record.sent_s is not None, "the first attempt began, whether it record a connection or not"
     assert reached == sorted(reached)
-    assert found.end_s is not None
-    assert to_table([found]).num_rows == 1
+    assert record.end_s is not None
+    assert to_table([record]).num_rows == 1
 
 
 @pytest.mark.parametrize("fault", FOLLOWED, ids=ids)
@@ -97,9 +97,9 @@ def test_the_next_request_goes_well(observed: dict[str, Observed], fault: Fault)
 async def test_what_is_tried_again_is_rescued() -> None:
     """Each fault that is worth another attempt, once: the second attempt's answer counts, and both attempts."""
     async with asyncio.timeout(WATCHDOG_S):
-        found = await asyncio.gather(*(observe(replace(fault, attempts=1)) for fault in RESCUED))
-    assert len(found) > 15
-    for fault, seen in zip(RESCUED, found, strict=True):
+        record = await asyncio.gather(*(observe(replace(fault, attempts=1)) for fault in RESCUED))
+    assert len(record) > 15
+    for fault, seen in zip(RESCUED, record, strict=True):
         assert (seen.row.outcome, seen.row.attempts, seen.row.chunks) == (Outcome.ok, 2, 2), fault.what
 
 
@@ -117,10 +117,10 @@ async def test_a_redirect_gets_no_request_and_no_key() -> None:
             endpoint = EndpointConfig(base_url=url)
             fmt = RequestFormat(endpoint, "m", stream=True)
             async with Connections(endpoint, url, api_key=KEY) as connections:
-                found = await ask(Requester(connections, fmt, max_retries=2, timeout_s=5.0), fmt)
+                record = await ask(Requester(connections, fmt, max_retries=2, timeout_s=5.0), fmt)
             await asyncio.sleep(TELLS)
-    assert f"redirects to {elsewhere}/completions" in (found.error or "")
-    assert "t0ken" not in (found.error or "")
+    assert f"redirects to {elsewhere}/completions" in (record.error or "")
+    assert "t0ken" not in (record.error or "")
     assert len(asked) == 1
     assert not got
 

@@ -30,6 +30,10 @@ FINISH = b'data: {"choices":[{"text":"","finish_reason":"length"}],"usage":' + U
         (event(" a") + event(" b", '"length"') + OWN + DONE, Anatomy(2, True, "own chunk")),
         (event(" a") + event(" b") + FINISH, Anatomy(2, False, "finish chunk")),
         (EACH + OWN + DONE, Anatomy(2, True, "every chunk")),
+        (
+            event(" a") + event(" b", '"length","usage":' + (USAGE % 2).decode()) + DONE,
+            Anatomy(2, True, "finish chunk"),
+        ),
         (event(" a") + event(" b", '"length"') + DONE, Anatomy(2, True, None)),
         (b"data: 3\n\ndata: no json\n\n", Anatomy(2, False, None)),
     ],

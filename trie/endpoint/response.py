@@ -17,7 +17,7 @@ from trie.endpoint.server_errors import NO_REASON, error_in, message
 from trie.endpoint.sse import Aside
 from trie.endpoint.token_chunk import text_alone, thought_alone
 from trie.endpoint.tool_calls import ToolCall
-from trie.endpoint.usage import counts_of, hidden_tokens, usage_of
+from trie.endpoint.usage import counts_of, first_choice, hidden_tokens, usage_of
 
 DONE = b"[DONE]"
 WORDLESS = ("error_event", "the server sent an error without words")
@@ -53,7 +53,7 @@ class Answer:
     def __init__(self, cached_at: Sequence[str] = ()) -> None:
         self._cached_at = cached_at
         self._closed = False  # saw usage in a chunk of its own, which comes last; in every chunk it says nothing
-        self._counted: int | None = None  # completion tokens by the latest chunk with a choice that told
+        self._counted: int | None = None  # completion tokens by the latest chunk with a choice that tokens_so_far
         self._ends: list[int] = []
         self._sizes: list[int] = []  # characters in each chunk that bore a token
         self._texts = Texts()
@@ -179,28 +179,28 @@ class Answer:
         chunk = self._checked(value)
         if chunk is None:
             return
-        choice = _first(chunk.get("choices"))
-        told = self._usage(chunk, choice)
+        choice = first_choice(chunk)
+        tokens_so_far = self._usage(chunk, choice)
         if choice is None:
-            self._closed = self._closed or told is not None
+            self._closed = self._closed or tokens_so_far is not None
             return
         self._finish(choice)
-        size = self._bears(choice, told)
+        size = self._bears(choice, tokens_so_far)
         if size is not None:
             if not self._ends:
-                self.first_chunk_tokens = self._tokens_in(choice, told) or None
+                self.first_chunk_tokens = self._tokens_in(choice, tokens_so_far) or None
             self._ends.append(end)
             self._sizes.append(size)
-        if told is not None:
-            self._counted = told
+        if tokens_so_far is not None:
+            self._counted = tokens_so_far
             self._usages += 1
 
-    def _bears(self, choice: Mapping[str, Any], told: int | None) -> int | None:
+    def _bears(self, choice: Mapping[str, Any], tokens_so_far: int | None) -> int | None:
         """Keep what a chunk says; its characters where it bears a token, None where it bears none.
 
         Args:
             choice: of the chunk.
-            told: completion tokens until it by the usage in it; None where it has none.
+            tokens_so_far: completion tokens until it by the usage in it; None where it has none.
         """
         size = self._keep(choice)
         if size is not None:
@@ -208,17 +208,17 @@ class Answer:
         closing = self.finish_reason is not None and self._ends
         # An empty text is a token too (a piece of a character), but not in the closing chunk that some send; so is an
         # empty delta that raises the count, where a parser holds back what it says.
-        if told is None:
+        if tokens_so_far is None:
             bears = "text" in choice and not closing
         else:
             opening = not self._ends and has_role(choice)
             comparable = self._counted is not None or not self._ends  # usage once, at the end, tells of all tokens
-            bears = comparable and told > (self._counted or 0) and not opening and not closing
+            bears = comparable and tokens_so_far > (self._counted or 0) and not opening and not closing
         return 0 if bears else None
 
-    def _tokens_in(self, _: Mapping[str, Any], told: int | None) -> int | None:
+    def _tokens_in(self, _: Mapping[str, Any], tokens_so_far: int | None) -> int | None:
         """Tokens in the first chunk that bears any; None where nothing tells."""
-        return told
+        return tokens_so_far
 
     def plain(self, data: bytes) -> None:
         """Take in the whole body of a response that is no stream."""
@@ -229,7 +229,7 @@ class Answer:
             return
         if reply is None:
             return
-        choice = _first(reply.get("choices"))
+        choice = first_choice(reply)
         self._usage(reply, choice)
         if choice is None:
             self._fail("bad_response", "no choices in the answer")
@@ -291,9 +291,3 @@ class Answer:
         self.cached_tokens = self.cached_tokens if cached is None else cached
         self.reasoning_tokens = self.reasoning_tokens if reasoning is None else reasoning
         return completion
-
-
-def _first(choices: object) -> Mapping[str, Any] | None:
-    if isinstance(choices, Sequence) and choices and isinstance(choices[0], dict):
-        return choices[0]
-    return None

@@ -29,8 +29,8 @@ class IdAnswer(Answer):
     def _chunk(self, value: Any, end: int) -> None:
         self._any_chunk(value, end)
 
-    def _bears(self, choice: Mapping[str, Any], told: int | None) -> int | None:
-        size, ids = super()._bears(choice, told), choice.get("token_ids")
+    def _bears(self, choice: Mapping[str, Any], tokens_so_far: int | None) -> int | None:
+        size, ids = super()._bears(choice, tokens_so_far), choice.get("token_ids")
         if isinstance(ids, list):
             return (size or 0) if ids else None
         return size
@@ -41,9 +41,9 @@ class IdAnswer(Answer):
             self.ids += (token for token in ids if type(token) is int and 0 <= token < MAX_ID)
         return super()._keep(choice)
 
-    def _tokens_in(self, choice: Mapping[str, Any], told: int | None) -> int | None:
+    def _tokens_in(self, choice: Mapping[str, Any], tokens_so_far: int | None) -> int | None:
         ids = choice.get("token_ids")
-        return len(ids) if isinstance(ids, list) else super()._tokens_in(choice, told)
+        return len(ids) if isinstance(ids, list) else super()._tokens_in(choice, tokens_so_far)
 
     def failure(self, *, stream: bool) -> tuple[str, str] | None:
         failure, tokens = super().failure(stream=stream), self.completion_tokens

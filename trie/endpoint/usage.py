@@ -26,6 +26,12 @@ class Counts(NamedTuple):
     reasoning: int | None = None  # of the completion
 
 
+def first_choice(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The choice of a chunk or an answer; None where it has none."""
+    choices = chunk.get("choices")
+    return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+
+
 def usage_of(*holders: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """The first usage object that a chunk, or a choice, holds: by its name, or a level below it as some servers do."""
     first = holders[0].get("usage") if holders[0] is not None else None

@@ -72,8 +72,8 @@ def decode_speeds(columns: Columns) -> DecodeSpeeds:
 
 def _tokens_at_first(columns: Columns, hidden: Floats) -> Floats:
     """Tokens that came with the first chunk; where the server counts hidden ones among them, without those."""
-    told = columns["first_chunk_tokens"]
-    return np.where(np.isnan(told), 1.0, np.where(hidden > 0, np.maximum(told - hidden, 1.0), told))
+    with_first = columns["first_chunk_tokens"]
+    return np.where(np.isnan(with_first), 1.0, np.where(hidden > 0, np.maximum(with_first - hidden, 1.0), with_first))
 
 
 def _rate(part: Floats, whole: Floats) -> Floats:

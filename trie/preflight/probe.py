@@ -14,6 +14,7 @@ from trie.endpoint import sse
 from trie.endpoint.get_json import Reply, ask
 from trie.endpoint.json_text import loads
 from trie.endpoint.response import DONE
+from trie.endpoint.usage import first_choice, usage_of
 from trie.engines.counters import Meter
 from trie.errors import PromptError, WorkloadError
 from trie.preflight.limits import fitting, needed_tokens
@@ -139,7 +140,7 @@ def anatomy(body: bytes, chunks: int) -> Anatomy:
     events = [event.data for event in sse.decode(body)]
     done = any(event.strip() == DONE for event in events)
     values = [_value(event) for event in events if event.strip() != DONE]
-    with_usage = [value for value in values if isinstance(value.get("usage"), dict)]
+    with_usage = [value for value in values if usage_of(value, first_choice(value)) is not None]
     return Anatomy(chunks, done, _usage_place(with_usage, chunks))
 
 
