@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.sweep_tables import row
+from helpers.cells import cell
 
 pytest.importorskip("selenium")
 from selenium import webdriver
@@ -25,7 +25,7 @@ PATIENCE_S = 60.0  # of a busy machine
 
 def rows() -> list[Row]:
     """Two workloads of six concurrencies and two repeats, of which one cell failed."""
-    found = []
+    cells = []
     for workload in ("agentic", "<b>qa</b>"):
         for number, tokens in zip((8, 16, 24, 32, 40, 48), (300, 590, 810, 990, 1010, 1000), strict=True):
             for repeat in (1, 2):
@@ -40,9 +40,9 @@ def rows() -> list[Row]:
                 }
                 name = f"{number}-r{repeat}"
                 given = {"cell": name, "workload": workload, "repeat": repeat, **figures, **shares, **rates}
-                found.append(row(number, tokens + 5.0 * repeat, **given))
-    found[-1].update(status="failed", why="nobody answers")
-    return found
+                cells.append(cell(number, tokens + 5.0 * repeat, **given))
+    cells[-1].update(status="failed", why="nobody answers")
+    return cells
 
 
 LATENCIES = {"latency_s": 1.0, "ttft_s": 0.01, "ttfat_s": 0.5, "request_ttft_s": 0.01, "request_tpot_s": 0.001}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from helpers.cells import THROUGHPUT, cell
 from helpers.closed_loop import throughput
-from helpers.sweep_tables import THROUGHPUT, row
 
 from trie.config import SimConfig
 from trie.sweep.curves import IN_TOTAL, PER_GPU, Curve, Spread, best, curves, knee, pareto
@@ -13,8 +13,8 @@ from trie.workload.trace import Trace
 
 
 def curve(figures: dict[int, float]) -> Curve:
-    [found] = curves([row(concurrency, value) for concurrency, value in figures.items()])
-    return found
+    [curve] = curves([cell(concurrency, value) for concurrency, value in figures.items()])
+    return curve
 
 
 def at(point: object) -> int | None:
@@ -35,8 +35,8 @@ def at(point: object) -> int | None:
 def test_knee_is_the_least_concurrency_with_most_of_the_throughput(
     figures: dict[int, float], expected: int | None
 ) -> None:
-    found = curves([row(concurrency, value) for concurrency, value in figures.items()])
-    assert [at(knee(one, THROUGHPUT)) for one in found] == ([expected] if figures else [])
+    drawn = curves([cell(concurrency, value) for concurrency, value in figures.items()])
+    assert [at(knee(curve, THROUGHPUT)) for curve in drawn] == ([expected] if figures else [])
 
 
 @pytest.mark.parametrize(
@@ -64,32 +64,32 @@ def test_knee_of_the_simulators_model_is_where_its_slots_are_full(wait_s: float,
 
 def test_pareto_front_is_what_no_point_beats_in_both() -> None:
     rows = [
-        row(8, 100.0, ttfat_s_p50=1.0, decode_tps_p50=90.0),
-        row(16, 190.0, ttfat_s_p50=2.0, decode_tps_p50=80.0),
-        row(24, 150.0, ttfat_s_p50=3.0, decode_tps_p50=70.0),  # 16 is better in both
-        row(32, 200.0, ttfat_s_p50=4.0, decode_tps_p50=None),
+        cell(8, 100.0, ttfat_s_p50=1.0, decode_tps_p50=90.0),
+        cell(16, 190.0, ttfat_s_p50=2.0, decode_tps_p50=80.0),
+        cell(24, 150.0, ttfat_s_p50=3.0, decode_tps_p50=70.0),  # 16 is better in both
+        cell(32, 200.0, ttfat_s_p50=4.0, decode_tps_p50=None),
     ]
-    [found] = curves(rows)
-    assert [at(point) for point in pareto(found, THROUGHPUT, "ttfat_s_p50", lower=True)] == [32, 16, 8]
-    assert [at(point) for point in pareto(found, THROUGHPUT, "decode_tps_p50", lower=False)] == [16, 8]
-    assert at(best(found, THROUGHPUT)) == 32
+    [curve] = curves(rows)
+    assert [at(point) for point in pareto(curve, THROUGHPUT, "ttfat_s_p50", lower=True)] == [32, 16, 8]
+    assert [at(point) for point in pareto(curve, THROUGHPUT, "decode_tps_p50", lower=False)] == [16, 8]
+    assert at(best(curve, THROUGHPUT)) == 32
 
 
 def test_repeats_are_a_spread_and_only_what_is_done_counts() -> None:
     rows = [
-        row(8, 100.0),
-        row(8, 110.0, repeat=2),
-        row(8, 500.0, repeat=3, status="unfinished"),
-        row(16, None, status="failed"),
+        cell(8, 100.0),
+        cell(8, 110.0, repeat=2),
+        cell(8, 500.0, repeat=3, status="unfinished"),
+        cell(16, None, status="failed"),
     ]
-    [found] = curves(rows)
-    assert found.points[0].spread(THROUGHPUT) == Spread(105.0, 100.0, 110.0, 2)
-    assert [point.concurrency for point in found.measured] == [8]
-    assert at(best(found, THROUGHPUT)) == 8
+    [curve] = curves(rows)
+    assert curve.points[0].spread(THROUGHPUT) == Spread(105.0, 100.0, 110.0, 2)
+    assert [point.concurrency for point in curve.measured] == [8]
+    assert at(best(curve, THROUGHPUT)) == 8
 
 
 @pytest.mark.parametrize(
-    ("spread", "said"),
+    ("spread", "text"),
     [
         (Spread(221.4, 221.0, 222.0, 1), "221"),
         (Spread(221.4, 220.0, 224.0, 2), "221 ±2"),
@@ -98,21 +98,21 @@ def test_repeats_are_a_spread_and_only_what_is_done_counts() -> None:
         (Spread(0.0, 0.0, 0.0, 2), "0 ±0"),
     ],
 )
-def test_spread_is_said_in_the_digits_of_its_mean(spread: Spread, said: str) -> None:
-    assert spread.text() == said
+def test_spread_is_shown_in_the_digits_of_its_mean(spread: Spread, text: str) -> None:
+    assert spread.text() == text
 
 
 def test_workloads_and_variants_are_curves_of_their_own() -> None:
     rows = [
-        row(8, 1.0),
-        row(8, 2.0, variant="duration=60.0"),
-        row(8, 3.0, workload="x"),
-        {**row(8), "concurrency": None},  # a cell of which nothing is known
+        cell(8, 1.0),
+        cell(8, 2.0, variant="duration=60.0"),
+        cell(8, 3.0, workload="x"),
+        {**cell(8), "concurrency": None},  # a cell of which nothing is known
     ]
-    assert [found.label for found in curves(rows)] == ["w", "w, duration=60.0", "x"]
+    assert [curve.label for curve in curves(rows)] == ["w", "w, duration=60.0", "x"]
 
 
 def test_headline_is_per_gpu_where_every_cell_knows_its_gpus() -> None:
-    assert headline(curves([row(8, 100.0, **{PER_GPU: 50.0})])) == PER_GPU
-    assert headline(curves([row(8, 100.0, **{PER_GPU: 50.0}), row(16, 100.0)])) == IN_TOTAL
+    assert headline(curves([cell(8, 100.0, **{PER_GPU: 50.0})])) == PER_GPU
+    assert headline(curves([cell(8, 100.0, **{PER_GPU: 50.0}), cell(16, 100.0)])) == IN_TOTAL
     assert headline([]) == IN_TOTAL
