@@ -35,7 +35,7 @@ def _metadata(row: Mapping[str, Any], run_id: str, anchor_ns: int) -> dict[str, 
     session = f"{run_id}-{row['session_id']}"
     cancelled = row["outcome"] == "cancelled"
     sent = row["queued_s"] if row["sent_s"] is None else row["sent_s"]
-    found = {
+    metadata = {
         "session_num": row["session_id"],
         "x_request_id": f"{session}-{row['turn']}",
         "x_correlation_id": session,
@@ -52,7 +52,7 @@ def _metadata(row: Mapping[str, Any], run_id: str, anchor_ns: int) -> dict[str, 
         "cancellation_time_ns": instant(row["end_s"]) if cancelled else None,
         "root_correlation_id": session,
     }
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in metadata.items() if value is not None}
 
 
 def _metrics(row: Mapping[str, Any], *, stream: bool, api: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -63,7 +63,7 @@ def _metrics(row: Mapping[str, Any], *, stream: bool, api: str) -> Iterator[tupl
     latency = row["end_s"] - row["sent_s"]
     ttft = row["first_token_s"] - row["sent_s"] if stream and row["first_token_s"] is not None else None
     asked = row["requested_completion_tokens"]
-    found: dict[str, tuple[float | None, str]] = {
+    metrics: dict[str, tuple[float | None, str]] = {
         "request_latency": (1e3 * latency, "ms"),
         "input_sequence_length": (inputs, "tokens"),
         "output_sequence_length": (outputs, "tokens"),
@@ -76,7 +76,7 @@ def _metrics(row: Mapping[str, Any], *, stream: bool, api: str) -> Iterator[tupl
         "e2e_output_token_throughput": (outputs / latency if latency > 0 else None, "tokens/sec/user"),
         **_streamed(row, ttft, latency, inputs, outputs),
     }
-    yield from ((key, {"value": value, "unit": unit}) for key, (value, unit) in found.items() if value is not None)
+    yield from ((key, {"value": value, "unit": unit}) for key, (value, unit) in metrics.items() if value is not None)
 
 
 def _streamed(
@@ -99,6 +99,6 @@ def _streamed(
 def _error(row: Mapping[str, Any]) -> dict[str, Any]:
     status = row["http_status"]
     code = None if status is None or 200 <= status < 300 else status  # an error under a good status has no code
-    found = {"code": code, "type": row["error_kind"] or row["outcome"], "message": row["error"] or ""}
-    found["message"] = found["message"] or str(found["type"])
-    return {key: value for key, value in found.items() if value is not None}
+    error = {"code": code, "type": row["error_kind"] or row["outcome"], "message": row["error"] or ""}
+    error["message"] = error["message"] or str(error["type"])
+    return {key: value for key, value in error.items() if value is not None}

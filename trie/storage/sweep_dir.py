@@ -142,7 +142,7 @@ def _cut_short(end: End | None, summary: Mapping[str, Any]) -> str | None:
 
 
 def intact(cell: Cell) -> Cell:
-    """The cell, found damaged where its rows can't be read or are not those of its summary; reads them all."""
+    """The cell, damaged where its rows can't be read or are not those of its summary; reads them all."""
     if cell.status is not Status.done:
         return cell
     try:
