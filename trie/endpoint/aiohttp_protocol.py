@@ -25,6 +25,7 @@ DRAIN_AT = 1 << 16  # bytes in that buffer at which the protocol takes them out
 MAX_BODY_BYTES = 1 << 28  # a response above this is broken off
 MAX_HEADER_BYTES = 1 << 17
 OPEN_AFTER_DONE_S = 0.1  # how long the body's end may follow [DONE] before the connection is given up
+D = ord("D")
 SMALL_READ = 24  # bytes below which a read may hold a part of [DONE], with what frames a chunk
 TAIL_BYTES = 1 << 10  # in which [DONE] is looked for: comments may follow it in the same read
 DONE_LINE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\][ \t]*(?:$|[\r\n])")
@@ -95,7 +96,9 @@ class StampedProtocol(ResponseHandler):
             if size > (exchange.read_size[-1] if exchange.read_size else 0):
                 exchange.read_at.append(now)
                 exchange.read_size.append(size)
-                if (b"DONE]" in data or len(data) < SMALL_READ) and exchange.answered is None and ends_stream(body):
+                # D is looked for first: most reads have none, and one byte is found at a fifth of the cost.
+                may_end = (D in data and b"DONE]" in data) or len(data) < SMALL_READ
+                if may_end and exchange.answered is None and ends_stream(body):
                     exchange.answered = now
                     self._loop.call_later(OPEN_AFTER_DONE_S, self._give_up, exchange)
             if body.is_eof():
