@@ -140,10 +140,10 @@ def test_tables_sort_by_a_click_and_by_the_keyboard(opened: webdriver.Chrome) ->
 
 def test_what_was_not_measured_stays_last(opened: webdriver.Chrome) -> None:
     table = opened.find_elements(By.CSS_SELECTOR, "table.sortable")[1]  # without num_gpus
-    head = table.find_elements(By.CSS_SELECTOR, "thead button")[4]
+    head = table.find_elements(By.CSS_SELECTOR, "thead button")[5]
     for _ in range(2):
         head.click()
-        assert {cell.text for cell in table.find_elements(By.CSS_SELECTOR, "tbody td:nth-child(5)")} == {"-"}
+        assert {cell.text for cell in table.find_elements(By.CSS_SELECTOR, "tbody td:nth-child(6)")} == {"-"}
 
 
 def test_a_drag_zooms_the_plots_over_time_together_and_a_double_click_shows_all(opened: webdriver.Chrome) -> None:
@@ -196,7 +196,7 @@ def test_hovering_says_the_values(opened: webdriver.Chrome, key: str, says: str)
 
 def test_plots_are_saved_as_svg_and_png_and_their_data_as_csv(opened: webdriver.Chrome) -> None:
     plot, folder = figure(opened, "ttft"), opened.downloads  # type: ignore[attr-defined]
-    for button in ("Save as SVG: Time to first token", "Save as PNG: Time to first token"):
+    for button in ("Save as SVG: Request TTFT", "Save as PNG: Request TTFT"):
         plot.find_element(By.CSS_SELECTOR, f"[aria-label='{button}']").click()
     plot.find_element(By.CSS_SELECTOR, ".data summary").click()
     wait(lambda: plot.find_elements(By.CSS_SELECTOR, ".data tbody tr"))
