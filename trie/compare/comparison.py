@@ -1,4 +1,4 @@
-"""Runs and sweeps laid side by side: what is compared with what, and all that is found."""
+"""Runs and sweeps side by side: what is compared with what, and the differences."""
 
 from __future__ import annotations
 
@@ -142,9 +142,9 @@ def _aligned(inputs: Mapping[str, Path], alone: list[str]) -> Iterator[tuple[str
         (baseline, *candidates) = inputs.items()
         yield "", baseline, candidates
         return
-    found = {label: _cells(label, path, alone) for label, path in inputs.items()}
-    keys = _telling(found)
-    by_name = {label: {_name(cell, keys): cell.path for cell in cells} for label, cells in found.items()}
+    sweeps = {label: _cells(label, path, alone) for label, path in inputs.items()}
+    keys = _telling(sweeps)
+    by_name = {label: {_name(cell, keys): cell.path for cell in cells} for label, cells in sweeps.items()}
     baseline_label, *labels = inputs
     for name, path in by_name[baseline_label].items():
         partners = [(label, by_name[label][name]) for label in labels if name in by_name[label]]
@@ -166,10 +166,10 @@ def _broken(cell: Cell) -> bool:
     return cell.status is not Status.done
 
 
-def _telling(found: Mapping[str, list[Cell]]) -> list[str]:
+def _telling(sweeps: Mapping[str, list[Cell]]) -> list[str]:
     """The config keys that tell cells apart: workload, concurrency, repeat, and what else varies within a sweep."""
     varying: dict[str, None] = dict.fromkeys(ALWAYS)
-    for cells in found.values():
+    for cells in sweeps.values():
         for cell in cells[1:]:
             differing = config_diff.settings(cells[0].config, cell.config)
             varying |= dict.fromkeys(setting.key for setting in differing)

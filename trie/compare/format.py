@@ -1,4 +1,4 @@
-"""How a comparison is said: figures, settings and groups, the same on a terminal and on a page."""
+"""Figures, settings and groups of a comparison as people read them, the same on a terminal and on a page."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def method(pair: Pair, confidence: float) -> str:
     return f"intervals: {confidence:.0%}, bootstrap over traces, {drawn}; of one run each, so not run to run"
 
 
-def said_of(setting: Setting) -> str:
+def setting_line(setting: Setting) -> str:
     """A setting with its two values."""
     return f"{setting.key}: {value_of(setting.baseline)} -> {value_of(setting.candidate)}"
 

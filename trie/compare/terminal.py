@@ -11,7 +11,7 @@ from rich.text import Text
 
 from trie.compare.comparison import Comparison, Pair
 from trie.compare.differences import Difference
-from trie.compare.format import WORDS, cells, facts_of, headline_keys, method, said_of, sections
+from trie.compare.format import WORDS, cells, facts_of, headline_keys, method, sections, setting_line
 from trie.one_line import printable
 
 STYLES = {"better": "green", "worse": "red", "differs": "yellow", "noise": "dim"}
@@ -57,7 +57,7 @@ def _conditions(console: Console, pair: Pair) -> None:
         _line(console, f"warning: {doubt.what}: {doubt.found}; {doubt.advice}", style="yellow")
     for word, settings in (("setting", pair.settings), ("also", pair.facts)):
         for setting in settings:
-            _line(console, f"{word}: {said_of(setting)}")
+            _line(console, f"{word}: {setting_line(setting)}")
 
 
 def _table(rows: Sequence[tuple[str, str, Difference]], labels: tuple[str, str], *, narrow: bool) -> Table:
@@ -93,7 +93,7 @@ def _cells(console: Console, comparison: Comparison) -> None:
     )
     for label, *words in doubts:
         _line(console, f"warning: {label}: {'; '.join(words)}", style="yellow")
-    for setting in dict.fromkeys(said_of(setting) for pair in comparison.pairs for setting in pair.settings):
+    for setting in dict.fromkeys(setting_line(setting) for pair in comparison.pairs for setting in pair.settings):
         _line(console, f"setting: {setting}")
     rows = [row for key in headline_keys() for row in _rows(comparison.cells.items(), key)]
     if rows:

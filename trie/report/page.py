@@ -45,9 +45,9 @@ from trie.report.html.document import (
     Tone,
     Verdict,
 )
+from trie.report.labels import EXPECTED, facts, head, simulated_by, warnings_of
 from trie.report.latency_plots import distributions, ttft_against_context
 from trie.report.number_format import fine, short
-from trie.report.terminal import facts, head, simulated_by
 from trie.report.time_plots import client_over_time, outcomes_over_time, time_plots
 from trie.report.trace_plots import cache_hits_by_turn, traces_by_slot
 from trie.storage.manifest import Manifest
@@ -101,10 +101,9 @@ def run_page(columns: Columns, summary: Summary, manifest: Manifest) -> Page:
 
 
 def _verdict(summary: Summary) -> Verdict:
-    off = [check for check in summary.verdict if not check.ok]
-    warnings = sum(check.level == "warning" for check in off)
+    warnings = warnings_of(summary)
+    detail = f"with {warnings}" if warnings else "no warnings"
     word = "VALID" if summary.valid else "INVALID"
-    detail = f"with {warnings} warning{'s' if warnings > 1 else ''}" if warnings else "no warnings"
     return Verdict(
         word=word,
         tone="good" if summary.valid else "bad",
@@ -176,7 +175,9 @@ def _workload(summary: Summary, values: Mapping[str, float | None]) -> Table:
         for metric in declared(WORKLOAD)
     ]
     windows = [Column(window.label, help=window.definition) for window in WINDOWS]
-    note = f"{done:,} of {sum(summary.traces.values()):,} traces completed, {short(rate, 3)} trace/s."
+    expected = ", ".join(metric.label for metric in declared(WORKLOAD) if metric.expected)
+    completed = f"{done:,} of {sum(summary.traces.values()):,} traces completed, {short(rate, 3)} trace/s."
+    note = f"{completed} Of {expected}: {EXPECTED}."
     columns = [Column("Metric"), Column("Unit"), *windows]
     return Table(caption=WORKLOAD.title, columns=columns, rows=rows, note=note)
 

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     from trie.calibrate_client import Load, calibrate, load_of  # a mistake above should not wait for it
     from trie.metrics.evaluate_run import write_summary
-    from trie.report.terminal import client_lines
+    from trie.report.labels import client_lines
     from trie.storage.run_dir import RunDir
     from trie.storage.typed_json import encode
 
