@@ -98,8 +98,8 @@ async def test_cache_hits_are_the_servers(sim: Serve, tmp_path: Path) -> None:
 
 async def test_no_token_is_earlier_than_the_model(sim: Serve, tmp_path: Path) -> None:
     """As in the slow test below, without what depends on the machine."""
-    known = SimConfig(prefill_tok_s=10_000.0, decode_base_s=0.010, decode_per_request_s=0.0, request_overhead_s=0.02)
-    async with sim(known) as url:
+    model = SimConfig(prefill_tok_s=10_000.0, decode_base_s=0.010, decode_per_request_s=0.0, request_overhead_s=0.02)
+    async with sim(model) as url:
         rows = (await replayed(url, tmp_path, concurrency=1, max_traces=3)).rows
     uncached = rows.usage_prompt_tokens - rows.usage_cached_tokens
     assert (rows.first_token_s - rows.sent_s >= 0.02 + uncached / 10_000.0).all()
@@ -188,26 +188,26 @@ async def test_the_engines_own_counters_are_the_rows(sim: Serve, tmp_path: Path)
     """To the last token where nothing was cut off; what was prepared and warmed up before the clock is not in it."""
     async with sim(SimConfig(**{**QUICK, "request_overhead_s": 0.002})) as url:
         result = await replayed(url, tmp_path, max_traces=6, duration=60.0, warm_up=3)
-    found = result.summary.facts["engine"]
-    assert found["comparable"]
-    assert found["counted"]["requests"] == len(result.rows)
+    engine = result.summary.facts["engine"]
+    assert engine["comparable"]
+    assert engine["counted"]["requests"] == len(result.rows)
     assert [
-        found["difference"][key] for key in ("prompt_tokens", "cached_tokens", "completion_tokens", "requests")
+        engine["difference"][key] for key in ("prompt_tokens", "cached_tokens", "completion_tokens", "requests")
     ] == [0.0] * 4
-    assert found["rows"]["prompt_tokens"] == result.rows.usage_prompt_tokens.sum()
-    assert 0 < found["counted"]["queue_s"] <= found["counted"]["ttft_s"] < found["counted"]["e2e_s"]
-    assert found["difference"]["ttft_s"] > 0  # the client sees a token no earlier than the server makes it
+    assert engine["rows"]["prompt_tokens"] == result.rows.usage_prompt_tokens.sum()
+    assert 0 < engine["counted"]["queue_s"] <= engine["counted"]["ttft_s"] < engine["counted"]["e2e_s"]
+    assert engine["difference"]["ttft_s"] > 0  # the client sees a token no earlier than the server makes it
     assert result.manifest["end"]["engine"]["settled"]
     assert result.manifest["config"]["endpoint"]["name"] == "sim"
 
 
 async def test_what_was_cut_off_is_in_the_engines_counters_alone(sim: Serve, tmp_path: Path) -> None:
     async with sim(SimConfig(**{**QUICK, "decode_base_s": 0.5})) as url:
-        found = (await replayed(url, tmp_path, duration=0.6)).summary.facts["engine"]
-    assert not found["comparable"]
-    assert found["beside_rows"]["cancelled"] == 2
-    assert (found["counted"]["requests"], found["rows"]["requests"]) == (0.0, 0)
-    assert found["counted"]["prompt_tokens"] == 50 + 33
+        engine = (await replayed(url, tmp_path, duration=0.6)).summary.facts["engine"]
+    assert not engine["comparable"]
+    assert engine["beside_rows"]["cancelled"] == 2
+    assert (engine["counted"]["requests"], engine["rows"]["requests"]) == (0.0, 0)
+    assert engine["counted"]["prompt_tokens"] == 50 + 33
 
 
 async def test_several_servers_of_one_model_share_the_sessions(sim: Serve, tmp_path: Path) -> None:

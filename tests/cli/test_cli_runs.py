@@ -138,9 +138,9 @@ def test_a_killed_run_keeps_all_but_its_last_second(module: Command, tmp_path: P
 def started(folder: Path) -> Path:
     """The run directory, once its first rows are on disk."""
     for _ in range(400):
-        found = list(folder.glob("outputs/*/*/requests/part-*.parquet"))
-        if found:
-            return found[0].parent.parent
+        parts = list(folder.glob("outputs/*/*/requests/part-*.parquet"))
+        if parts:
+            return parts[0].parent.parent
         time.sleep(0.05)
     raise AssertionError("no rows")
 

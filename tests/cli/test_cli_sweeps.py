@@ -188,8 +188,8 @@ def test_an_interrupted_sweep_leaves_what_is_done_and_its_report(
         output, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (130, "trie: interrupted\n")
     assert "run the same command again to resume; what is done so far: s" in output
-    found = {float(row["duration_s"]): row["status"] for row in table(tmp_path / "s")}
-    assert found == {0.5: "done", 60.0: "unfinished"}
+    status_of = {float(row["duration_s"]): row["status"] for row in table(tmp_path / "s")}
+    assert status_of == {0.5: "done", 60.0: "unfinished"}
     assert "1 OF 2 CELLS DONE" in (tmp_path / "s" / "sweep.html").read_text()
 
 

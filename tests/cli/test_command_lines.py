@@ -215,9 +215,9 @@ def test_sim_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     with begun(command, tmp_path) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        found = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+/v1) model=mine profile=fast\n", line)
-        assert found is not None, line
-        with urllib.request.urlopen(f"{found[1]}/models", timeout=5) as answer:
+        listening = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+/v1) model=mine profile=fast\n", line)
+        assert listening is not None, line
+        with urllib.request.urlopen(f"{listening[1]}/models", timeout=5) as answer:
             assert json.load(answer)["data"][0]["id"] == "mine"
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)

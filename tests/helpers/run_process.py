@@ -62,15 +62,15 @@ class Run:
             time.sleep(0.02)
 
     def ended(self, timeout_s: float = 30.0) -> tuple[int, str]:
-        """Exit code and what it said on stderr; nothing of it is left."""
-        _, said = self.process.communicate(timeout=timeout_s)
+        """Exit code and stderr; nothing of it is left."""
+        _, errors = self.process.communicate(timeout=timeout_s)
         self.assert_nothing_left()
-        return self.process.returncode, said
+        return self.process.returncode, errors
 
     def children(self) -> list[int]:
         """Processes that it started."""
-        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in found.split()]
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
 
     def assert_nothing_left(self) -> None:
         """No process that carries its environment, no temporary file; what is told to end may take a second."""
@@ -82,14 +82,14 @@ class Run:
 
     def _left(self) -> list[str]:
         mark = f"TMPDIR={self.temporary}".encode()
-        found = []
+        commands = []
         for environ in Path("/proc").glob("[0-9]*/environ"):
             try:
                 if mark in environ.read_bytes().split(b"\0"):
-                    found.append(environ.parent.joinpath("cmdline").read_text())
+                    commands.append(environ.parent.joinpath("cmdline").read_text())
             except OSError:
                 continue
-        return [command for command in found if command]  # a zombie has none
+        return [command for command in commands if command]  # a zombie has none
 
     def rows(self) -> RunDir:
         return RunDir.open(self.directory)
@@ -122,13 +122,13 @@ def logging_server(log: Path) -> Iterator[str]:
 
 def answered(log: Path) -> list[tuple[str, int, int, float]]:
     """Seed, session, turn and instant (time.monotonic) of each answer that a run got."""
-    found = []
+    answers = []
     for line in log.read_text().splitlines():
         name, _, instant = line.split(",")
         if name.count("-") == 2:
             seed, session, turn = name.split("-")
-            found.append((seed, int(session), int(turn), float(instant)))
-    return found
+            answers.append((seed, int(session), int(turn), float(instant)))
+    return answers
 
 
 def write_workload(folder: Path) -> str:
