@@ -22,6 +22,7 @@ BATCH = 128  # events in one go where lines have to be looked at one by one
 _LINE = re.compile(rb"[^\r\n]*")
 _BOM = b"\xef\xbb\xbf"
 _FIELD = re.compile(rb"([\w.-]*):")  # a line's name; that of a comment is empty
+_ORDINARY = (b":", b"id:", b"retry:")
 _STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry|error)?:")
 _FAILED = re.compile(rb"error|fail|exception|abort|cancel", re.IGNORECASE)  # in the name of an event or a field
 
@@ -122,7 +123,7 @@ def read(body: bytes, at: int = 0) -> Iterator[Event | Aside]:
 
 def _close(lines: list[bytes], others: list[tuple[bytes, int]], end: int) -> Iterator[Event | Aside]:
     """What one event's lines say: those of its data, which end at `end`, and the others with the end of each."""
-    if not others:
+    if all(_says_nothing(line) for line, _ in others):
         if lines:
             yield Event(b"\n".join(lines), end)
         return
@@ -150,6 +151,11 @@ def _close(lines: list[bytes], others: list[tuple[bytes, int]], end: int) -> Ite
         events += (Event(*text) for text in texts if _is_json(text[0]))
         yield from (Aside(text, is_error=False) for text, _ in texts if not _is_json(text))
     yield from sorted(events, key=lambda event: event.end)
+
+
+def _says_nothing(line: bytes) -> bool:
+    """Whether a line beside the data is one of those that streams are full of."""
+    return line.startswith(_ORDINARY) or (line.startswith(b"event:") and _FAILED.search(line) is None)
 
 
 def _is_json(text: bytes) -> bool:
