@@ -81,6 +81,7 @@ class VirtualReplay:
         self.now = 0.0
         self.stop_reason: str | None = None
         self._config = config
+        self._duration_s, self._slots = config.duration, config.concurrency.value
         self._traces = traces
         self._write, self._note, self._limit_reached = write, note, limit_reached
         self._backoff = Backoff(config.concurrency.value)
@@ -107,7 +108,7 @@ class VirtualReplay:
             RunDirError: when rows can't be written.
             ConfigError: for what has no answer in virtual time.
         """
-        for slot in range(self._config.concurrency.value):
+        for slot in range(self._slots):
             self._next_session(slot)
         while self.stop_reason is None:
             self._go_on()
@@ -118,11 +119,14 @@ class VirtualReplay:
 
     def _go_on(self) -> None:
         """What happens next."""
-        if self._idle_slots == self._config.concurrency.value:
+        if self._idle_slots == self._slots:
             self.stop(ALL_TRACES)
             return
         due = self._due[0][0] if self._due else inf
-        until = min(due, self._next_timeout(), self._config.duration)
+        timeouts = self._timeouts
+        while timeouts and timeouts[0][1].closed:
+            timeouts.popleft()
+        until = min(due, timeouts[0][0] if timeouts else inf, self._duration_s)
         jobs = self.endpoint.until_end(until)
         if jobs:
             self.now = jobs[0].last_at
@@ -130,13 +134,13 @@ class VirtualReplay:
                 self._job_ended(job)
             return
         self.now = until
-        if until == self._config.duration:
+        if until == self._duration_s:
             self.stop(DEADLINE)
         elif until == due:
             _, _, action, argument = heappop(self._due)
             action(argument)
         else:
-            self._time_out(self._timeouts.popleft()[1])
+            self._time_out(timeouts.popleft()[1])
 
     def _at(self, instant: float, action: Callable[[Any], None], argument: Any) -> None:
         self._order += 1
@@ -222,7 +226,7 @@ class VirtualReplay:
             )
         if request.headers is None:
             request.headers, request.status = reply.end_s, 200
-        failure = _failure(job.fault, reply, stream=self._config.stream)
+        failure = None if job.fault is None else _failure(job.fault, reply, stream=self._config.stream)
         if failure is not None and failure[0] in RETRYABLE_KINDS and not reply.chunks:
             self._owners.pop(job)
             request.job = None
@@ -236,12 +240,6 @@ class VirtualReplay:
         before = f"; before that {request.failure[1]}" if request.failure is not None else ""
         text = f"no whole answer within {self._config.timeout:g} s{before}"
         self._close(request, self._cut(request), ("timeout", text))
-
-    def _next_timeout(self) -> float:
-        timeouts = self._timeouts
-        while timeouts and timeouts[0][1].closed:
-            timeouts.popleft()
-        return timeouts[0][0] if timeouts else inf
 
     def _cut(self, request: OpenRequest) -> Reply:
         """What had come of a request that the client gives up now."""
@@ -351,7 +349,7 @@ def _refusal(fault: str | None, status: int | None) -> Failure:
     return "http_status", f"HTTP {status}: injected fault {fault}"
 
 
-def _failure(fault: str | None, reply: Reply, *, stream: bool) -> Failure | None:
+def _failure(fault: str, reply: Reply, *, stream: bool) -> Failure | None:
     """What the client calls a response that a fault has changed, or None where it is whole."""
     if fault == "reset":
         return "reset", "the connection broke in the answer"

@@ -118,6 +118,11 @@ class SessionCache:
         """The first blocks of a text are used: one stretch now, whatever they were before."""
         stretches = self._texts[text]
         held = stretches[0].end if stretches else 0
+        if len(stretches) == 1 and held <= blocks:  # the usual case: a text that grows
+            stretches[0].end = blocks
+            self._stretches.move_to_end(stretches[0])
+            self._blocks += blocks - held
+            return
         while stretches and stretches[-1].end <= blocks:
             del self._stretches[stretches.pop()]
         stretches.append(used := Stretch(text, blocks))
