@@ -69,7 +69,7 @@ def drive_trie(at: Server, load: Load, folder: Path) -> Report:
     ended = rows.last_token_s.where(rows.outcome == "ok")
     rows["tpot_ms"] = (ended - rows.first_token_s) / max(load.tokens - 1, 1) * 1e3
     verdict = json.loads((directory / "summary.json").read_text())["verdict"]
-    limited = not all(check["ok"] for check in verdict if check["check"].startswith("client"))
+    limited = not all(check["ok"] for check in verdict if check["id"].startswith("client"))
     return _by_request(child, rows, exact=False, was_limit=limited)
 
 
