@@ -13,6 +13,7 @@ import trie
 from trie import Client, TrieError
 from trie.config import Api, EndpointConfig
 from trie.errors import ConfigError
+from trie.metrics.checks.check import Check
 
 HEAVY = {"transformers", "pandas", "pyarrow", "aiohttp", "hydra", "omegaconf", "rich", "numpy", "huggingface_hub"}
 ROWS: list[dict[str, Any]] = [
@@ -103,3 +104,8 @@ def test_mistakes_are_errors_of_one_tree(tmp_path: Path) -> None:
 
 def test_a_client_does_not_show_its_key() -> None:
     assert "sk-1" not in repr(Client(api_key="sk-1"))
+
+
+def test_a_checks_title_answers_to_its_former_name() -> None:
+    check = Check("client_on_time", "error", ok=True, title="the client was on time", found="", advice="")
+    assert check.check == check.title == check.to_json()["check"]

@@ -26,6 +26,11 @@ class Check:
     advice: str
 
     @property
+    def check(self) -> str:
+        """The title by its former name."""
+        return self.title
+
+    @property
     def line(self) -> str:
         """What is the matter, without the advice."""
         return f"{self.title}: {self.found}"
