@@ -18,6 +18,7 @@ from trie.config import ConcurrencyConfig, EndpointConfig
 from trie.metrics.summary import summarize
 from trie.storage.manifest import Prompts, Started
 from trie.storage.parquet_parts import to_table
+from trie.storage.record import Outcome
 
 QUICK = Settings(resamples=100)
 
@@ -78,7 +79,7 @@ def test_prompts_of_other_words_and_a_cut_run_are_doubtful(tmp_path: Path) -> No
 
 
 def test_a_warm_cache_is_doubtful() -> None:
-    ordinary = summarize(to_table([row(0, usage_cached_tokens=0)]), manifest())
+    ordinary = summarize(to_table([row(i, usage_cached_tokens=0) for i in range(10)]), manifest())
     about = manifest(workload={"sha256": "a"}, seed=1)
     warm = replace(ordinary, cache=replace(ordinary.cache, turn0_hit_share=0.25))
     (doubt,) = config_diff.doubts((about, about), (ordinary, warm))
@@ -89,3 +90,13 @@ def test_a_warm_cache_is_doubtful() -> None:
     (doubt,) = config_diff.doubts((about, later), (unknown, unknown))
     assert doubt.found == "the same prompts went to the same server, which reports no cached tokens"
     assert not config_diff.doubts((about, replace(later, seed=8)), (unknown, unknown))
+
+
+def test_traces_that_failed_make_a_comparison_as_doubtful_as_those_that_were_cut_off() -> None:
+    """The survivors are the short traces: in the candidate 3 of 20 failed."""
+    about = manifest(workload={"sha256": "a"}, limits={"failure_rate": 1.0})
+    rows = [row(i, usage_cached_tokens=0) for i in range(20)]
+    lost = [row(i, outcome=Outcome.failed, error_kind="reset") for i in range(17, 20)]
+    summaries = summarize(to_table(rows), about), summarize(to_table([*rows[:17], *lost]), about)
+    (doubt,) = [doubt for doubt in config_diff.doubts((about, about), summaries) if doubt.what == "length"]
+    assert "0% and 15% of the traces cut off or failed" in doubt.found

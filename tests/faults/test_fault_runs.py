@@ -217,8 +217,8 @@ async def test_usage_that_lies_makes_a_run_invalid(tmp_path: Path) -> None:
     async with playing(endpoint(lambda *_: (0.01, *many))) as (url, _):
         result = await run(url, tmp_path, SINGLE, concurrency=1, duration=0.5)
     failed = {check.id for check in result.summary.verdict if check.level == "error" and not check.ok}
-    # What the machine that runs the tests makes of the client is no matter of the server's usage.
-    assert failed - {"client_on_time", "client_not_saturated"} == {
+    # What the machine that runs the tests makes of the client, and how many traces, is no matter of the server's usage.
+    assert failed - {"client_on_time", "client_not_saturated", "enough_completed"} == {
         "completions_no_longer_than_asked",
         "possible_cache_figures",
     }

@@ -50,7 +50,7 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
     ),
     "rate limits": (many(rate_limited=1, attempts=2), {}, "no_rate_limits", "warning", "20 attempts"),
     "a session that moved": (
-        [row(0, turn, turns=2, worker=name) for turn, name in enumerate("abb")],
+        [*many(), *(row(30, turn, turns=2, worker=name) for turn, name in enumerate("abb"))],
         {},
         "sessions_stay",
         "warning",
@@ -97,7 +97,37 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
         "warning",
         "by the model with profile gpu",
     ),
-    "censoring": ([*many(2), *(row(i, turns=3) for i in (7, 8))], {}, "little_censoring", "warning", "2 of 4"),
+    "a handful of traces": (many(9), {}, "enough_completed", "error", "9 traces completed"),
+    "fewer traces than slots": (many(20), {"concurrency": {"value": 21}}, "enough_completed", "error", "take 21"),
+    "failed traces of many requests": (
+        # 18 traces of 10 requests: 2 of 182 requests failed, and 2 of 20 traces
+        [*(row(i, turn, 9) for i in range(18) for turn in range(10)), *(row(i, turns=9, **FAILED) for i in (30, 31))],
+        {},
+        "few_failed_traces",
+        "error",
+        "2 of 20 traces that ended were ended by a failure (10.0%)",
+    ),
+    "some censoring": (
+        [*many(17), *(row(i, turns=3) for i in (30, 31))],
+        {},
+        "little_censoring",
+        "warning",
+        "2 of 19 traces were cut off or failed",
+    ),
+    "censoring": (
+        [*many(10), *(row(i, turns=3) for i in range(30, 41))],
+        {},
+        "little_censoring",
+        "error",
+        "11 of 21 traces were cut off or failed",
+    ),
+    "censoring by failures": (
+        [*many(20), row(30, turns=3), *(row(i, **FAILED) for i in (31, 32))],
+        {"limits": {"failure_rate": 0.1, "censored_share": 0.2}},
+        "little_censoring",
+        "warning",
+        "3 of 23 traces were cut off or failed",
+    ),
     "a stand-in": (many(), {"synthetic": True}, "recorded_workload", "warning", "synthetic stand-in"),
     "no cache report": (many(usage_cached_tokens=None), {}, "cache_reported", "warning", "no cached tokens"),
     "no usage": (
@@ -107,7 +137,7 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
         "warning",
         "no usage",
     ),
-    "some usage": ([*many(2), row(9, usage_prompt_tokens=None)], {}, "usage_complete", "warning", "2 of 3"),
+    "some usage": ([*many(19), row(30, usage_prompt_tokens=None)], {}, "usage_complete", "warning", "19 of 20"),
     "a warm cache": (many(usage_cached_tokens=64), {}, "cold_start", "warning", "100.0%"),
     "interrupted": (many(), {"end": end(reason="interrupted")}, "ran_its_duration", "warning", "interrupted"),
     "killed": (many(), {"end": KILLED}, "ended_in_order", "warning", "killed"),
@@ -173,7 +203,7 @@ def test_every_check_is_declared_and_its_title_is_that_of_its_outcome():
 
 def test_a_check_reads_as_what_is_wrong():
     checks = {check.id: check for check in judged([*many(2), *(row(i, turns=3) for i in (7, 8))]).verdict}
-    assert checks["little_censoring"].line.startswith("many traces were cut off: 2 of 4")
+    assert checks["little_censoring"].line.startswith("many traces were cut off or failed: 2 of 4 traces")
     assert checks["few_failures"].line.startswith("few requests failed: 0 of ")
 
 

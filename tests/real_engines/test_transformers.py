@@ -96,7 +96,8 @@ def test_a_stream_without_done_is_whole_and_the_cache_is_not_measured(
     assert not reported["ok"]
     assert reported["found"] == "the server reports no cached tokens"
     assert re.search(r"^cache +- % token-weighted", done.printed, re.MULTILINE)
-    assert re.search(r"^verdict +VALID", done.printed, re.MULTILINE)
+    errors = {check["id"] for check in summary["verdict"] if check["level"] == "error" and not check["ok"]}
+    assert errors == {"enough_completed"}  # two traces are too few, and nothing else is wrong
 
 
 def test_chat_messages_of_tools_are_dropped_and_that_is_found(transformers_serve: Serving, replay: Replay) -> None:

@@ -14,7 +14,7 @@ from trie.storage.manifest import Manifest
 FACTS = ("trie_version", "versions", "workload", "prompts", "server", "host", "repository")  # of a manifest
 NEVER_THE_SAME = ("server.rtt.", "server.warm_up.seconds")  # measured anew by each run
 WALL_TIME = 1.2  # ratio of the wall times above which censoring differs by itself
-CENSORED = 0.1  # difference of the censored shares that is worth a word
+CENSORED = 0.1  # difference of the shares cut off or failed that is worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +163,20 @@ def _load(a: Manifest, b: Manifest) -> Iterator[Doubt]:
 
 def _length(summaries: tuple[Summary, Summary]) -> Iterator[Doubt]:
     lasted = [summary.wall_time_s for summary in summaries]
-    cut = [summary.censoring.share or 0.0 for summary in summaries]
+    cut = [_incomplete(summary) for summary in summaries]
     if max(lasted) > WALL_TIME * min(lasted) or abs(cut[0] - cut[1]) > CENSORED:
         yield Doubt(
             "length",
-            f"{lasted[0]:.0f} s and {lasted[1]:.0f} s, {cut[0]:.0%} and {cut[1]:.0%} of the traces cut off",
-            "the traces that complete in a shorter run are shorter: compare runs of one duration",
+            f"{lasted[0]:.0f} s and {lasted[1]:.0f} s, {cut[0]:.0%} and {cut[1]:.0%} of the traces cut off or failed",
+            "the traces that complete are the shorter ones, the more so in a short run or with failures: compare runs "
+            "of one duration",
         )
+
+
+def _incomplete(summary: Summary) -> float:
+    """Share of the traces that were cut off or failed; those that complete are shorter, whichever it was."""
+    traces = sum(summary.traces.values())
+    return 1.0 - summary.traces["completed"] / traces if traces else 0.0
 
 
 def _ending(manifests: tuple[Manifest, Manifest]) -> Iterator[Doubt]:

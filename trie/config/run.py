@@ -61,7 +61,15 @@ class PromptConfig:
 class LimitsConfig:
     """Above these the verdict is that a run's numbers would mislead."""
 
-    failure_rate: float = setting(0.05, "share of ended requests that failed", minimum=0)
+    failure_rate: float = setting(
+        0.05, "share of ended requests that failed, and of traces that completed or failed", minimum=0
+    )
+    censored_share: float = setting(
+        0.5,
+        "share of traces that were cut off or failed: those that complete are the short ones",
+        minimum=0,
+        measured=False,
+    )
     prompt_drift: float = setting(
         0.05, "how far the server's count of prompt tokens may be from ours, as a ratio over the run", minimum=0
     )

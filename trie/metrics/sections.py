@@ -43,12 +43,13 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Censoring:
-    """Traces that the end of the run cut off."""
+    """Traces that the end of the run cut off or a failure ended, and estimates with them."""
 
-    share: float | None
+    share: float | None  # cut off
     progress: float | None
     latency_km_p50_s: float | None
     latency_km_p90_s: float | None
+    incomplete_share: float | None = None  # cut off or failed
 
 
 @dataclass(frozen=True, slots=True)

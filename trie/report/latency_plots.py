@@ -72,7 +72,7 @@ def _traces(of_traces: Mapping[str, Floats], sessions: Traces, wall_time_s: floa
     }
     caption = (
         f"{int(sessions.completed.sum()):,} completed traces; Kaplan-Meier counts in the "
-        f"{int(sessions.cancelled.sum()):,} that were cut off at the end, as lasting at least until then."
+        f"{int((~sessions.completed).sum()):,} that were cut off or failed, as lasting at least until then."
     )
     title = "Trace latency and time to the final answer's first token"
     return _shares("trace-latency", title, caption, curves, f"time ({latency.display.unit})")

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 
 from trie.metrics.checks.check import Check, Condition, Evidence
 
-CENSORED_SHARE = 0.25  # of the traces that completed or were cancelled, above which short ones are over-represented
 LIMITS = frozenset({"max_failures", "max_failure_rate"})  # settings that end a run early
 ORDERLY = frozenset({"deadline", "max_traces"})  # ends of a run that went as it was meant to
 STALE_S = 60.0  # a run shorter than this is a trial
 
 ENDED_IN_ORDER = Condition("ended_in_order", "warning", "the run ended in order", "the end of the run is missing")
 RAN_ITS_DURATION = Condition("ran_its_duration", "warning", "the run lasted its duration", "the run ended early")
-LITTLE_CENSORING = Condition("little_censoring", "warning", "few traces were cut off", "many traces were cut off")
 SERVER_MEASURED = Condition("server_measured", "warning", "a server was measured", "no server was measured")
 LONG_ENOUGH = Condition("long_enough", "warning", "the run was long enough", "the run was short")
 WHOLE_WORKLOAD = Condition(
@@ -29,7 +27,6 @@ STREAMING = Condition("streaming", "warning", "answers were streamed", "answers 
 CONDITIONS = (
     ENDED_IN_ORDER,
     RAN_ITS_DURATION,
-    LITTLE_CENSORING,
     SERVER_MEASURED,
     LONG_ENOUGH,
     WHOLE_WORKLOAD,
@@ -68,13 +65,6 @@ def end_checks(run: Evidence) -> Iterator[Check]:
 
 def circumstance_checks(run: Evidence) -> Iterator[Check]:
     """What a reader must know before comparing the numbers with others."""
-    completed, cut = run.summary.traces["completed"], run.summary.traces["cancelled"]
-    share = cut / (completed + cut) if completed + cut else 0.0
-    yield LITTLE_CENSORING.check(
-        share <= CENSORED_SHARE,
-        f"{cut} of {completed + cut} at the end of the run: those that completed are the short ones",
-        "run longer; the Kaplan-Meier latencies count the cut-off ones in",
-    )
     yield from _clock(run)
     yield LONG_ENOUGH.check(
         run.summary.wall_time_s >= STALE_S,

@@ -8,20 +8,38 @@ from trie.metrics.checks.check import Check, Condition, Evidence
 
 SOMETHING_COMPLETED = Condition("something_completed", "error", "traces completed", "no trace completed")
 FEW_FAILURES = Condition("few_failures", "error", "few requests failed", "too many requests failed")
+FEW_FAILED_TRACES = Condition("few_failed_traces", "error", "few traces failed", "too many traces failed")
+ENOUGH_COMPLETED = Condition("enough_completed", "error", "enough traces completed", "few traces completed")
+LITTLE_CENSORING = Condition(
+    "little_censoring", "warning", "few traces were cut off or failed", "many traces were cut off or failed"
+)
 NO_RATE_LIMITS = Condition("no_rate_limits", "warning", "nothing was rate limited", "attempts were rate limited")
 NO_RETRIES = Condition("no_retries", "warning", "nothing was repeated", "attempts were repeated")
-CONDITIONS = (SOMETHING_COMPLETED, FEW_FAILURES, NO_RATE_LIMITS, NO_RETRIES)
+CONDITIONS = (
+    SOMETHING_COMPLETED,
+    ENOUGH_COMPLETED,
+    FEW_FAILURES,
+    FEW_FAILED_TRACES,
+    LITTLE_CENSORING,
+    NO_RATE_LIMITS,
+    NO_RETRIES,
+)
+LEAST_COMPLETED = 10  # traces, below which the statistics are those of a handful
+CENSORED_SHARE = 0.1  # of all traces, above which a reader has to know
 
 
 def outcome_checks(run: Evidence) -> Iterator[Check]:
-    """Always all four."""
+    """Always all, but for the number of completed traces where there is none."""
     completed = run.summary.traces["completed"]
     yield SOMETHING_COMPLETED.check(
         completed > 0,
         f"{completed} traces completed",
         "run longer than one trace takes (duration=...), or see why requests fail",
     )
+    yield from _enough(run)
     yield _failures(run)
+    yield _failed_traces(run)
+    yield _censoring(run)
     rate_limited = run.summary.rate_limited
     yield NO_RATE_LIMITS.check(
         rate_limited == 0,
@@ -45,4 +63,43 @@ def _failures(run: Evidence) -> Check:
         rate <= limit,
         f"{failed} of {ended} requests failed ({rate:.1%}{': ' + kinds if kinds else ''})",
         f"fix the server, or raise limits.failure_rate={limit:g} if you accept what that hides",
+    )
+
+
+def _enough(run: Evidence) -> Iterator[Check]:
+    """At least a trace a slot: fewer are the shortest of those that the slots began with."""
+    completed = run.summary.traces["completed"]
+    least = max(LEAST_COMPLETED, run.settings.concurrency.value)
+    if completed:
+        yield ENOUGH_COMPLETED.check(
+            completed >= least,
+            f"{completed} traces completed, and statistics over traces take {least}, at least one for each slot",
+            "run longer, or replay more traces",
+        )
+
+
+def _failed_traces(run: Evidence) -> Check:
+    """A failure ends its trace: the longer a trace, the less likely it completes."""
+    failed = run.summary.traces["failed"]
+    ended = run.summary.traces["completed"] + failed
+    rate, limit = failed / ended if ended else 0.0, run.settings.limits.failure_rate
+    return FEW_FAILED_TRACES.check(
+        rate <= limit,
+        f"{failed} of {ended} traces that ended were ended by a failure ({rate:.1%}): those that completed are the "
+        "short ones",
+        f"fix the server, or raise limits.failure_rate={limit:g} if you accept what that hides",
+    )
+
+
+def _censoring(run: Evidence) -> Check:
+    """Failed traces and those cut off alike: of neither is it known how long it would have taken."""
+    traces = sum(run.summary.traces.values())
+    incomplete = traces - run.summary.traces["completed"]
+    share, limit = incomplete / traces if traces else 0.0, run.settings.limits.censored_share
+    over = f", or raise limits.censored_share={limit:g} if you accept what that hides" if share > limit else ""
+    return LITTLE_CENSORING.check(
+        share <= min(CENSORED_SHARE, limit),
+        f"{incomplete} of {traces} traces were cut off or failed: those that completed are the short ones",
+        f"run longer{over}; the Kaplan-Meier estimates count them in",
+        level="error" if share > limit else "warning",
     )

@@ -6,7 +6,7 @@ from math import isfinite
 
 import numpy as np
 
-from trie.metrics.columns import Columns
+from trie.metrics.columns import Bools, Columns
 from trie.metrics.definitions.metric import (
     PERCENT,
     RUN,
@@ -33,12 +33,20 @@ def _failed(columns: Columns) -> Sums:
 
 
 def _cut_off(columns: Columns) -> Sums:
-    """Each session counts in its first row."""
-    cancelled = np.zeros(len(columns))
-    cancelled[columns.starts] = traces(columns).cancelled
+    return _of_traces(columns, traces(columns).cancelled)
+
+
+def _incomplete(columns: Columns) -> Sums:
+    return _of_traces(columns, ~traces(columns).completed)
+
+
+def _of_traces(columns: Columns, counted: Bools) -> Sums:
+    """A share of the traces; each counts in its first row."""
+    above = np.zeros(len(columns))
+    above[columns.starts] = counted
     first = np.zeros(len(columns), dtype=np.bool_)
     first[columns.starts] = True
-    return sums(cancelled, np.ones(len(columns)), first)
+    return sums(above, np.ones(len(columns)), first)
 
 
 def _progress_of_the_censored(run: RunRows) -> float | None:
@@ -166,6 +174,16 @@ RUN_METRICS = (
         better="lower",
         definition="traces cancelled at the deadline / traces started",
         formula=Ratio(_cut_off),
+    ),
+    Metric(
+        section=RUN,
+        key="censoring.incomplete_share",
+        label="cut off or failed",
+        unit="ratio",
+        shown=PERCENT,
+        better="lower",
+        definition="traces that did not complete / traces started: the longer a trace, the sooner it is one of them",
+        formula=Ratio(_incomplete),
     ),
     Metric(
         section=RUN,
