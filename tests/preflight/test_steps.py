@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,8 +13,9 @@ from helpers.engine_answers import LLAMACPP, SMG, TRANSFORMERS, VLLM, models, se
 from helpers.scripted_server import DONE, END, HEAD, Script, chunked, event, plain_response, playing
 from helpers.simulator import QUICK, Serve
 
-from trie.config import ConcurrencyConfig, EndpointConfig, PromptConfig, RunConfig, SimConfig, WorkloadConfig
-from trie.errors import ConfigError, EndpointError
+from trie.config import Api, ConcurrencyConfig, EndpointConfig, PromptConfig, RunConfig, SimConfig, WorkloadConfig
+from trie.errors import ConfigError, EndpointError, WorkloadError
+from trie.preflight.prompt_lengths import Template
 from trie.preflight.steps import Prepared, prepared
 from trie.workload.trace import Trace, Workload
 
@@ -21,13 +23,15 @@ WORKLOAD = Workload("w", [Trace(50, (), (), (), 3, row=0)], "a test", "0" * 64)
 
 
 @asynccontextmanager
-async def ready(url: str, endpoint: dict[str, Any] | None = None, **given: Any) -> AsyncIterator[Prepared]:
+async def ready(
+    url: str, endpoint: dict[str, Any] | None = None, workload: Workload = WORKLOAD, **given: Any
+) -> AsyncIterator[Prepared]:
     config = RunConfig(
         workload=WorkloadConfig(path="w.jsonl"),
         endpoint=EndpointConfig(base_url=url, **(endpoint or {})),
         **{"prompts": PromptConfig(pool_tokens=1 << 14), "max_retries": 0, **given},
     )
-    async with prepared(config, WORKLOAD) as run:
+    async with prepared(config, workload) as run:
         yield run
 
 
@@ -60,7 +64,7 @@ async def test_a_dialect_is_recognised_applied_and_logged(caplog: pytest.LogCapt
     assert 0 < server["rtt"]["get_min_s"] < 5
     assert "server is vLLM 0.32.0 (certain: /version answers 0.32.0, models owned by vllm" in caplog.text
     assert "from conf/endpoint/vllm.yaml: cached_tokens_field=" in caplog.text
-    assert "no cached tokens in usage: start the server with --enable-prompt-tokens-details" in caplog.text
+    assert "no cached tokens in usage, nor when a prompt is sent again: start the server with --enable-" in caplog.text
 
 
 async def test_a_named_dialect_is_checked_and_left_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
@@ -132,7 +136,7 @@ async def test_transformers_serve_is_recognised_and_spoken_to_as_it_wants() -> N
 
     async with playing(serving(TRANSFORMERS, strict)) as (url, got), ready(url) as run:
         assert run.config.endpoint.name == "transformers"
-    assert sum(request.startswith(b"POST") for request in got) == 3  # two for lengths, one stream
+    assert sum(request.startswith(b"POST") for request in got) == 4  # two for lengths, one stream twice
 
 
 async def test_a_reset_without_a_route_is_refused_once_the_dialect_is_known() -> None:
@@ -174,3 +178,128 @@ async def test_waiting_ends() -> None:
     with pytest.raises(EndpointError, match=r"Connection refused, still after wait_for_ready=0\.05 seconds; is the"):
         async with ready("http://127.0.0.1:9/v1", wait_for_ready=0.05):
             pass
+
+
+LONG = Workload(
+    "long", [Trace(6000, (), (), (), 20, row=0), Trace(40, (30,), (10,), (0.0,), 20, row=1)], "a test", "0" * 64
+)
+UNKNOWN = {"/v1/models": models("me", "M")}
+
+
+def refusing(reason: str) -> Script:
+    return (plain_response("400 Bad Request", b'{"error":{"message":"%b"}}' % reason.encode()),)
+
+
+def small_context(context: int) -> Answers:
+    """A server that states its context only when a prompt is longer."""
+
+    def answer(request: bytes) -> Script:
+        tokens = len(request.partition(b'"prompt":"')[2].partition(b'"')[0].split())
+        if tokens >= context:
+            return refusing(f"the prompt has {tokens} tokens, this model's context holds {context}")
+        return answered(request)
+
+    return answer
+
+
+async def test_lengths_are_verified_within_the_workloads_own() -> None:
+    """A workload of at most 50 tokens of prompt, on a server that holds 64 and does not say so."""
+    async with playing(serving(UNKNOWN, small_context(64))) as (url, _), ready(url) as run:
+        assert run.length_check.offset_tokens == 0
+    assert run.context is None
+
+
+async def test_a_context_that_a_refusal_names_holds_for_the_workload(caplog: pytest.LogCaptureFixture) -> None:
+    async with playing(serving(UNKNOWN, small_context(2048))) as (url, _):
+        with pytest.raises(WorkloadError, match=r"1 of 2 traces need more than the 2048 tokens .* \(up to 6020; "):
+            async with ready(url, workload=LONG):
+                pass
+        leaving_out = WorkloadConfig(path="w.jsonl", skip_too_long=True)
+        prompts = PromptConfig(pool_tokens=1 << 14)
+        config = RunConfig(leaving_out, EndpointConfig(base_url=url), prompts=prompts, max_retries=0)
+        async with prepared(config, LONG) as run:
+            assert (run.context, run.workload.skipped) == (2048, 1)
+    assert (
+        "a text of 4096 tokens is refused, that is its context; shorter ones are tried: prompt lengths: HTTP"
+        in caplog.text
+    )
+
+
+async def test_a_server_that_refuses_shorter_texts_too_is_not_asked_for_ever() -> None:
+    def answer(_: bytes) -> Script:
+        return refusing("too long")
+
+    async with playing(serving(UNKNOWN, answer)) as (url, got):
+        with pytest.raises(EndpointError, match="prompt lengths: HTTP 400: too long; prompts"):
+            async with ready(url):
+                pass
+    assert sum(request.startswith(b"POST") for request in got) == 2
+
+
+def with_floor(least: int, words: str) -> Answers:
+    """A server that answers so many tokens at least."""
+
+    def answer(request: bytes) -> Script:
+        asked = int(request.partition(b'"max_tokens":')[2].partition(b",")[0])
+        return answered(request) if asked >= least else refusing(words % (asked, least))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("least", "words"),
+    [
+        (16, "max_tokens: %d is below the least, %d"),
+        (8, "max_tokens: Input should be greater than or equal to 8 (%d is not %d)"),
+        (12, "Expected a value for max_tokens: %d < minimum %d"),
+    ],
+)
+async def test_a_floor_under_the_answer_is_kept_from_then_on(
+    least: int, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with playing(serving(UNKNOWN, with_floor(least, words))) as (url, got), ready(url) as run:
+        assert run.length_check.verified
+    asked = [int(request.partition(b'"max_tokens":')[2].partition(b",")[0]) for request in got if b"POST" in request]
+    assert asked == [1, *[least] * 4], "one refusal, then as the server wants it"
+    assert f"1 of the workload's 1 requests ask for fewer than {least} tokens, which the server refuses" in caplog.text
+
+
+async def test_cached_tokens_that_are_reported_where_there_are_some_are_not_missed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen: set[bytes] = set()
+
+    def answer(request: bytes) -> Script:
+        body = request.partition(b"\r\n\r\n")[2]
+        if b'"stream":true' not in body or body not in seen:
+            seen.add(body)
+            return answered(request)
+        usage = b'{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":6}}'
+        return (HEAD + chunked(event(" a", '"length"') + b'data: {"choices":[],"usage":%b}\n\n' % usage + DONE) + END,)
+
+    async with playing(serving(UNKNOWN, answer)) as (url, _), ready(url):
+        pass
+    assert "cached tokens" not in caplog.text
+
+
+def wants_its_reasoning_back(request: bytes) -> Script:
+    """A chat that counts words, and refuses an answer that called a tool and comes back without its thoughts."""
+    messages = json.loads(request.partition(b"\r\n\r\n")[2])["messages"]
+    if any("tool_calls" in message and not message.get("reasoning_content") for message in messages):
+        return refusing("messages with tool calls need their reasoning_content")
+    texts = [message[key] for message in messages for key in ("content", "reasoning_content") if key in message]
+    usage = b'{"prompt_tokens":%d,"completion_tokens":1}' % len(" ".join(texts).split())
+    if b'"stream":true' in request:
+        delta = b'data: {"choices":[{"delta":{"content":" a"},"finish_reason":"length"}]}\n\n'
+        return (HEAD + chunked(delta + b'data: {"choices":[],"usage":%b}\n\n' % usage + DONE) + END,)
+    said = b'{"choices":[{"message":{"content":" a"},"finish_reason":"length"}],"usage":%b}' % usage
+    return (plain_response("200 OK", said),)
+
+
+async def test_reasoning_that_has_to_come_back_is_advised_and_verified_with() -> None:
+    async with playing(serving(UNKNOWN, wants_its_reasoning_back)) as (url, _):
+        with pytest.raises(EndpointError, match=r"need their reasoning_content\): history=content\+reasoning sends"):
+            async with ready(url, {"api": Api.chat}):
+                pass
+        async with ready(url, {"api": Api.chat}, history="content+reasoning") as run:
+            assert run.length_check.template == Template(0, 0)

@@ -33,15 +33,18 @@ async def test_a_constant_offset_is_measured_and_reported(prompts: Prompts, adde
     assert not texts[1].startswith(texts[0][:20]), "the second does not hit a cache"
 
 
-async def test_a_small_context_is_not_exceeded(prompts: Prompts) -> None:
+@pytest.mark.parametrize(
+    ("longest", "expected"), [(1000, [16, 1000]), (32, [16, 32]), (20, [10, 20]), (2, [1, 2]), (1, [1, 1])]
+)
+async def test_a_small_context_or_workload_is_not_exceeded(prompts: Prompts, longest: int, expected: list[int]) -> None:
     lengths: list[int] = []
 
     async def ask(text: bytes) -> int:
         lengths.append(text.count(b" "))
         return lengths[-1]
 
-    assert (await verify_lengths(prompts, ask, longest=1000)).verified
-    assert lengths == [16, 1000]
+    assert (await verify_lengths(prompts, ask, longest=longest)).verified
+    assert lengths == expected
 
 
 async def test_words_that_fall_apart_are_refused_with_a_choice(prompts: Prompts) -> None:
@@ -99,3 +102,30 @@ async def test_a_template_that_leaves_a_message_out_is_refused(prompts: Prompts)
 
     with pytest.raises(PromptError, match=r"leaves a message out; try endpoint\.tool_role=user"):
         await verify_lengths(prompts, ask, longest=100_000, chat=True)
+
+
+def thinking(*, counts_reasoning: bool, keeps_answers: bool = True) -> Callable[..., Awaitable[int]]:
+    """A chat's server that adds 4 tokens to a first message and 11 with each turn, and may leave texts out."""
+
+    async def ask(*texts: bytes, reasoning: bytes = b"") -> int:
+        counted = [*texts[::2], *(texts[1::2] if keeps_answers else ())]
+        counted += [reasoning] if counts_reasoning else []
+        return b"".join(counted).count(b" ") + 4 + 11 * (len(texts) // 2)
+
+    return ask
+
+
+@pytest.mark.parametrize("counted", [True, False])
+async def test_reasoning_that_goes_back_is_counted_or_said_to_be_left_out(
+    prompts: Prompts, caplog: pytest.LogCaptureFixture, *, counted: bool
+) -> None:
+    ask = thinking(counts_reasoning=counted)
+    check = await verify_lengths(prompts, ask, longest=100_000, chat=True, reasoning=True)
+    assert check.template == Template(4, 11)
+    assert ("leaves out the reasoning" in caplog.text) is not counted
+
+
+async def test_an_answer_that_is_left_out_is_refused_with_reasoning_too(prompts: Prompts) -> None:
+    ask = thinking(counts_reasoning=True, keeps_answers=False)
+    with pytest.raises(PromptError, match="leaves a message out"):
+        await verify_lengths(prompts, ask, longest=100_000, chat=True, reasoning=True)

@@ -41,8 +41,8 @@ class Conversation(Protocol):
     def answered(self, answer: Answer) -> None:
         """Append what the server said."""
 
-    def recite(self, text: Iterable[Buffer]) -> None:
-        """Append a text in the place of what the server said."""
+    def recite(self, text: Iterable[Buffer], reasoning: Iterable[Buffer] = ()) -> None:
+        """Append a text in the place of what the server said, and of what it thought before it."""
 
 
 class RequestFormat:
@@ -120,7 +120,8 @@ class Text:
     def ask(self, text: Iterable[Buffer]) -> None:
         self.parts.extend(text)
 
-    recite = ask
+    def recite(self, text: Iterable[Buffer], reasoning: Iterable[Buffer] = ()) -> None:
+        self.ask((*reasoning, *text))
 
     def answered(self, answer: Answer) -> None:
         self.parts.append(escaped(answer.text))
@@ -138,7 +139,8 @@ class Ids:
         if not first and self.parts:
             self.parts[0] = self.parts[0][1:]
 
-    recite = ask
+    def recite(self, text: Iterable[Buffer], reasoning: Iterable[Buffer] = ()) -> None:
+        self.ask((*reasoning, *text))
 
     def answered(self, answer: Answer) -> None:
         if answer.ids:
@@ -170,15 +172,16 @@ class Chat:
         for other in others:
             self._message(other, ())
 
-    def recite(self, text: Iterable[Buffer]) -> None:
-        self._assistant(text, ())
+    def recite(self, text: Iterable[Buffer], reasoning: Iterable[Buffer] = ()) -> None:
+        thoughts = b"".join(reasoning)
+        self._assistant(text, (), _reasoning_field(thoughts) if thoughts else b"")
 
     def answered(self, answer: Answer) -> None:
         calls = answer.tool_calls if self._calls_tools else []
         content = answer.content
         if not content and not calls and not self._reasoning:
             content = answer.reasoning  # nothing else was said
-        reasoning = b',"reasoning_content":"%b"' % escaped(answer.reasoning) if self._has_reasoning(answer) else b""
+        reasoning = _reasoning_field(escaped(answer.reasoning)) if self._has_reasoning(answer) else b""
         self._assistant((escaped(content),), calls, reasoning)
 
     def _has_reasoning(self, answer: Answer) -> bool:
@@ -199,6 +202,10 @@ class Chat:
         self.parts.append(b'%b{"role":%b,"content":"' % (comma, role))
         self.parts.extend(text)
         self.parts.append(b'"%b}' % more)
+
+
+def _reasoning_field(escaped_text: bytes) -> bytes:
+    return b',"reasoning_content":"%b"' % escaped_text
 
 
 def escaped(text: str) -> bytes:

@@ -18,6 +18,7 @@ from trie.endpoint.usage import first_choice, usage_of
 from trie.engines.counters import Meter
 from trie.errors import PromptError, WorkloadError
 from trie.preflight.limits import fitting, needed_tokens
+from trie.preflight.prompt_lengths import longest_prompt
 from trie.preflight.single_request import Sender
 from trie.preflight.steps import Prepared, prepared
 from trie.workload.load import load as load_workload
@@ -162,9 +163,9 @@ def _usage_place(with_usage: list[dict[str, Any]], chunks: int) -> str | None:
 
 
 async def _examined(config: RunConfig, workload: Workload, api_key: str | None) -> Examination:
-    async with prepared(config, replace(workload, traces=[]), api_key=api_key) as ready:
+    async with prepared(config, workload, api_key=api_key, fit=False) as ready:
         sender = _sender(ready, ready.config)
-        room = max((ready.context or PREFIX_TOKENS * 2) // 2, 1)
+        room = max(min((ready.context or PREFIX_TOKENS * 2) // 2, longest_prompt(workload)), 1)
         return Examination(
             server=ready.server(),
             api=ready.config.endpoint.api.name,

@@ -2,7 +2,8 @@
 
 Two texts of known lengths go to the server. Where its counts differ as the lengths do, the vocabulary is the model's,
 and what is left is the tokens that the server adds to each text. In chat a conversation of three texts shows what the
-template adds with each turn, and whether it leaves a message out.
+template adds with each turn, and whether it leaves a message out. No text is longer than the workload's own prompts; a
+server that refuses one for its length is asked once more, with shorter ones.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from trie.config import Api, PromptForm, RunConfig, ToolRole
+from trie.config import Api, PromptForm, RunConfig
+from trie.endpoint.request_body import REASONING
 from trie.errors import EndpointError, PromptError
+from trie.preflight.refusals import conversation_advice, stated_context, too_long
 from trie.preflight.single_request import Sender
 from trie.prompts.builder import Prompts
+from trie.workload.trace import Workload
 
 log = logging.getLogger("trie")
 
 LENGTHS = (16, 4096)
 CONVERSATION = (16, 256, 256)  # prompt, answer, tool output: a turn that a template leaves out is more than it can add
+REASONING_TOKENS = 64  # of that answer, where reasoning goes back: less than half, and more than a template adds
 UNKNOWN_CONTEXT = 1 << 30  # tokens
 IDS_TOKENS = 16  # of the prompt by which the server is asked whether it takes ids
 STEP = "prompt lengths"  # in errors and in the seeds of its texts
@@ -47,6 +52,7 @@ class LengthCheck:
     finding: str  # one line for people
     template: Template | None = None  # of chat, where it was verified
     form_note: str | None = None  # for people: why text is sent where token ids were wanted
+    context: int | None = None  # tokens, as the refusal of a longer text named it
 
     @property
     def verified(self) -> bool:
@@ -54,13 +60,26 @@ class LengthCheck:
         return self.offset_tokens is not None
 
 
-async def verify_prompts(prompts: Prompts, sender: Sender, *, context: int | None) -> tuple[Prompts, LengthCheck]:
+class _PromptTooLongError(EndpointError):
+    """The server refused a text for its length."""
+
+
+def longest_prompt(workload: Workload) -> int:
+    """Tokens of the longest prompt of a workload, its final requests'."""
+    prompts = (trace.context_tokens - trace.final_assistant_response_length for trace in workload.traces)
+    return max(prompts, default=UNKNOWN_CONTEXT)
+
+
+async def verify_prompts(
+    prompts: Prompts, sender: Sender, *, context: int | None, longest: int
+) -> tuple[Prompts, LengthCheck]:
     """The prompts in the form that the server takes, and what it counts of them.
 
     Args:
         prompts: in the form that is wanted; their text comes back where the server takes no token ids.
         sender: to the server; `prompts.calibrate` of its config may leave it all out.
         context: tokens of the model's context, None where they are not known.
+        longest: tokens of the longest prompt that the workload has.
 
     Raises:
         PromptError: when the prompts are not as long on the server as they claim.
@@ -77,28 +96,45 @@ async def verify_prompts(prompts: Prompts, sender: Sender, *, context: int | Non
         if form_note is not None:
             log.warning("prompts: %s", form_note)
             prompts = prompts.in_text
-
-    async def count_tokens(*texts: bytes) -> int | None:
-        return await _counted(sender, prompts.form, *texts)
-
-    chat = config.endpoint.api is Api.chat
-    check = await verify_lengths(prompts, count_tokens, longest=(context or UNKNOWN_CONTEXT) // 2, chat=chat)
+    check = await _verify_within(prompts, sender, min((context or UNKNOWN_CONTEXT) // 2, longest))
     return prompts, replace(check, form_note=form_note)
 
 
+async def _verify_within(prompts: Prompts, sender: Sender, longest: int) -> LengthCheck:
+    """Verify with texts of at most `longest` tokens, once more with shorter ones where the server refuses them."""
+    chat = sender.config.endpoint.api is Api.chat
+    reasoning = chat and sender.config.history == REASONING
+
+    async def count_tokens(*texts: bytes, reasoning: bytes = b"") -> int | None:
+        return await _counted(sender, prompts.form, *texts, reasoning=reasoning)
+
+    async def verify(longest: int) -> LengthCheck:
+        return await verify_lengths(prompts, count_tokens, longest=longest, chat=chat, reasoning=reasoning)
+
+    try:
+        return await verify(longest)
+    except _PromptTooLongError as refusal:
+        sent = min(longest, LENGTHS[1])
+        context = stated_context(str(refusal), sent=sent)
+        known = "that is its context" if context is not None else "its context is not known"
+        log.warning("a text of %d tokens is refused, %s; shorter ones are tried: %s", sent, known, refusal)
+    return replace(await verify(max((context or sent // 2) // 2, 1)), context=context)
+
+
 async def verify_lengths(
-    prompts: Prompts, count_tokens: CountTokens, *, longest: int, chat: bool = False
+    prompts: Prompts, count_tokens: CountTokens, *, longest: int, chat: bool = False, reasoning: bool = False
 ) -> LengthCheck:
-    """Have the server count texts of 16 and up to 4,096 tokens, or `longest` where its context is smaller.
+    """Have the server count a short and a long text: 16 and 4,096 tokens, or half of `longest` and `longest` if less.
 
     `count_tokens` sends the texts of a conversation (prompt, answer, tool output) and answers the `usage.prompt_tokens`
-    that came back, None when there was none. Of `chat`, a conversation of three texts is counted too.
+    that came back, None when there was none. Of `chat`, a conversation of three texts is counted too, with
+    `reasoning` that goes back where the run sends it back.
 
     Raises:
         PromptError: when the counts do not differ as the texts do: this vocabulary is not the model's, or its template
             leaves texts out, and lengths would be wrong.
     """
-    lengths = [min(length, longest) for length in LENGTHS]
+    lengths = [max(min(LENGTHS[0], longest // 2), 1), min(LENGTHS[1], longest)]
     replies = [await count_tokens(prompts.text(length, (STEP, length))) for length in lengths]
     counts = [count for count in replies if count is not None]
     if len(counts) < len(lengths):
@@ -113,8 +149,12 @@ async def verify_lengths(
     finding = f"lengths verified: the server counts n + {offsets[0]} for n tokens"
     if not chat:
         return LengthCheck(offsets[0], finding)
-    template = Template(offsets[0], await _per_turn(prompts, count_tokens, offsets[0], longest=longest))
-    return LengthCheck(offsets[0], f"{finding}, and {template.per_turn_tokens} more with each turn", template)
+    per_turn, counted = await _per_turn(prompts, count_tokens, offsets[0], longest=longest, reasoning=reasoning)
+    if not counted:
+        log.warning(
+            "the template leaves out the reasoning that history=%s sends back: later prompts are shorter", REASONING
+        )
+    return LengthCheck(offsets[0], f"{finding}, and {per_turn} more with each turn", Template(offsets[0], per_turn))
 
 
 def bos_tokens_of(config: RunConfig, prompts: Prompts, length_check: LengthCheck) -> int:
@@ -127,35 +167,46 @@ def bos_tokens_of(config: RunConfig, prompts: Prompts, length_check: LengthCheck
     return added or 0
 
 
-async def _per_turn(prompts: Prompts, count_tokens: CountTokens, first_tokens: int, *, longest: int) -> int:
-    """The tokens that a chat template adds with each turn."""
-    lengths = [min(length, max(longest // 4, 1)) for length in CONVERSATION]
+async def _per_turn(
+    prompts: Prompts, count_tokens: CountTokens, first_tokens: int, *, longest: int, reasoning: bool
+) -> tuple[int, bool]:
+    """The tokens that a chat template adds with each turn, and whether it has the reasoning that goes back."""
+    asked, answer, output = (min(length, max(longest // 4, 1)) for length in CONVERSATION)
+    thought_tokens = max(min(REASONING_TOKENS, answer // 4), 1) if reasoning else 0
+    lengths = [asked, max(answer - thought_tokens, 1), output]
     texts = [prompts.text(length, (STEP, "turn", place)) for place, length in enumerate(lengths)]
-    count = await count_tokens(*texts)
-    added = (count or 0) - sum(lengths) - first_tokens
+    thoughts = {"reasoning": prompts.text(thought_tokens, (STEP, "thoughts"))} if reasoning else {}
+    count = await count_tokens(*texts, **thoughts)
+    sent = sum(lengths) + thought_tokens
+    added = (count or 0) - sent - first_tokens
+    if -thought_tokens <= added < 0:
+        return added + thought_tokens, False
     if added < 0:
         raise PromptError(
-            f"{STEP}: the server counts {count or 0} tokens for a conversation of {sum(lengths)} and the "
+            f"{STEP}: the server counts {count or 0} tokens for a conversation of {sent} and the "
             f"{first_tokens} of its template: the template leaves a message out; try endpoint.tool_role=user, or "
             "accept the drift with prompts.calibrate=false"
         )
-    return added
+    return added, True
 
 
-async def _counted(sender: Sender, form: PromptForm, *texts: bytes) -> int | None:
+async def _counted(sender: Sender, form: PromptForm, *texts: bytes, reasoning: bytes) -> int | None:
     """Tokens of a conversation by the server's count.
 
     Raises:
         EndpointError: when it refuses.
     """
-    request = await sender.send(*texts, tokens=1, stream=False, form=form)
-    if request.failure is not None and len(texts) > 1 and sender.config.endpoint.tool_role is ToolRole.tool:
-        raise EndpointError(
-            f"{STEP}: the server refuses a tool's output behind the call of it ({request.failure[1]}): "
-            "endpoint.tool_role=user sends it as the user's"
-        )
+    request = await sender.send(*texts, tokens=1, stream=False, form=form, reasoning=reasoning)
+    if request.failure is None:
+        return request.answer.prompt_tokens
+    reason, config = request.failure[1], sender.config
+    if len(texts) == 1 and too_long(request.exchange.status, reason):
+        raise _PromptTooLongError(f"{STEP}: {reason}; prompts.calibrate=false goes on without")
+    advice = conversation_advice(reason, config.endpoint, config.history) if len(texts) > 1 else None
+    if advice is not None:
+        raise EndpointError(f"{STEP}: the server refuses a tool's output behind the call of it ({reason}): {advice}")
     sender.raise_for(request, STEP)
-    return request.answer.prompt_tokens
+    return None
 
 
 async def _why_no_ids(prompts: Prompts, sender: Sender) -> str | None:

@@ -23,7 +23,7 @@ from trie.preflight import rtt
 from trie.preflight.discovery import Discovery, apply_dialect, choose_model, discover, root_of
 from trie.preflight.idle import EngineState, reset_cache, wait_until_idle
 from trie.preflight.limits import fitting
-from trie.preflight.prompt_lengths import LengthCheck, verify_prompts
+from trie.preflight.prompt_lengths import LengthCheck, longest_prompt, verify_prompts
 from trie.preflight.rtt import Rtt
 from trie.preflight.single_request import Sender
 from trie.preflight.warmup import WarmUp, warm_up
@@ -34,7 +34,7 @@ from trie.workload.trace import Workload
 
 log = logging.getLogger("trie")
 NO_URL = "virtual:"  # where no server is
-REHEARSAL_PROMPT_TOKENS, REHEARSAL_ANSWER_TOKENS = 16, 2  # of the request that shows what a stream holds
+REHEARSAL_PROMPT_TOKENS, REHEARSAL_ANSWER_TOKENS = 512, 2  # of the request that shows what a stream holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +90,7 @@ async def prepared(
     *,
     api_key: str | None = None,
     on_death: Callable[[str], object] = lambda _: None,
+    fit: bool = True,
 ) -> AsyncIterator[Prepared]:
     """Discover the server, or start the embedded one, and do all that has to be done before the clock runs.
 
@@ -98,6 +99,7 @@ async def prepared(
         workload: what is to be replayed.
         api_key: sent with every request.
         on_death: is told when and how the embedded endpoint ends meanwhile.
+        fit: refuse or leave out what the model's context can't hold; false: take the workload as it is.
 
     Raises:
         TrieError: for what the user can fix.
@@ -123,6 +125,7 @@ async def prepared(
             beside=tuple([await opened(root_of(url)) for url in urls]),
             discoveries=tuple(discoveries),
             dialect_settings=dialect_settings,
+            fit=fit,
         )
 
 
@@ -134,6 +137,7 @@ async def _prepare(
     beside: tuple[Connections, ...],
     discoveries: tuple[Discovery, ...],
     dialect_settings: Mapping[str, Any],
+    fit: bool,
 ) -> Prepared:
     """The steps that send requests to the model, and the state in which they leave its engine."""
     model = _model(config, discoveries, servers)
@@ -146,11 +150,15 @@ async def _prepare(
         Sender(config, server, model, discovery.listed.models)
         for server, discovery in zip(servers, discoveries, strict=True)
     ]
-    prompts, length_check = await verify_prompts(prompts, senders[0], context=context)
+    longest = longest_prompt(workload)
+    prompts, length_check = await verify_prompts(prompts, senders[0], context=context, longest=longest)
     log.info("prompts %s: %s", prompts.name, length_check.finding)
-    workload = fitting(workload, context, skip=config.workload.skip_too_long, template=length_check.template)
+    context = context or length_check.context
+    if fit:
+        workload = fitting(workload, context, skip=config.workload.skip_too_long, template=length_check.template)
     if config.prompts.calibrate and config.stream:
-        await _rehearse(config, prompts, senders[0])
+        await _rehearse(config, prompts, senders[0], longest=min((context or 2 * longest) // 2, longest))
+    _warn_of_short_answers(workload, senders[0].least_tokens)
     warmed_up = await _warm_up(config, prompts, senders, context)
     return Prepared(
         config=config,
@@ -196,19 +204,40 @@ def _context(discoveries: Sequence[Discovery], model: str) -> int | None:
     return context
 
 
-async def _rehearse(config: RunConfig, prompts: Prompts, sender: Sender) -> None:
+async def _rehearse(config: RunConfig, prompts: Prompts, sender: Sender, *, longest: int) -> None:
     """One stream, as the run will have them: what it lacks is said while it can still be fixed.
+
+    Many servers report cached tokens only where there are some: the same prompt is sent again before they are missed.
 
     Raises:
         EndpointError: when it is refused.
     """
-    text = prompts.text(REHEARSAL_PROMPT_TOKENS, ("rehearsal",))
-    request = await sender.send(text, tokens=REHEARSAL_ANSWER_TOKENS, stream=True, form=prompts.form)
-    sender.raise_for(request, "rehearsal of a stream")
-    if request.answer.prompt_tokens is None:
-        log.warning("no usage in streams: cache hits and lengths will not be known")
-    elif request.answer.cached_tokens is None and config.endpoint.cache_flag is not None:
-        log.warning("no cached tokens in usage: start the server with %s", config.endpoint.cache_flag)
+    text = prompts.text(max(min(REHEARSAL_PROMPT_TOKENS, longest), 1), ("rehearsal",))
+    for _ in range(2):
+        request = await sender.send(text, tokens=REHEARSAL_ANSWER_TOKENS, stream=True, form=prompts.form)
+        sender.raise_for(request, "rehearsal of a stream")
+        if request.answer.prompt_tokens is None:
+            log.warning("no usage in streams: cache hits and lengths will not be known")
+            return
+        if request.answer.cached_tokens is not None:
+            return
+    if (flag := config.endpoint.cache_flag) is not None:
+        log.warning("no cached tokens in usage, nor when a prompt is sent again: start the server with %s", flag)
+    else:
+        log.warning("no cached tokens in usage, nor when a prompt is sent again: cache hits will not be known")
+
+
+def _warn_of_short_answers(workload: Workload, least_tokens: int) -> None:
+    """Say how many requests ask for fewer tokens than the server answers, all of which it will refuse."""
+    answers = [plan.completion_tokens for trace in workload.traces for plan in trace.requests()]
+    short = sum(tokens < least_tokens for tokens in answers)
+    if short:
+        log.warning(
+            "%d of the workload's %d requests ask for fewer than %d tokens, which the server refuses",
+            short,
+            len(answers),
+            least_tokens,
+        )
 
 
 async def _warm_up(
