@@ -8,7 +8,6 @@ from helpers.rows import row
 
 from trie.metrics.columns import Columns, Stats
 from trie.metrics.distributions import cache_by_turn, ecdf, sample, ttft_by_context
-from trie.metrics.traces import survival
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
 
@@ -85,10 +84,3 @@ def test_a_sample_is_in_order_without_repeats_and_the_same_again():
     assert len(found) == 50
     assert found.tolist() == sample(rows, 50).tolist()
     assert sample(rows, 1000) is rows
-
-
-def test_survival_drops_at_completions_by_the_share_at_risk():
-    # 1 completes of 4, 2 is censored, 3 completes of 2: 3/4, then 3/4, then 3/8, then the last one 0
-    duration, surviving = survival(np.array([3.0, 1.0, 2.0, 4.0]), np.array([True, True, False, True]))
-    assert duration.tolist() == [1.0, 2.0, 3.0, 4.0]
-    assert surviving.tolist() == pytest.approx([0.75, 0.75, 0.375, 0.0])

@@ -50,6 +50,15 @@ class Censoring:
     latency_km_p50_s: float | None
     latency_km_p90_s: float | None
     incomplete_share: float | None = None  # cut off or failed
+    incomplete_requests_share: float | None = None
+    ttft_km_p50_s: float | None = None
+    ttft_km_p90_s: float | None = None
+    ttfat_km_p50_s: float | None = None
+    ttfat_km_p90_s: float | None = None
+    request_ttft_km_p50_s: float | None = None
+    request_ttft_km_p90_s: float | None = None
+    request_latency_km_p50_s: float | None = None
+    request_latency_km_p90_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,28 +60,3 @@ def ceiling_tokens(columns: Columns, block: int = BLOCK_TOKENS) -> Floats:
     """Of the eligible tokens those that a perfect cache of whole blocks holds: the last sampled token has no KV."""
     held = np.maximum(eligible_tokens(columns) - 1, 0.0)
     return np.floor(held / block) * block
-
-
-def survival(duration_s: Floats, completed: Bools) -> tuple[Floats, Floats]:
-    """Kaplan-Meier: durations in order and, after each, the share not yet completed.
-
-    Censored ones (not completed) count for as long as they lasted, unknown ones not at all.
-    """
-    measured = np.isfinite(duration_s)
-    duration_s, completed = duration_s[measured], completed[measured]
-    # At equal durations completions come before censorings: those were still at risk.
-    order = np.lexsort((~completed, duration_s))
-    duration_s, completed = duration_s[order], completed[order]
-    at_risk = np.arange(len(order), 0, -1)
-    steps = np.where(completed, 1.0 - 1.0 / np.maximum(at_risk, 1), 1.0)
-    return duration_s, np.cumprod(steps, dtype=np.float64)
-
-
-def kaplan_meier(duration_s: Floats, completed: Bools, quantile: float) -> float | None:
-    """The duration by which a share `quantile` has completed, by `survival`.
-
-    None when so many were censored that the share was never reached.
-    """
-    duration_s, surviving = survival(duration_s, completed)
-    reached = np.flatnonzero(surviving <= 1.0 - quantile + 1e-12)
-    return float(duration_s[reached[0]]) if len(reached) else None

@@ -55,7 +55,8 @@ def of_run(rows: RunRows, *, stream: bool) -> dict[str, float | None]:
         elif isinstance(metric.formula, Single):
             numbers[metric.path] = metric.formula.of(rows)
         elif isinstance(metric.formula, Several):
-            numbers |= _parts(metric, metric.formula.of(rows))
+            measured = stream or not metric.formula.streaming
+            numbers |= _parts(metric, metric.formula.of(rows) if measured else {})
     return numbers
 
 
@@ -75,4 +76,4 @@ def _parts(metric: Metric, values: Mapping[str, float | None] | None) -> dict[st
     """The numbers of a metric by path; the metric itself, as None, where nothing was measured."""
     if values is None:
         return {metric.path: None}
-    return {number.key: values[number.part.key] for number in metric.numbers() if number.part is not None}
+    return {number.key: values.get(number.part.key) for number in metric.numbers() if number.part is not None}

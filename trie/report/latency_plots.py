@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from trie.metrics.censored import survival, trace_latency
 from trie.metrics.columns import Columns, Floats
 from trie.metrics.definitions import PER_REQUEST, PER_TRACE, metric_of
 from trie.metrics.distributions import ecdf, prompt_tokens, ttft_by_context
-from trie.metrics.traces import Traces, survival
+from trie.metrics.traces import Traces
 from trie.report.html.plot import (
     BLUE,
     LOG_TICKS,
@@ -61,8 +62,8 @@ def _distribution(key: str, metric_key: str, series: Series) -> Plot:
 
 
 def _traces(of_traces: Mapping[str, Floats], sessions: Traces, wall_time_s: float) -> Plot:
-    lasted = np.where(sessions.cancelled, wall_time_s, sessions.last_s) - sessions.sent_s
-    duration, surviving = survival(lasted, sessions.completed)
+    until_s = np.where(sessions.cancelled, wall_time_s, sessions.last_s)
+    duration, surviving = survival(trace_latency(sessions, until_s))
     thin = np.unique(np.linspace(0, len(duration) - 1, min(POINTS, len(duration))).astype(np.intp))
     latency, ttfat = (metric_of(f"{PER_TRACE.key}.{key}") for key in ("latency_s", "ttfat_s"))
     curves = {

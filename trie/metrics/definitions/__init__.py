@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from trie.metrics.definitions.cache import CACHE_METRICS
+from trie.metrics.definitions.censoring import CENSORING_METRICS
 from trie.metrics.definitions.client import CLIENT_METRICS
 from trie.metrics.definitions.engine import ENGINE_METRICS
 from trie.metrics.definitions.lengths import LENGTH_METRICS
@@ -38,6 +39,7 @@ METRICS: tuple[Metric, ...] = (
     *TRACE_METRICS,
     *REQUEST_METRICS,
     *RUN_METRICS,
+    *CENSORING_METRICS,
     *LENGTH_METRICS,
     *CACHE_METRICS,
     *CLIENT_METRICS,

@@ -66,6 +66,7 @@ class Several:
     """A formula that gives a number for each part of its metric; None where none was measured."""
 
     of: Callable[[RunRows], Mapping[str, float | None] | None]
+    streaming: bool = False  # it takes streaming to measure it
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from math import isfinite
 
 import numpy as np
 
-from trie.metrics.columns import Bools, Columns
+from trie.metrics.columns import Columns
 from trie.metrics.definitions.metric import (
     PERCENT,
     RUN,
@@ -20,7 +20,6 @@ from trie.metrics.definitions.metric import (
     Sums,
     sums,
 )
-from trie.metrics.traces import kaplan_meier, traces
 
 
 def _trace_per_s(run: RunRows) -> float | None:
@@ -30,38 +29,6 @@ def _trace_per_s(run: RunRows) -> float | None:
 def _failed(columns: Columns) -> Sums:
     failed = columns.outcome("failed")
     return sums(failed.astype(np.float64), np.ones(len(columns)), failed | columns.outcome("ok"))
-
-
-def _cut_off(columns: Columns) -> Sums:
-    return _of_traces(columns, traces(columns).cancelled)
-
-
-def _incomplete(columns: Columns) -> Sums:
-    return _of_traces(columns, ~traces(columns).completed)
-
-
-def _of_traces(columns: Columns, counted: Bools) -> Sums:
-    """A share of the traces; each counts in its first row."""
-    above = np.zeros(len(columns))
-    above[columns.starts] = counted
-    first = np.zeros(len(columns), dtype=np.bool_)
-    first[columns.starts] = True
-    return sums(above, np.ones(len(columns)), first)
-
-
-def _progress_of_the_censored(run: RunRows) -> float | None:
-    progress = run.sessions.progress[run.sessions.cancelled]
-    return float(progress.mean()) if len(progress) else None
-
-
-def _latency_km_s(run: RunRows) -> dict[str, float | None]:
-    lasted_s = run.until_s - run.sessions.sent_s
-    completed = run.sessions.completed
-    quantiles = {"p50": 0.5, "p90": 0.9}
-    return {
-        name: kaplan_meier(lasted_s, completed, quantile) if len(completed) else None
-        for name, quantile in quantiles.items()
-    }
 
 
 def _active_traces(run: RunRows) -> float | None:
@@ -164,50 +131,6 @@ RUN_METRICS = (
         definition="requests that failed / requests that ended well or failed; cancelled ones are in neither",
         formula=Ratio(_failed),
         headline=Headline(sweep=("",)),
-    ),
-    Metric(
-        section=RUN,
-        key="censoring.share",
-        label="censored",
-        unit="ratio",
-        shown=PERCENT,
-        better="lower",
-        definition="traces cancelled at the deadline / traces started",
-        formula=Ratio(_cut_off),
-    ),
-    Metric(
-        section=RUN,
-        key="censoring.incomplete_share",
-        label="cut off or failed",
-        unit="ratio",
-        shown=PERCENT,
-        better="lower",
-        definition="traces that did not complete / traces started: the longer a trace, the sooner it is one of them",
-        formula=Ratio(_incomplete),
-    ),
-    Metric(
-        section=RUN,
-        key="censoring.progress",
-        label="progress of the censored",
-        unit="ratio",
-        shown=PERCENT,
-        better=None,
-        definition="mean share of their requests that had ended",
-        formula=Single(_progress_of_the_censored),
-    ),
-    Metric(
-        section=RUN,
-        key="censoring.latency_km_{part}_s",
-        label="latency with censored traces",
-        unit="s",
-        better="lower",
-        definition=(
-            "Kaplan-Meier p50 and p90 of trace latency: cancelled traces count as lasting at least until the end "
-            "of the run, failed ones until their failure; none where so many were cut off that the share was "
-            "never reached"
-        ),
-        formula=Several(_latency_km_s),
-        parts=(Part("p50", "p50"), Part("p90", "p90")),
     ),
     Metric(
         section=RUN,

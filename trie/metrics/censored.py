@@ -1,0 +1,76 @@
+"""Times with those that were cut off: how long each unit took, or at least took, and whether it was seen to its end.
+
+What the end of the run cut off and what failed lasted at least until then. Leaving it out keeps the short ones;
+`kaplan_meier` counts it in. Times of which nothing is known are NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trie.metrics.columns import Bools, Columns, Floats
+from trie.metrics.traces import Traces
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One entry for each trace or request."""
+
+    time_s: Floats
+    seen: Bools  # to its end; the others took at least so long
+
+
+def trace_latency(sessions: Traces, until_s: Floats) -> Observed:
+    """From the first send to the end of a completed trace; `until_s` is when each trace left its slot."""
+    return Observed(until_s - sessions.sent_s, sessions.completed)
+
+
+def trace_ttft(columns: Columns) -> Observed:
+    """That of each trace's first request, whatever became of the trace."""
+    first = request_ttft(columns)
+    return Observed(first.time_s[columns.starts], first.seen[columns.starts])
+
+
+def trace_ttfat(columns: Columns, sessions: Traces, until_s: Floats) -> Observed:
+    """From the first send to the first token of the final request, whatever became of that."""
+    first = np.where(columns["is_final"] > 0, columns["first_token_s"], np.nan)[columns.ends]
+    seen = np.isfinite(first)
+    at_least = np.where(sessions.completed, np.nan, until_s)  # one that completed without a first token tells nothing
+    return Observed(np.where(seen, first, at_least) - sessions.sent_s, seen)
+
+
+def request_ttft(columns: Columns) -> Observed:
+    """Of all requests that were sent; one that ended well without a first token tells nothing."""
+    first = columns["first_token_s"]
+    seen = np.isfinite(first)
+    at_least = np.where(columns.outcome("ok"), np.nan, columns["end_s"])
+    return Observed(np.where(seen, first, at_least) - columns["sent_s"], seen)
+
+
+def request_latency(columns: Columns) -> Observed:
+    """Of all requests that were sent."""
+    return Observed(columns["end_s"] - columns["sent_s"], columns.outcome("ok"))
+
+
+def survival(observed: Observed) -> tuple[Floats, Floats]:
+    """Kaplan-Meier: times in order and, after each, the share not yet at its end."""
+    measured = np.isfinite(observed.time_s)
+    time_s, seen = observed.time_s[measured], observed.seen[measured]
+    # At equal times ends come before censorings: those were still at risk.
+    order = np.lexsort((~seen, time_s))
+    time_s, seen = time_s[order], seen[order]
+    at_risk = np.arange(len(order), 0, -1)
+    steps = np.where(seen, 1.0 - 1.0 / np.maximum(at_risk, 1), 1.0)
+    return time_s, np.cumprod(steps, dtype=np.float64)
+
+
+def kaplan_meier(observed: Observed, quantile: float) -> float | None:
+    """The time by which a share `quantile` has come to its end, by `survival`.
+
+    None when so many were cut off that the share was never reached.
+    """
+    time_s, surviving = survival(observed)
+    reached = np.flatnonzero(surviving <= 1.0 - quantile + 1e-12)
+    return float(time_s[reached[0]]) if len(reached) else None
