@@ -83,6 +83,7 @@ def _surroundings(folder: Path, variables: dict[str, str]) -> Iterator[None]:
 @contextmanager
 def _loggers_restored() -> Iterator[None]:
     """Loggers as a new process has them, and then as they were."""
+    _close_log_files()
     before = {logger: (logger.handlers, logger.level, logger.disabled) for logger in _loggers()}
     for logger in before:
         logger.handlers, logger.disabled = [], False
@@ -95,6 +96,15 @@ def _loggers_restored() -> Iterator[None]:
         for logger in _loggers():
             logger.handlers, level, logger.disabled = before.get(logger, ([], logging.NOTSET, False))
             logger.setLevel(level)
+
+
+def _close_log_files() -> None:
+    """Those that a test left open which called `main.run` itself: a closed one that stays would open its file again."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler, logging.FileHandler) and handler.baseFilename != os.devnull:
+            root.removeHandler(handler)
+            handler.close()
 
 
 def _loggers() -> list[logging.Logger]:
