@@ -11,7 +11,7 @@ from helpers.command_line import Command
 
 from trie.storage.run_dir import RunDir
 
-VIRTUAL = ("clock=virtual", "workload=agentic-synthetic", "profile=gpu", "seed=1")
+VIRTUAL = ("clock=virtual", "workload=agentic-synthetic", "workload.rows=64", "profile=gpu", "seed=1")
 
 
 def test_two_hours_make_the_directory_of_a_run_and_say_that_no_server_was_measured(script: Command, tmp_path: Path):

@@ -34,13 +34,19 @@ def counter(folder: Path) -> Callable[[str], int]:
 ADDED = {"byte-bpe": 0, "byte-bpe-bos": 1, "prepend-bpe": 2, "unigram": 0, "unigram-unsplit": 0, "letters": 0}
 
 
-@pytest.mark.parametrize("kind", [*ADDED, "deepseek"])
-def test_lengths_are_exact_by_the_tokenizers_own_count(kind: str, folder: Folder, config: Config) -> None:
+@pytest.mark.parametrize(
+    ("kind", "longest"),
+    [
+        *((kind, 2_000 if kind == "letters" else 20_000) for kind in ADDED),
+        ("deepseek", 20_000),
+        pytest.param("deepseek", 100_000, marks=pytest.mark.slow),
+    ],
+)
+def test_lengths_are_exact_by_the_tokenizers_own_count(kind: str, longest: int, folder: Folder, config: Config) -> None:
     prompts = load(config(str(folder(kind))), "m", 5)
     count, added = counter(folder(kind)), ADDED.get(kind, 0)
     assert prompts.source == "tokenizer"
     assert prompts.adds_bos == added
-    longest = 100_000 if kind == "deepseek" else 2_000 if kind == "letters" else 20_000
     assert prompts.text(0, "none") == b""
     for tokens in (1, 2, 3, 4, 5, 16, 1000, longest):
         for key in range(3):
