@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from helpers.scripted_server import plain_response, playing
 
 from trie.config import EndpointConfig
@@ -67,6 +68,46 @@ def test_the_counters_of_a_restarted_engine_are_not_believed() -> None:
     for after in (Counters({"a": 0.5}), Counters({})):
         assert growth(Counters({"a": 1.0}), after)["restarted"]
         assert growth(Counters({"a": 1.0}), after)["counters"] == {}
+
+
+PROCESS = "process_start_time_seconds"
+SERIES = "x_created"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "evidence"),
+    [
+        ({"x": 1.0}, {"x": 0.5}, "x fell from 1 to 0.5"),
+        ({"x": 1.0}, {"y": 9.0}, "x is gone"),
+        ({"x": 1.0, PROCESS: 1.7e9}, {"x": 9.0, PROCESS: 1.7e9 + 40}, f"{PROCESS} is another than before the run"),
+        ({"x": 1.0, SERIES: 1.7e9}, {"x": 9.0, SERIES: 1.7e9 + 40}, f"{SERIES} is another than before the run"),
+        ({"x": 1.0, PROCESS: 1.7e9}, {"x": 9.0, PROCESS: 1.7e9 + 0.9}, None),
+        ({"x": 1.0}, {"x": 9.0, PROCESS: 1.7e9}, None),
+        ({"x": 1.0, PROCESS: 1.7e9}, {"x": 1.0, PROCESS: 1.7e9, SERIES: 1.8e9}, None),
+    ],
+)
+def test_what_shows_a_restart(before: dict[str, float], after: dict[str, float], evidence: str | None) -> None:
+    """Counters that have grown beyond their former values say nothing: the process and the series have a start."""
+
+    def text(values: dict[str, float]) -> bytes:
+        return b"".join(b"# TYPE %b counter\n%b %r\n" % (name, name, value) for name, value in encoded(values))
+
+    def encoded(values: dict[str, float]) -> list[tuple[bytes, float]]:
+        return [(name.encode(), value) for name, value in values.items()]
+
+    grown = growth(read_counters([text(before)]), read_counters([text(after)]))
+    assert (grown["restarted"], grown.get("restart_evidence")) == (evidence is not None, evidence)
+    assert evidence is None or not grown["counters"]
+
+
+def test_one_server_of_several_restarts() -> None:
+    """The sums of two servers grow, and the start of the second is another."""
+    first, second, anew = (
+        f"# TYPE x counter\nx {count}\n{PROCESS} {start}\n".encode()
+        for count, start in ((100, 1.7e9), (5, 1.6e9), (50, 1.71e9))
+    )
+    assert growth(read_counters([first, second]), read_counters([first, anew]))["restarted"]
+    assert not growth(read_counters([first, second]), read_counters([first, second]))["restarted"]
 
 
 async def test_another_host_gets_no_key() -> None:

@@ -226,6 +226,49 @@ async def test_usage_that_lies_makes_a_run_invalid(tmp_path: Path) -> None:
     assert result.summary.facts["cache"]["impossible_requests"] == result.summary.requests["ok"]
 
 
+def counted_metrics(prompt: int, completion: int, started: float) -> bytes:
+    text = (
+        "# TYPE vllm:prompt_tokens_total counter\n"
+        f"vllm:prompt_tokens_total {prompt}\n"
+        "# TYPE vllm:generation_tokens_total counter\n"
+        f"vllm:generation_tokens_total {completion}\n"
+        f"process_start_time_seconds {started}\n"
+    )
+    return plain_response("200 OK", text.encode())
+
+
+@pytest.mark.parametrize(
+    ("others", "lost", "restart_s", "failed"),
+    [
+        (0, 0, 0.0, set()),
+        (700, 0, 0.0, {"engine_served_this_run_alone"}),
+        (0, 42, 0.0, {"engine_counted_all"}),
+        (0, 0, 20.0, {"engine_ran_throughout"}),
+    ],
+)
+async def test_an_engines_counters_are_judged(
+    tmp_path: Path, others: int, lost: int, restart_s: float, failed: set[str]
+) -> None:
+    """12 requests of 7 prompt tokens each: the engine counts those, and tokens of others, or not all, or anew."""
+    answered = 0
+
+    def play(request: bytes) -> Script:
+        nonlocal answered
+        if b" /metrics " in request.split(b"\r\n")[0]:
+            began = answered > 0
+            prompt = 1000 + 7 * answered + (others - lost) * began
+            return (counted_metrics(prompt, 500 + 2 * answered, 1.7e9 + restart_s * began),)
+        answered += request.startswith(b"POST")
+        return endpoint(lambda *_: WHOLE)(request)
+
+    async with playing(play) as (url, _):
+        result = await run(url, tmp_path, SINGLE, max_traces=12, idle_timeout=0.0)
+    assert result.summary.requests["ok"] == 12
+    ids = {"engine_served_this_run_alone", "engine_counted_all", "engine_ran_throughout"}
+    assert {check.id for check in result.summary.verdict if check.id in ids and not check.ok} == failed
+    assert not failed or not result.summary.valid
+
+
 async def test_a_server_that_never_answers_the_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discovery, "TIMEOUT_S", 0.3)
     async with playing(lambda _: (9.0,)) as (url, _):

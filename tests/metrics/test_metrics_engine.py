@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from helpers.manifests import manifest
 from helpers.rows import row
@@ -9,6 +11,7 @@ from helpers.rows import row
 from trie.metrics.checks.check import Check
 from trie.metrics.columns import Columns
 from trie.metrics.engine_counters import engine
+from trie.metrics.sections import EngineCounts
 from trie.metrics.summary import Summary, summarize
 from trie.report.engine import engine_lines, engine_table
 from trie.storage.manifest import Manifest
@@ -105,6 +108,99 @@ def test_without_counters_there_is_nothing(counted: dict[str, float] | None) -> 
 
 def check(found: Summary, name: str) -> Check | None:
     return next((check for check in found.verdict if check.id == name), None)
+
+
+def counting(prompt: float, completion: float, ttft_s: float = 0.5) -> dict[str, float]:
+    """What vLLM counted, a mean TTFT of so many seconds included."""
+    return {
+        "vllm:prompt_tokens_total": prompt,
+        "vllm:generation_tokens_total": completion,
+        "vllm:time_to_first_token_seconds_sum": ttft_s * 2,
+        "vllm:time_to_first_token_seconds_count": 2.0,
+    }
+
+
+CUT: dict[str, Any] = {"outcome": Outcome.cancelled, "usage_prompt_tokens": None, "usage_completion_tokens": None}
+BROKEN = {**CUT, "outcome": Outcome.failed, "error_kind": "reset"}
+OTHERS, BELOW, OUTSIDE = "engine_served_this_run_alone", "engine_counted_all", "ttft_is_the_engines"
+TEN = [row(i) for i in range(10)]  # 1,000 prompt and 110 completion tokens, TTFT 500 ms
+
+COUNTED: dict[str, tuple[list[RequestRecord], dict[str, float], tuple[str, str] | None, str]] = {
+    "what the rows have": (TEN, counting(1000, 110), None, ""),
+    "a health check": (TEN, counting(1009, 111), None, ""),
+    "a little of others": (TEN, counting(1040, 110), (OTHERS, "warning"), "at least 3.8% are the work of others"),
+    "much of others": (TEN, counting(3260, 110), (OTHERS, "error"), "3,260 prompt and 110 completion tokens were"),
+    "completion tokens of others": (TEN, counting(1000, 220), (OTHERS, "error"), "at least 50.0%"),
+    "cancelled requests": ([*TEN, row(10, **CUT), row(11, **CUT)], counting(1200, 132), None, ""),
+    "cancelled requests that count less": ([*TEN, row(10, **CUT), row(11, **CUT)], counting(1100, 115), None, ""),
+    "cancelled requests and others": (
+        [*TEN, row(10, **CUT), row(11, **CUT)],
+        counting(2400, 132),
+        (OTHERS, "error"),
+        "can have caused at most 1,200 prompt and 132 completion tokens: at least 50.0%",
+    ),
+    "failed requests, each tried three times": ([*TEN, row(10, attempts=3, **BROKEN)], counting(1300, 143), None, ""),
+    "retries that ended well": ([*TEN[:9], row(9, attempts=2)], counting(1100, 121), None, ""),
+    "retries of what was rate limited": (
+        [*TEN[:9], row(9, attempts=3, rate_limited=2)],
+        counting(1200, 132),
+        (OTHERS, "error"),
+        "at most 1,000 prompt",
+    ),
+    "a template's tokens in cancelled requests": (
+        [row(i, usage_prompt_tokens=120) for i in range(10)] + [row(10, **CUT)],
+        counting(1320, 121),
+        None,
+        "",
+    ),
+    "no usage in one": ([*TEN[:9], row(9, usage_prompt_tokens=None)], counting(1000, 110), None, ""),
+    "no usage": ([row(i, usage_prompt_tokens=None) for i in range(10)], counting(9000, 110), None, ""),
+    "less than the rows": (TEN, counting(400, 110), (BELOW, "error"), "400 prompt and 110 completion tokens were"),
+    "fewer answers than the rows": (TEN, counting(1000, 50), (BELOW, "error"), "are not believed"),
+    "written down late": (TEN, counting(960, 106), None, ""),
+    "TTFT outside": (TEN, counting(1000, 110, ttft_s=0.2), (OUTSIDE, "warning"), "300 of 500 ms"),
+    "a near client": (TEN, counting(1000, 110, ttft_s=0.4), None, ""),
+    "a fast engine": ([row(i, ttft=0.012) for i in range(10)], counting(1000, 110, ttft_s=0.003), None, ""),
+}
+
+
+@pytest.mark.parametrize(("rows", "counted", "fails", "words"), COUNTED.values(), ids=COUNTED.keys())
+def test_the_engines_counts_are_judged(
+    rows: list[RequestRecord], counted: dict[str, float], fails: tuple[str, str] | None, words: str
+) -> None:
+    """Beyond the rows an engine may count what cancelled, failed and repeated requests asked for, and no more."""
+    found = summary(rows, counted)
+    failed = [item for item in found.verdict if item.id in {OTHERS, BELOW, OUTSIDE} and not item.ok]
+    assert [(item.id, item.level) for item in failed] == ([] if fails is None else [fails])
+    assert all(words in item.found for item in failed)
+
+
+def test_counters_below_the_rows_are_not_believed() -> None:
+    account = summary(TEN, counting(400, 110, ttft_s=0.1)).engine
+    assert account is not None
+    assert account.disbelieved is not None
+    assert (account.counted, account.disbelieved.prompt_tokens) == (EngineCounts(), 400.0)
+    assert not account.comparable
+    assert list(engine_lines(account)) == ["vLLM 0.32.0: its counters hold less than its answers and are not believed"]
+    assert (
+        Summary.from_json(summary(TEN, counting(400, 110)).to_json()).engine == summary(TEN, counting(400, 110)).engine
+    )
+
+
+@pytest.mark.parametrize("evidence", [None, "x fell from 9 to 1"])
+def test_a_restart_is_an_error(evidence: str | None) -> None:
+    growth = {"engines": 1, "restarted": True, "restart_evidence": evidence, "counters": {}}
+    found = summarize(to_table(TEN), manifest(end={"engine": growth}))
+    restarted = check(found, "engine_ran_throughout")
+    assert restarted is not None
+    assert (restarted.ok, restarted.level, found.engine) == (False, "error", None)
+    assert (evidence or "its counters began anew") in restarted.found
+    assert getattr(check(summary(TEN, counting(1000, 110)), "engine_ran_throughout"), "ok", None)
+    assert check(summary(TEN, None), "engine_ran_throughout") is None
+
+
+def test_a_router_with_metrics_of_the_engines_prefix_counts_no_tokens() -> None:
+    assert summary(TEN, {"vllm:num_incoming_requests_total": 10.0}).engine is None
 
 
 def test_preemptions_and_a_long_queue_are_warnings() -> None:

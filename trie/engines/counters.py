@@ -32,6 +32,8 @@ RANK_LABELS = frozenset({"tp_rank", "pp_rank", "moe_ep_rank"})  # of one engine'
 DATA_PARALLEL_LABELS = ("engine", "dp_rank")  # each value is an engine
 PROCESS_PREFIXES = ("python_", "process_", "http_")  # families of the process around the engine
 HISTOGRAM_PART = re.compile(r"(.+)_(sum|count|bucket)")
+PROCESS_START, SERIES_START = "process_start_time_seconds", "_created"  # seconds since the epoch, of the Python client
+SAME_START_S = 1.0  # exporters work the start of their process out of the system's clock, which may be set
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +42,27 @@ class Counters:
 
     values: Mapping[str, float] = field(default_factory=dict)
     engines: int = 0  # data-parallel ones seen
+    starts: Mapping[str, float] = field(default_factory=dict)  # of each server's process and series, where it tells
 
 
 def read_counters(bodies: Iterable[bytes]) -> Counters:
     """Counters, and histograms' sums, counts and the buckets of latencies, of one server's /metrics or several."""
     values: dict[str, float] = defaultdict(float)
+    starts: dict[str, float] = {}
     engines, latencies = 0, catalog.latency_histograms()
-    for body in bodies:
+    for number, body in enumerate(bodies):
         kind_of = kinds(body)
         places: set[tuple[str, str]] = set()
         for sample in samples(body):
             places |= {(label, sample.labels[label]) for label in DATA_PARALLEL_LABELS if label in sample.labels}
-            if _only_grows(sample, kind_of, latencies) and math.isfinite(sample.value):
+            if not math.isfinite(sample.value):
+                continue
+            if sample.name == PROCESS_START or sample.name.endswith(SERIES_START):
+                starts[f"{sample.name} {number} {sorted(sample.labels.items())}"] = sample.value
+            elif _only_grows(sample, kind_of, latencies):
                 values[_key(sample)] += sample.value
         engines += max((sum(name == label for name, _ in places) for label in DATA_PARALLEL_LABELS), default=0)
-    return Counters(dict(values), engines)
+    return Counters(dict(values), engines, starts)
 
 
 def _only_grows(sample: Sample, kind_of: Mapping[str, str], latencies: frozenset[str]) -> bool:
@@ -79,12 +87,27 @@ def _key(sample: Sample) -> str:
 def growth(before: Counters, after: Counters) -> dict[str, Any]:
     """What a run made of the counters, for its manifest: those that changed, by how much.
 
-    An engine that was restarted meanwhile counts from 0: then nothing is known, and `restarted` says so.
+    An engine that was restarted meanwhile counts from 0: then nothing is known, and `restarted` and
+    `restart_evidence` say so.
     """
+    if (evidence := _restart(before, after)) is not None:
+        return {"engines": after.engines, "restarted": True, "restart_evidence": evidence, "counters": {}}
     changes = {name: value - before.values.get(name, 0.0) for name, value in after.values.items()}
-    restarted = any(value < 0 for value in changes.values()) or not before.values.keys() <= after.values.keys()
-    kept = {} if restarted else {name: round(value, 9) for name, value in sorted(changes.items()) if value}
-    return {"engines": after.engines, "restarted": restarted, "counters": kept}
+    kept = {name: round(value, 9) for name, value in sorted(changes.items()) if value}
+    return {"engines": after.engines, "restarted": False, "counters": kept}
+
+
+def _restart(before: Counters, after: Counters) -> str | None:
+    """What shows that an engine was restarted between two readings; None where nothing does."""
+    for name, value in before.values.items():
+        if name not in after.values:
+            return f"{name} is gone"
+        if after.values[name] < value:
+            return f"{name} fell from {value:g} to {after.values[name]:g}"
+    for name, at in before.starts.items():
+        if abs(after.starts.get(name, at) - at) > SAME_START_S:
+            return f"{name.split()[0]} is another than before the run"
+    return None
 
 
 class Meter:

@@ -9,12 +9,21 @@ import numpy as np
 
 from trie.engines import catalog
 from trie.engines.declaration import Engine
-from trie.metrics.columns import Bools, Columns
-from trie.metrics.sections import BesideRows, CountDifferences, EngineAccount, EngineCounts, RowCounts
+from trie.metrics.columns import Bools, Columns, Floats
+from trie.metrics.sections import (
+    BesideRows,
+    CountDifferences,
+    EngineAccount,
+    EngineCounts,
+    RowCounts,
+    TokenCounts,
+)
 from trie.storage.manifest import Manifest
 
 COUNTS = ("prompt_tokens", "cached_tokens", "completion_tokens", "requests", "preemptions")
 TIMES = ("queue_s", "ttft_s", "itl_s", "e2e_s")
+TOKENS = ("prompt_tokens", "completion_tokens")
+SAME_SHARE = 0.05  # by which counters may be below the rows: an engine may write its counters down late
 
 
 def engine(columns: Columns, manifest: Manifest) -> EngineAccount | None:
@@ -29,8 +38,10 @@ def engine(columns: Columns, manifest: Manifest) -> EngineAccount | None:
     declared = next((engine for engine in catalog.ENGINES if _counts(engine, counters)), None)
     if declared is None:
         return None
-    counted = _counted(counters, declared)
-    rows = _rows(columns)
+    counted, rows = _counted(counters, declared), _rows(columns)
+    believed = not _below(counted, rows)
+    shown = counted if believed else EngineCounts()
+    own = _own_at_most(columns)
     beside = _beside(columns)
     dialect = manifest.server.dialect
     return EngineAccount(
@@ -38,16 +49,59 @@ def engine(columns: Columns, manifest: Manifest) -> EngineAccount | None:
         version=None if dialect is None else dialect.version,
         engines=growth.engines,
         settled=growth.settled,
-        counted=counted,
+        counted=shown,
         rows=rows,
-        difference=CountDifferences(**{key: _difference(key, counted, rows) for key in (*COUNTS, *TIMES)}),
+        difference=CountDifferences(**{key: _difference(key, shown, rows) for key in (*COUNTS, *TIMES)}),
         beside_rows=beside,
-        comparable=not beside.any,
+        comparable=believed and not beside.any,
+        own_at_most=own,
+        others_share=_others_share(shown, own),
+        disbelieved=None if believed else counted,
     )
 
 
+def _below(counted: EngineCounts, rows: RowCounts) -> bool:
+    """Whether the counters hold less than the rows: a restart, or the counters of one server of several."""
+    pairs = [(getattr(counted, key), getattr(rows, key)) for key in TOKENS]
+    return any(count and row and count < row * (1.0 - SAME_SHARE) for count, row in pairs)  # 0: it counts none
+
+
+def _own_at_most(columns: Columns) -> TokenCounts:
+    """What the run's own requests can have made an engine count.
+
+    It is the usage of those that ended well, and for every other attempt all that it asked for.
+
+    Prompts may be longer than accounted, by what a template adds: by as much as in the worst of the rows.
+    """
+    prompt, completion = columns["usage_prompt_tokens"], columns["usage_completion_tokens"]
+    accounted = columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]
+    longer = np.nanmax(prompt - accounted, initial=0.0)
+    asked = columns["requested_completion_tokens"]
+    return TokenCounts(
+        prompt_tokens=_at_most(columns, prompt, np.maximum(accounted + longer, np.nan_to_num(prompt))),
+        completion_tokens=_at_most(columns, completion, np.maximum(asked, np.nan_to_num(completion))),
+    )
+
+
+def _at_most(columns: Columns, reported: Floats, asked: Floats) -> float | None:
+    """The sum over all attempts; None where no row reports anything, so that what was asked for is unproven."""
+    counted = columns.outcome("ok") & ~np.isnan(reported)
+    served = np.maximum(columns["attempts"] - columns["rate_limited"], 1.0)
+    return float(np.where(counted, reported + (served - 1.0) * asked, served * asked).sum()) if counted.any() else None
+
+
+def _others_share(counted: EngineCounts, own: TokenCounts) -> float | None:
+    """The larger of the shares of prompt and completion tokens."""
+    pairs = [(getattr(counted, key), getattr(own, key)) for key in TOKENS]
+    shares = [max(count - most, 0.0) / count for count, most in pairs if count and most is not None]
+    return max(shares, default=None)
+
+
 def _counts(engine: Engine, counters: Mapping[str, float]) -> bool:
-    return engine.counters is not None and any(key.startswith(engine.metric("")) for key in counters)
+    """Whether an engine's tokens are among the counters: a router may have metrics of its prefix and count none."""
+    names = engine.counters
+    tokens = () if names is None else (*names.prompt_tokens, *names.completion_tokens)
+    return any(engine.metric(name) == key.partition("{")[0] for name in tokens for key in counters)
 
 
 def _counted(counters: Mapping[str, float], engine: Engine) -> EngineCounts:

@@ -194,8 +194,20 @@ class BesideRows:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """Prompt and completion tokens; None where they can't be known."""
+
+    prompt_tokens: float | None = None
+    completion_tokens: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EngineAccount:
-    """The engine's own counters over the run beside the rows."""
+    """The engine's own counters over the run beside the rows.
+
+    Counters that hold less than the rows can't be those of all servers from the run's start to its end: `counted` is
+    then empty, and `disbelieved` has what they say.
+    """
 
     name: str
     version: str | None
@@ -206,3 +218,6 @@ class EngineAccount:
     difference: CountDifferences
     beside_rows: BesideRows
     comparable: bool
+    own_at_most: TokenCounts = TokenCounts()  # of the run's requests, with all that those beside the rows asked for
+    others_share: float | None = None  # of the tokens counted, at least, that no request of the run can have caused
+    disbelieved: EngineCounts | None = None

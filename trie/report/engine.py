@@ -22,6 +22,9 @@ NOTE = (
 def engine_lines(engine: EngineAccount) -> Iterator[str]:
     """One line of what was counted, and one of what the engine counted beside the rows."""
     counted, rows = engine.counted, engine.rows
+    if engine.disbelieved is not None:
+        yield f"{named(engine)}: its counters hold less than its answers and are not believed"
+        return
     figures = [
         f"{_count(counted.prompt_tokens)} prompt tokens (rows: {_count(rows.prompt_tokens)})",
         f"{_percent(counted.hit_rate_pct)} cached (rows {_percent(rows.hit_rate_pct)})",

@@ -206,7 +206,7 @@ def _plots(columns: Columns, summary: Summary, manifest: Manifest) -> Iterator[S
 
 
 def _engine(summary: Summary) -> Iterator[Table]:
-    if summary.engine is not None:
+    if summary.engine is not None and summary.engine.disbelieved is None:
         yield engine_table(summary.engine)
 
 

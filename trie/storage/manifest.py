@@ -141,6 +141,7 @@ class EngineGrowth(_Object):
 
     engines: int = 0
     restarted: bool = False
+    restart_evidence: str | None = None
     counters: Mapping[str, float] = field(default_factory=dict)
     settled: bool | None = None
 
