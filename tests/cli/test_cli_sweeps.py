@@ -45,6 +45,7 @@ def test_plan_of_the_full_sweep_comes_from_one_command(script: Command, tmp_path
     assert not (tmp_path / "multirun").exists()
 
 
+@pytest.mark.slow
 def test_the_full_sweep_as_typed_is_workload_major(script: Command) -> None:
     done = script("-m", "workload=agentic,qa,office", "concurrency=8,16,24,32,40,48", "plan=true")
     assert "18 cells, 1 h 30 min of replay in total" in done.stdout
