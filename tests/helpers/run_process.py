@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -11,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from helpers.command_line import ROOT, environment
 from trie.storage.run_dir import RunDir
 
-ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "benchmarks" / "server.py"
 # A shell that started the tests in the background has its children ignore Ctrl-C.
 START = (
@@ -38,11 +37,10 @@ class Run:
         self.temporary = folder / f"tmp-{time.monotonic_ns()}"
         self.temporary.mkdir()
         command = [sys.executable, "-c", START, *settings, "progress=none", f"hydra.run.dir={self.directory}"]
-        given = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.temporary), **env}
         self.process = subprocess.Popen(
             command,
             cwd=folder,
-            env=given,
+            env=environment(TMPDIR=str(self.temporary), **env),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.run_process import ROOT
+from helpers.command_line import ROOT, environment
 
 SOAK_S = float(os.environ.get("TRIE_SOAK_S", "3600"))
 
@@ -20,9 +20,8 @@ def measured(concurrency: int, duration_s: float, itl_ms: float, warm_up_s: floa
     script = ROOT / "benchmarks" / "load.py"
     command = [sys.executable, str(script), f"--concurrency={concurrency}", f"--duration={duration_s}"]
     command += [f"--itl-ms={itl_ms}", f"--warm-up={warm_up_s}"]
-    given = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command, env=given, cwd=Path("/"), capture_output=True, text=True, check=False, timeout=duration_s + 300
+        command, env=environment(), cwd=Path("/"), capture_output=True, text=True, check=False, timeout=duration_s + 300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     figures: dict[str, Any] = json.loads(done.stdout)

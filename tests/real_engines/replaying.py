@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,10 +17,11 @@ from typing import Any
 
 import pandas as pd
 from engine_setup.server import HOST, Server
+from helpers.command_line import environment
 
 from trie.storage.run_dir import RunDir
 
-ROOT = Path(__file__).parents[2]
+WIDE = "160"  # COLUMNS: tables that are read must not be cut
 TIMEOUT_S = 300.0
 
 
@@ -75,7 +75,9 @@ class Replay:
         """A run that goes on."""
         words, directory = self.command(server, *settings)
         pipe = subprocess.PIPE
-        process = subprocess.Popen(words, cwd=self.folder, env=environment(), stdout=pipe, stderr=pipe, text=True)
+        process = subprocess.Popen(
+            words, cwd=self.folder, env=environment(COLUMNS=WIDE), stdout=pipe, stderr=pipe, text=True
+        )
         return process, directory
 
     def run(self, server: Server, *settings: str) -> Finished:
@@ -108,12 +110,6 @@ def somebody_else(server: Server, tokens: int) -> Iterator[None]:
     finally:
         response.close()
         connection.close()
-
-
-def environment() -> dict[str, str]:
-    """Without a key, and with this checkout's package."""
-    kept = {key: value for key, value in os.environ.items() if key != "OPENAI_API_KEY"}
-    return {**kept, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
 
 
 def assert_at_rest_after_a_kill(process: subprocess.Popen[str], in_flight: Callable[[], float], streams: int) -> None:

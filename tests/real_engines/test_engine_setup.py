@@ -107,7 +107,7 @@ def test_an_engine_that_can_not_be_had_skips_or_fails_the_test(tmp_path: Path) -
         "markers=engine",
         str(tmp_path),
     ]
-    path = f"{Path(__file__).parent}{os.pathsep}{TOOLS}"
+    path = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1], TOOLS)))
     given = {**os.environ, "PYTHONPATH": path, "LLAMA_SERVER": str(tmp_path / "none")}
 
     def ended(required: str) -> subprocess.CompletedProcess[str]:

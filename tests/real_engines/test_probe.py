@@ -13,7 +13,8 @@ from availability import Start
 from engine_setup import model
 from engine_setup.model import TinyModel
 from engine_setup.server import Server
-from replaying import Replay, environment
+from helpers.command_line import environment
+from replaying import WIDE, Replay
 
 pytestmark = pytest.mark.engine
 
@@ -21,7 +22,9 @@ pytestmark = pytest.mark.engine
 def probed(server: Server, *settings: str) -> Any:
     words = [f"endpoint={server.url}", f"tokenizer_model={model.folder(TinyModel())}", "--json", *settings]
     command = [sys.executable, "-m", "trie", "probe", *words]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, env=environment(COLUMNS=WIDE), capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

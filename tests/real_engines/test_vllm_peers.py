@@ -15,8 +15,9 @@ from engine_setup import model
 from engine_setup.model import TinyModel
 from engine_setup.server import Server
 from engine_setup.vllm import reset
+from helpers.command_line import environment
 from peers import Table, bench_serve, reference, run_reference
-from replaying import Replay, environment
+from replaying import WIDE, Replay
 from workloads import trace, write
 
 pytestmark = pytest.mark.engine
@@ -74,7 +75,9 @@ def test_it_reads_as_vllm_s_own_benchmark_does(vllm: Server, replay: Replay) -> 
         ),
     )
     words = [sys.executable, "-m", "trie", "export", str(run.directory), "--format", "vllm"]
-    ours = json.loads(subprocess.run(words, env=environment(), capture_output=True, text=True, check=True).stdout)
+    ours = json.loads(
+        subprocess.run(words, env=environment(COLUMNS=WIDE), capture_output=True, text=True, check=True).stdout
+    )
     for key in ("completed", "failed", "total_output_tokens", "max_concurrency"):
         assert ours[key] == theirs[key], key
     # It cuts its random prompts as text, which may come out a token off.
