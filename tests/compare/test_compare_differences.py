@@ -38,7 +38,7 @@ def test_units_add_up_to_the_summary(tmp_path: Path) -> None:
             continue
         assert sample.values.mean() == pytest.approx(stated[f"{key}.mean"], rel=1e-12)
         assert np.percentile(sample.values, 99) == pytest.approx(stated[f"{key}.p99"], rel=1e-12)
-    assert len(run.units.ratios) == 4 * 4 + 1 + 13
+    assert len(run.units.ratios) == 4 * 4 + 1 + 14
     for key, ratio in run.units.ratios.items():
         assert ratio.factor * ratio.above.sum() / ratio.below.sum() == pytest.approx(stated[key], rel=1e-9), key
 

@@ -151,7 +151,7 @@ def test_the_workload_table(run: list[list[RequestRecord]], num_gpus: int | None
         "total_prompt_tok_s": lambda r: r.new_prompt_tokens + r.cached_prompt_tokens,
         "cached_prompt_tok_s": lambda r: r.cached_prompt_tokens,
         "uncached_prompt_tok_s": lambda r: r.new_prompt_tokens,
-        "completion_tok_s": lambda r: r.requested_completion_tokens,
+        "completion_tok_s": lambda r: min(completion(r), r.requested_completion_tokens),
     }
     for key, count in tokens.items():
         points: list[tuple[float, Any]] = [(r.end_s or 0.0, count(r)) for r in ok]

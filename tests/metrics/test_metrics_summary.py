@@ -135,9 +135,40 @@ def test_one_point_has_no_slope():
     assert (rates.overall, rates.last_30s, rates.steady_state) == (pytest.approx(0.11), None, None)
 
 
-def test_completion_throughput_counts_the_lengths_of_the_trace():
-    rates = summary([row(requested_completion_tokens=50, usage_completion_tokens=11)]).workload["completion_tok_s"]
-    assert rates.overall == pytest.approx(0.5)
+@pytest.mark.parametrize(
+    ("asked", "came", "counted"),
+    [(50, 50, 50), (50, 11, 11), (50, 0, 0), (50, 60, 50), (50, None, 50)],
+)
+def test_completion_throughput_counts_what_came_of_what_was_asked_for(asked: int, came: int | None, counted: int):
+    """Within 100 s; usage above what was asked for is another check's, and without usage lengths are the trace's."""
+    rates = summary([row(requested_completion_tokens=asked, usage_completion_tokens=came)]).workload
+    assert rates["completion_tok_s"].overall == pytest.approx(counted / 100)
+
+
+def test_a_model_that_ends_its_answers_makes_no_throughput_of_what_did_not_come():
+    """A cloud without ignore_eos: 34 tokens of 100 came in each of 30 answers, and the run lasted 100 s."""
+    rows = [
+        row(i, requested_completion_tokens=100, usage_completion_tokens=34, finish_reason="stop") for i in range(30)
+    ]
+    found = summary(rows, limits={"completion_drift": 1.0})
+    assert found.workload["completion_tok_s"].overall == pytest.approx(10.2)
+    (difference,) = [check for check in found.verdict if check.id == "completion_throughput_as_asked"]
+    assert not difference.ok
+    assert difference.found.startswith("1,020 tokens came of 3,000 asked for")
+
+
+@pytest.mark.parametrize(
+    ("reason", "usage", "share"),
+    [("stop", None, 1.0), ("tool_calls", None, 1.0), ("length", None, 0.0), (None, None, 0.0), ("stop", 11, 0.0)],
+)
+def test_answers_that_end_by_themselves_and_report_no_usage_have_no_known_length(
+    reason: str | None, usage: int | None, share: float
+):
+    rows = [row(i, finish_reason=reason, usage_completion_tokens=usage) for i in range(12)]
+    found = summary(rows)
+    assert found.drift.completion_unknown_ratio == share
+    (known,) = [check for check in found.verdict if check.id == "completion_lengths_known"]
+    assert (known.ok, known.level) == (share == 0.0, "error")
 
 
 def test_tpot_by_hand():

@@ -39,6 +39,9 @@ class Drift:
     completion_short_reasons: Mapping[str, int] = field(default_factory=dict)
     completion_short_ratio: float | None = None
     completion_long_ratio: float | None = None
+    completion_unknown_ratio: float | None = None
+    completion_asked_tokens: int | None = None  # by answers that report usage
+    completion_missing_tokens: int | None = None  # of them, those that did not come
 
 
 @dataclass(frozen=True, slots=True)

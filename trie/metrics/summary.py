@@ -169,7 +169,9 @@ def _drift(columns: Columns, manifest: Manifest, numbers: Mapping[str, Any]) -> 
     counted, completed = ok & ~np.isnan(prompt), ok & ~np.isnan(completion)
     accounted = (columns["new_prompt_tokens"] + columns["cached_prompt_tokens"])[counted]
     off = prompt[counted] - accounted
-    short = (columns["requested_completion_tokens"] > completion)[completed]
+    asked = columns["requested_completion_tokens"][completed]
+    missing = np.maximum(asked - completion[completed], 0.0)
+    short = missing > 0
     template = manifest.prompts.template
     added = _template_tokens(columns["turn"], template, manifest.settings.endpoint.bos_tokens or 0)[counted]
     whole = float(accounted.sum())
@@ -184,6 +186,8 @@ def _drift(columns: Columns, manifest: Manifest, numbers: Mapping[str, Any]) -> 
         unexplained_ratio=_ratio(float((off - added).sum()), whole) if len(off) else None,
         unexplained_max_abs_tokens=float(np.abs(off - added).max()) if len(off) else None,
         completion_short_requests=int(short.sum()) if len(short) else None,
+        completion_asked_tokens=int(asked.sum()) if len(short) else None,
+        completion_missing_tokens=int(missing.sum()) if len(short) else None,
         completion_short_reasons=_reasons(columns, completed, short),
         **numbers,
     )

@@ -19,11 +19,30 @@ COMPLETION_LENGTHS = Condition(
 COMPLETIONS_NO_LONGER = Condition(
     "completions_no_longer_than_asked", "error", "completions are no longer than asked", "completions are too long"
 )
-CONDITIONS = (USAGE_REPORTED, USAGE_COMPLETE, PROMPT_LENGTHS, COMPLETION_LENGTHS, COMPLETIONS_NO_LONGER)
+COMPLETION_LENGTHS_KNOWN = Condition(
+    "completion_lengths_known", "error", "the length of completions is known", "the length of completions is not known"
+)
+THROUGHPUT_AS_ASKED = Condition(
+    "completion_throughput_as_asked",
+    "warning",
+    "completion tok/s counts the tokens asked for",
+    "completion tok/s counts fewer tokens than were asked for",
+)
+CONDITIONS = (
+    USAGE_REPORTED,
+    USAGE_COMPLETE,
+    PROMPT_LENGTHS,
+    COMPLETION_LENGTHS,
+    COMPLETIONS_NO_LONGER,
+    COMPLETION_LENGTHS_KNOWN,
+    THROUGHPUT_AS_ASKED,
+)
+ROUNDING = 0.001  # of the tokens asked for: a difference from the reference that no figure shows
 
 
 def length_checks(run: Evidence) -> Iterator[Check]:
-    """Without usage there is one check, which says so."""
+    """Without usage there is one check that says so, and one of what it leaves unknown."""
+    yield from _unknown(run)
     unexplained = run.summary.drift.unexplained_ratio
     if unexplained is None:
         yield USAGE_REPORTED.check(
@@ -40,6 +59,30 @@ def length_checks(run: Evidence) -> Iterator[Check]:
     )
     yield _prompts(run, unexplained)
     yield from _completions(run)
+    yield from _throughput(run)
+
+
+def _unknown(run: Evidence) -> Iterator[Check]:
+    unknown = run.summary.drift.completion_unknown_ratio
+    if unknown is not None:
+        yield COMPLETION_LENGTHS_KNOWN.check(
+            unknown <= run.settings.limits.completion_drift,
+            f"{unknown:.2%} of the requested completion tokens stand for answers that ended by themselves and report "
+            "no usage: completion tok/s counts them as if they had come",
+            "endpoint.include_usage=true, or endpoint.ignore_eos=true where the server knows it",
+        )
+
+
+def _throughput(run: Evidence) -> Iterator[Check]:
+    """Say by how much the throughput differs from that of the reference."""
+    asked, missing = run.summary.drift.completion_asked_tokens, run.summary.drift.completion_missing_tokens
+    if asked and missing is not None:
+        yield THROUGHPUT_AS_ASKED.check(
+            missing <= ROUNDING * asked,
+            f"{asked - missing:,} tokens came of {asked:,} asked for, and completion tok/s counts those that came; "
+            "the reference counts those asked for",
+            "compare it only with runs that count so",
+        )
 
 
 def _prompts(run: Evidence, unexplained: float) -> Check:

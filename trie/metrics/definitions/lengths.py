@@ -7,6 +7,8 @@ import numpy as np
 from trie.metrics.columns import Columns
 from trie.metrics.definitions.metric import PERCENT, RUN, Metric, Ratio, Sums, sums
 
+BY_LIMIT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})  # finish reasons
+
 
 def _prompt_drift(columns: Columns) -> Sums:
     prompt = columns["usage_prompt_tokens"]
@@ -24,6 +26,14 @@ def _completion_long(columns: Columns) -> Sums:
     completion, requested = columns["usage_completion_tokens"], columns["requested_completion_tokens"]
     beyond = np.maximum(completion - requested, 0.0)
     return sums(beyond, requested, columns.outcome("ok") & ~np.isnan(completion))
+
+
+def _completion_unknown(columns: Columns) -> Sums:
+    """Answers without usage are as long as asked only where the limit of tokens ended them."""
+    index, reasons = columns.names("finish_reason")
+    by_limit = np.array([*(reason in BY_LIMIT for reason in reasons), True])[index]  # the last: without a reason
+    requested, uncounted = columns["requested_completion_tokens"], np.isnan(columns["usage_completion_tokens"])
+    return sums(np.where(uncounted & ~by_limit, requested, 0.0), requested, columns.outcome("ok"))
 
 
 LENGTH_METRICS = (
@@ -77,5 +87,18 @@ LENGTH_METRICS = (
         better="lower",
         definition="completion tokens that came beyond those requested / completion tokens requested",
         formula=Ratio(_completion_long),
+    ),
+    Metric(
+        section=RUN,
+        key="drift.completion_unknown_ratio",
+        label="completions of unknown length",
+        unit="ratio",
+        shown=PERCENT,
+        better="lower",
+        definition=(
+            "share of the requested completion tokens that stand for answers without usage which ended before their "
+            "limit, by their finish_reason: how many came is not known"
+        ),
+        formula=Ratio(_completion_unknown),
     ),
 )

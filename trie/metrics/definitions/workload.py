@@ -1,8 +1,20 @@
-"""Throughput: tokens that each completed request adds, by the lengths of the trace, per second of a window."""
+"""Throughput: tokens that each completed request adds, per second of a window.
+
+They are those of the trace's lengths, as the reference counts them; of an answer that is shorter, those that came.
+"""
 
 from __future__ import annotations
 
+import numpy as np
+
+from trie.metrics.columns import Columns, Floats
 from trie.metrics.definitions.metric import WORKLOAD, Headline, Metric, Values
+
+
+def _completion_tokens(columns: Columns) -> Floats:
+    """As asked for, or what came where that is less; usage above what was asked for is not counted."""
+    return np.fmin(columns["requested_completion_tokens"], columns["usage_completion_tokens"])
+
 
 WORKLOAD_METRICS = (
     Metric(
@@ -50,8 +62,11 @@ WORKLOAD_METRICS = (
         label="completion",
         unit="tok/s",
         better="higher",
-        definition="completion tokens of completed requests per second, by the lengths of the trace",
-        formula=Values(lambda columns: columns["requested_completion_tokens"]),
+        definition=(
+            "completion tokens of completed requests per second: by the lengths of the trace, and where an answer is "
+            "shorter by usage; the reference counts what was asked for there too"
+        ),
+        formula=Values(_completion_tokens),
         reference=True,
         headline=Headline(
             page=("steady_state", "steady_state_per_gpu"),
