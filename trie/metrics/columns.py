@@ -95,12 +95,15 @@ class Columns:
 
     @cached_property
     def omitted_zeros(self) -> Bools:
-        """Which rows report usage without cached tokens in a run where others report them.
+        """Which rows report usage without cached tokens where others of the same worker report them.
 
-        Several engines leave the field out where it would be 0; a server that never reports it is another matter.
+        Several engines leave the field out where it would be 0; a server that never reports it is another matter, also
+        beside one that does.
         """
-        cached = self["usage_cached_tokens"]
-        return np.isnan(cached) & ~np.isnan(self["usage_prompt_tokens"]) & bool((~np.isnan(cached)).any())
+        reported = ~np.isnan(self["usage_cached_tokens"])
+        worker, names = self.names("worker")
+        reporting = np.bincount(worker[reported] + 1, minlength=len(names) + 1) > 0  # the first: those that name none
+        return ~reported & ~np.isnan(self["usage_prompt_tokens"]) & reporting[worker + 1]
 
     @cached_property
     def cached_tokens(self) -> Floats:

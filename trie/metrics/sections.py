@@ -71,6 +71,8 @@ class Cache:
     requests_with_cached_tokens: int
     impossible_requests: int = 0
     omitted_zero_requests: int = 0
+    traces_measured: int | None = None  # completed ones with a cache hit rate
+    traces_left_out: int | None = None  # and without, for want of usage or cached tokens in one of their requests
     hit_rate_pct: float | None = None
     eligible_ceiling_pct: float | None = None
     lost_pct: float | None = None

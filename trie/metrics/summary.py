@@ -32,7 +32,7 @@ from trie.metrics.sections import (
     Workers,
 )
 from trie.metrics.throughput import Points, Rates, rates
-from trie.metrics.traces import traces
+from trie.metrics.traces import Traces, traces
 from trie.metrics.values import of_run, per_request, per_trace
 from trie.storage.manifest import ClientHealth, Manifest, Template
 from trie.storage.typed_json import decode, encode
@@ -133,7 +133,7 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest) -> Summary:
         workers=workers(columns),
         drift=_drift(columns, manifest, _take(numbers, Drift, "drift")),
         censoring=Censoring(**_take(numbers, Censoring, "censoring")),
-        cache=_cache(columns, _take(numbers, Cache, "cache")),
+        cache=_cache(columns, sessions, _take(numbers, Cache, "cache")),
         concurrency=Concurrency(settings.concurrency.value, **_take(numbers, Concurrency, "concurrency")),
         budget=Budget(**_take(numbers, Budget, "budget")) if numbers.pop("budget", 0) is not None else None,
         client=replace(_client(manifest, wall_time_s, _take(numbers, Client, "client")), excess=excess),
@@ -207,10 +207,13 @@ def _template_tokens(turns: Floats, template: Template | None, bos_tokens: int) 
     return template.first_tokens - bos_tokens + template.per_turn_tokens * turns
 
 
-def _cache(columns: Columns, numbers: Mapping[str, Any]) -> Cache:
+def _cache(columns: Columns, sessions: Traces, numbers: Mapping[str, Any]) -> Cache:
+    left_out = columns.any_in_session(np.isnan(columns.cached_tokens) | np.isnan(columns["usage_prompt_tokens"]))
     return Cache(
         requests_with_cached_tokens=int(reports_hits(columns).sum()),
         omitted_zero_requests=int((columns.outcome("ok") & columns.omitted_zeros).sum()),
+        traces_measured=int((sessions.completed & ~left_out).sum()),
+        traces_left_out=int((sessions.completed & left_out).sum()),
         **numbers,
     )
 

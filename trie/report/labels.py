@@ -118,9 +118,14 @@ def _template(drift: Drift) -> str:
 
 
 def _cache(cache: Cache) -> str:
+    left_out = (
+        f"; hit rates of {cache.traces_measured} traces, {cache.traces_left_out} left out"
+        if cache.traces_measured and cache.traces_left_out
+        else ""
+    )
     return (
         f"{short(cache.hit_rate_pct)} % token-weighted; eligible ceiling "
-        f"{short(cache.eligible_ceiling_pct)} %; first requests with hits {percent(cache.turn0_hit_share)}"
+        f"{short(cache.eligible_ceiling_pct)} %; first requests with hits {percent(cache.turn0_hit_share)}{left_out}"
     )
 
 

@@ -10,6 +10,9 @@ from trie.metrics.checks.check import Check, Condition, Evidence
 CACHE_REPORTED = Condition(
     "cache_reported", "warning", "the server reports cached tokens", "cache hits are not measured"
 )
+CACHE_COMPLETE = Condition(
+    "cache_figures_complete", "warning", "cache hit rates are of all traces", "cache hit rates leave traces out"
+)
 SESSIONS_STAY = Condition(
     "sessions_stay", "warning", "sessions stayed at their worker", "sessions moved from worker to worker"
 )
@@ -23,7 +26,7 @@ ANSWERS_IN_HISTORY = Condition(
     "the server's answers did not go back to it",
 )
 COLD_START = Condition("cold_start", "warning", "the cache started cold", "the cache started warm")
-CONDITIONS = (CACHE_REPORTED, SESSIONS_STAY, POSSIBLE_FIGURES, ANSWERS_IN_HISTORY, COLD_START)
+CONDITIONS = (CACHE_REPORTED, CACHE_COMPLETE, SESSIONS_STAY, POSSIBLE_FIGURES, ANSWERS_IN_HISTORY, COLD_START)
 
 
 def cache_checks(run: Evidence) -> Iterator[Check]:
@@ -31,6 +34,7 @@ def cache_checks(run: Evidence) -> Iterator[Check]:
     cache = run.summary.cache
     if run.summary.drift.prompt_ratio is not None and not cache.requests_with_cached_tokens:
         yield CACHE_REPORTED.check(False, "the server reports no cached tokens", _advice(run))
+    yield from _left_out(run)
     yield from _moves(run)
     impossible = cache.impossible_requests
     if impossible:
@@ -58,6 +62,24 @@ def _advice(run: Evidence) -> str:
     """What makes the server report cached tokens, as its dialect has it."""
     flag = run.settings.endpoint.cache_flag
     return dialects.cache_flags() if flag is None else f"start it with {flag}"
+
+
+def _left_out(run: Evidence) -> Iterator[Check]:
+    """One request without figures leaves its whole trace out; the longer a trace, the sooner it has one."""
+    cache = run.summary.cache
+    if cache.requests_with_cached_tokens and cache.traces_left_out is not None:
+        completed = run.summary.traces["completed"]
+        share = cache.traces_left_out / completed if completed else 0.0
+        workers = run.summary.workers
+        rates = {} if workers is None else workers.hit_rate_pct
+        silent = ", ".join(name for name, rate in rates.items() if rate is None)
+        yield CACHE_COMPLETE.check(
+            not cache.traces_left_out,
+            f"{cache.traces_left_out} of {completed} completed traces have a request without usage or cached tokens"
+            f"{f', as all that {silent} served' if silent else ''}: the hit rates per trace are of the others",
+            "see which requests lack them: a proxy that cuts usage off, or a server without the flag that reports them",
+            level="error" if share > run.settings.limits.censored_share else "warning",
+        )
 
 
 def _moves(run: Evidence) -> Iterator[Check]:
