@@ -143,6 +143,6 @@ def test_nothing_completed_is_no_crash(tmp_path: Path) -> None:
     rows = [row for row in sessions(Server(), wall_s=100.0) if row.outcome is Outcome.cancelled]
     found = pair(written(tmp_path / "a"), written(tmp_path / "b", rows=rows))
     assert by_key(found)["per_trace.latency_s.mean"].candidate is None
-    assert [doubt.what for doubt in found.doubts] == ["candidate invalid", "length"]
+    assert [doubt.what for doubt in found.doubts] == ["candidate invalid", "length", "cut off"]
     empty = pair(written(tmp_path / "c", rows=[]), written(tmp_path / "d", rows=[]))
     assert by_key(empty)["per_trace.latency_s.mean"].change is None

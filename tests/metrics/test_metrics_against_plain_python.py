@@ -116,7 +116,7 @@ def statistics(values: list[float]) -> dict[str, float] | None:
     if not values:
         return None
     shares = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-    ends = {"mean": sum(values) / len(values), "min": min(values), "max": max(values)}
+    ends = {"mean": sum(values) / len(values), "min": min(values), "max": max(values), "n": len(values)}
     return ends | {name: quantile(values, share) for name, share in shares.items()}
 
 

@@ -296,7 +296,7 @@ def test_the_form_of_summary_json():
     assert set(found["verdict"][0]) == {"id", "level", "ok", "title", "check", "found", "advice"}
     assert set(found["traces"]) == {"completed", "failed", "cancelled"}
     assert set(found["requests"]) == {"ok", "failed", "cancelled"}
-    assert set(found["per_trace"]["latency_s"]) == {"mean", "min", "p50", "p90", "p95", "p99", "max"}
+    assert set(found["per_trace"]["latency_s"]) == {"mean", "min", "p50", "p90", "p95", "p99", "max", "n"}
     assert set(found["per_trace"]) == {
         "latency_s", "ttft_s", "ttfat_s", "decode_tps", "cache_hit_rate_pct", "eligible_cache_hit_rate_pct",
     }  # fmt: skip

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trie.compare import config_diff
 from trie.compare.bootstrap import Units, units
 from trie.compare.config_diff import Doubt, Setting
-from trie.compare.differences import Difference, Settings, differences, draw_traces
+from trie.compare.differences import Difference, Settings, differences, draw_traces, shown
 from trie.compare.gates import Gate, Judged, judge
 from trie.errors import RunDirError
 from trie.metrics.evaluate_run import evaluate, stored_summary
@@ -50,7 +50,8 @@ class Pair:
     facts: list[Setting]
     doubts: list[Doubt]
     paired: int | None  # traces drawn for both together; None without intervals
-    gates: list[Judged] = field(default_factory=list)
+    gates: list[Judged]
+    shown: list[Difference]  # to people: without percentiles of too few values
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,4 +222,5 @@ def _compared(baseline: Run, candidate: Run, settings: Settings, gates: Sequence
         config_diff.doubts(manifests, summaries),
         None if drawn is None else drawn.paired,
         [judge(gate, compared) for gate in gates],
+        shown(compared, (baseline.numbers, candidate.numbers)),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from trie.config import RunConfig
 from trie.config.setting import unmeasured
+from trie.metrics.shown_numbers import CUT_OFF_SHARE
 from trie.metrics.summary import Summary
 from trie.storage.manifest import Manifest
 
@@ -78,6 +79,7 @@ def doubts(manifests: tuple[Manifest, Manifest], summaries: tuple[Summary, Summa
         *_validity(summaries),
         *_load(*manifests),
         *_length(summaries),
+        *_cut_off(summaries),
         *_ending(manifests),
     ]
 
@@ -170,6 +172,17 @@ def _length(summaries: tuple[Summary, Summary]) -> Iterator[Doubt]:
             f"{lasted[0]:.0f} s and {lasted[1]:.0f} s, {cut[0]:.0%} and {cut[1]:.0%} of the traces cut off or failed",
             "the traces that complete are the shorter ones, the more so in a short run or with failures: compare runs "
             "of one duration",
+        )
+
+
+def _cut_off(summaries: tuple[Summary, Summary]) -> Iterator[Doubt]:
+    shares = [_incomplete(summary) for summary in summaries]
+    if max(shares) > CUT_OFF_SHARE:
+        yield Doubt(
+            "cut off",
+            f"{shares[0]:.0%} and {shares[1]:.0%} of the traces were cut off or failed: their times are in no "
+            "statistic over traces",
+            "compare the estimates that count them in, under the run (Kaplan-Meier)",
         )
 
 

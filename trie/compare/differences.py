@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from trie.compare.bootstrap import Units, draw, interval, of_ratio, of_sample
 from trie.metrics.columns import Floats
 from trie.metrics.metric_names import Described, described
+from trie.metrics.shown_numbers import too_few
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 FEWEST = 10  # traces that contribute in each run, below which an interval would say little
@@ -39,11 +40,14 @@ class Difference:
     high: float | None = None
     relative_low: float | None = None  # of the change as a share of the baseline
     relative_high: float | None = None
+    few: bool = field(
+        default=False, kw_only=True
+    )  # a percentile that too few values stand behind in one of the runs, and is not shown there
 
     @property
     def measured(self) -> bool:
         """In one of the two runs at least."""
-        return self.baseline is not None or self.candidate is not None
+        return self.few or self.baseline is not None or self.candidate is not None
 
     @property
     def change(self) -> float | None:
@@ -102,6 +106,21 @@ def differences(
         bounds = intervals.get(key, ()) if None not in values else ()
         pairs.append(Difference(described(key), *values, *bounds))
     return pairs
+
+
+def shown(
+    differences: Iterable[Difference], numbers: tuple[Mapping[str, float | None], Mapping[str, float | None]]
+) -> list[Difference]:
+    """The differences as people read them: no percentile of a run in which too few values stand behind it."""
+    few = [{number.key for number in too_few(values)} for values in numbers]
+    return [_without_few(difference, *(difference.of.key in keys for keys in few)) for difference in differences]
+
+
+def _without_few(difference: Difference, baseline: bool, candidate: bool) -> Difference:
+    if not baseline and not candidate:
+        return difference
+    a, b = None if baseline else difference.baseline, None if candidate else difference.candidate
+    return Difference(difference.of, a, b, few=True)
 
 
 def draw_traces(baseline: Units, candidate: Units, settings: Settings, *, same_workload: bool) -> Drawn:

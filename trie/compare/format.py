@@ -56,7 +56,7 @@ def headline_keys() -> list[str]:
 def sections(pair: Pair, *, everything: bool) -> Iterator[tuple[str, list[Difference]]]:
     """The differences as a report groups them; without `everything` the statistics and facts that people read."""
     for section in SECTIONS:
-        rows = [difference for difference in pair.differences if _section(difference) is section]
+        rows = [difference for difference in pair.shown if _section(difference) is section]
         if not everything:
             rows = [difference for difference in rows if _matters(difference)]
         if rows := [difference for difference in rows if difference.measured]:

@@ -73,7 +73,7 @@ def page(comparison: Comparison) -> Page:
 def verdict(comparison: Comparison) -> Verdict:
     """Passed or failed where there are gates, else how many numbers moved; doubts and gates as its checks."""
     gates = [gate for pair in comparison.pairs for gate in pair.gates]
-    verdicts = [difference.verdict for pair in comparison.pairs for difference in pair.differences]
+    verdicts = [difference.verdict for pair in comparison.pairs for difference in pair.shown]
     counts = {kind: verdicts.count(kind) for kind in KINDS}
     moved = ", ".join(f"{counts[kind]} {WORDS[kind]}" for kind in KINDS if counts[kind])
     doubtful = any(pair.doubts for pair in comparison.pairs)
@@ -112,7 +112,7 @@ def _inputs(comparison: Comparison) -> Block:
 
 def _pair(pair: Pair, prefix: str) -> Iterator[Block]:
     """The sections of one candidate beside the baseline."""
-    by_key = {difference.of.key: difference for difference in pair.differences if difference.measured}
+    by_key = {difference.of.key: difference for difference in pair.shown if difference.measured}
     heads = [by_key[key] for key in headline_keys() if key in by_key]
     key = pair.candidate.label.lower()
     yield Section(f"{prefix}Headlines", [Cards([_card(difference) for difference in heads]), forest(heads, key)])
@@ -201,7 +201,7 @@ def _sweep(comparison: Comparison) -> Iterator[Block]:
 def _rows(comparison: Comparison, key: str) -> Iterator[Row]:
     for name, pairs in comparison.cells.items():
         for pair in pairs:
-            for difference in pair.differences:
+            for difference in pair.shown:
                 if difference.of.key == key and difference.measured:
                     yield name, pair, difference
 

@@ -105,7 +105,7 @@ def _cells(console: Console, comparison: Comparison) -> None:
 def _rows(named_cells: Iterable[tuple[str, list[Pair]]], key: str) -> Iterator[tuple[str, str, Difference]]:
     for name, pairs in named_cells:
         for pair in pairs:
-            for difference in pair.differences:
+            for difference in pair.shown:
                 if difference.of.key == key and difference.measured:
                     several = f" {pair.candidate.label}" if len(pairs) > 1 else ""
                     yield difference.of.titled, f"{name}{several}", difference

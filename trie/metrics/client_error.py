@@ -12,9 +12,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from trie.metrics.columns import Columns, Floats
+from trie.metrics.definitions.metric import STATISTICS
 from trie.metrics.sections import Excess, Excesses
 
-LEAST = {"p50": 5, "p90": 20, "p99": 100}  # values from which a percentile says something
+JUDGED = ("p50", "p90", "p99")
+LEAST = {part.key: part.least for part in STATISTICS if part.key in JUDGED}
 
 ByMetric = Mapping[str, Mapping[str, Excess]]
 

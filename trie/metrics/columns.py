@@ -113,7 +113,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The seven statistics of a metric; percentiles interpolate linearly, as numpy's default."""
+    """The seven statistics of a metric and the number of its values; percentiles interpolate linearly, as numpy's."""
 
     mean: float
     min: float
@@ -122,6 +122,7 @@ class Stats:
     p95: float
     p99: float
     max: float
+    n: int | None = None  # None in a summary from before it was counted
 
     @classmethod
     def of(cls, values: Floats) -> Stats | None:
@@ -130,4 +131,4 @@ class Stats:
         if not len(values):
             return None
         p50, p90, p95, p99 = (float(value) for value in np.percentile(values, (50, 90, 95, 99)))
-        return cls(float(values.mean()), float(values.min()), p50, p90, p95, p99, float(values.max()))
+        return cls(float(values.mean()), float(values.min()), p50, p90, p95, p99, float(values.max()), len(values))

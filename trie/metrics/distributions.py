@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trie.metrics.columns import Columns, Floats
+from trie.metrics.definitions.metric import STATISTICS
 from trie.metrics.traces import eligible_tokens, percent
 
 TAIL = (0.985, 0.99, 0.995, 0.998, 0.999, 1.0)  # where a plot of 200 points needs more of them
 CONTEXT_BINS = 16
-FEW = 20  # in a bin: fewer make no 90th percentile
+LEAST = {part.key: part.least for part in STATISTICS}  # in a bin, for a percentile
 
 
 def ecdf(values: Floats, *, most: int = 200) -> tuple[Floats, Floats]:
@@ -67,8 +68,8 @@ class Context:
     low: Floats  # of each bin of the trend: prompt tokens from
     high: Floats  # and to
     count: Floats
-    p50_s: Floats
-    p90_s: Floats  # NaN where a bin has fewer than 20 requests
+    p50_s: Floats  # NaN where a bin has too few requests, as these
+    p90_s: Floats
 
 
 def prompt_tokens(columns: Columns) -> Floats:
@@ -94,9 +95,14 @@ def ttft_by_context(columns: Columns, *, most: int) -> Context:
         low=edges[at],
         high=edges[at + 1],
         count=np.array([len(rows) for _, rows in bins], np.float64),
-        p50_s=np.array([np.percentile(ttft[rows], 50) for _, rows in bins], np.float64),
-        p90_s=np.array([np.percentile(ttft[rows], 90) if len(rows) >= FEW else np.nan for _, rows in bins], np.float64),
+        p50_s=np.array([_percentile(ttft[rows], "p50") for _, rows in bins], np.float64),
+        p90_s=np.array([_percentile(ttft[rows], "p90") for _, rows in bins], np.float64),
     )
+
+
+def _percentile(values: Floats, name: str) -> float:
+    """NaN of too few."""
+    return float(np.percentile(values, int(name[1:]))) if len(values) >= LEAST[name] else float("nan")
 
 
 def sample(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:

@@ -44,7 +44,7 @@ class Described:
     @property
     def shown_unit(self) -> str:
         """The unit that people read."""
-        return self.number.metric.display.unit if self.number else self.unit
+        return self.number.display.unit if self.number else self.unit
 
     def shown(self, value: float | None) -> float | None:
         """A value of summary.json in the unit that people read."""
@@ -79,7 +79,7 @@ def described(key: str) -> Described:
     if number is None:
         return Described(key, key.replace("_", " ").replace(".", ": "), "", "", None)
     metric = number.metric
-    return Described(key, metric.titled, number.statistic, metric.unit, number.better, number)
+    return Described(key, metric.titled, number.statistic, number.unit, number.better, number)
 
 
 def resolve(word: str, keys: Iterable[str]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from trie.metrics.definitions import metric_of, number_of
+from trie.metrics.definitions import Section, declared, metric_of, number_of
 from trie.metrics.sections import Cache, Censoring, Client, Drift, Workers
+from trie.metrics.shown_numbers import MARK, Values, cut_off_share, marked
 from trie.metrics.summary import Summary
 from trie.report.engine import engine_lines
 from trie.report.number_format import MISSING, fine, percent, short
@@ -95,7 +96,7 @@ def _further(summary: Summary) -> Iterator[str]:
     """The declared numbers that no sentence speaks of."""
     for path, value in summary.others.items():
         if (number := number_of(path)) is not None:
-            yield f"{number.name} {fine(number.shown(value))} {number.metric.display.unit}"
+            yield f"{number.name} {fine(number.shown(value))} {number.display.unit}"
 
 
 def _drift(drift: Drift) -> str:
@@ -130,10 +131,23 @@ def _cache(cache: Cache) -> str:
 
 
 def _censoring(censoring: Censoring) -> str:
+    first = (censoring.ttft_km_p50_s, censoring.ttfat_km_p50_s)
+    ttft = f"TTFT p50 {fine(first[0])} s, TTFAT p50 {fine(first[1])} s, " if any(first) else ""
     return (
-        f"{percent(censoring.share)} of the traces cut off at {percent(censoring.progress)} of "
-        f"their requests; Kaplan-Meier latency p50 {short(censoring.latency_km_p50_s)} s, "
-        f"p90 {short(censoring.latency_km_p90_s)} s"
+        f"{percent(censoring.share)} of the traces cut off at {percent(censoring.progress)} of their requests, "
+        f"{percent(censoring.incomplete_share)} cut off or failed; with them, by Kaplan-Meier: {ttft}latency p50 "
+        f"{short(censoring.latency_km_p50_s)} s, p90 {short(censoring.latency_km_p90_s)} s"
+    )
+
+
+def marked_note(section: Section, values: Values) -> str | None:
+    """What the mark at metrics of a section means; None where none has it."""
+    shares = [cut_off_share(metric, values) for metric in declared(section) if marked(metric, values)]
+    if not shares:
+        return None
+    return (
+        f"{MARK} of {section.over} alone, which are the short ones: {percent(shares[0])} were cut off or failed. "
+        "Censoring has estimates with those."
     )
 
 

@@ -15,7 +15,9 @@ def short(value: float | None, digits: int = 2) -> str:
 
 
 def fine(value: float | None) -> str:
-    """As `short`, with a third decimal below 10: a TTFT of milliseconds, in seconds."""
+    """As `short`, with a third decimal below 10: a TTFT of milliseconds, in seconds. A count has no decimals."""
+    if isinstance(value, int):
+        return f"{value:,}"
     return short(value, 3 if value is None or abs(value) < 10 else 2)
 
 

@@ -26,6 +26,7 @@ from trie.metrics.definitions import (
 from trie.metrics.evaluate_run import EvaluatedRun
 from trie.metrics.metric_names import numbers
 from trie.metrics.series import phases, timeline
+from trie.metrics.shown_numbers import MARKED, mark, marked, shown, with_cut_off
 from trie.metrics.summary import Summary
 from trie.metrics.throughput import Points
 from trie.metrics.traces import traces
@@ -45,7 +46,7 @@ from trie.report.html.document import (
     Tone,
     Verdict,
 )
-from trie.report.labels import EXPECTED, facts, head, simulated_by, warnings_of
+from trie.report.labels import EXPECTED, facts, head, marked_note, simulated_by, warnings_of
 from trie.report.latency_plots import distributions, ttft_against_context
 from trie.report.number_format import fine, short
 from trie.report.time_plots import client_over_time, outcomes_over_time, time_plots
@@ -55,6 +56,7 @@ from trie.storage.run_dir import REPORT
 
 INTERVALS, SLOTS = 2500, 48  # that a timeline shows
 ERRORS = 20  # kinds in the table
+FEW = "A percentile of too few values (n) is a dash."
 CANCELLED = "Cancelled: in flight when the run ended, which no failure rate includes."
 FOOTER = (
     "Times are seconds since the run began, on one monotonic clock. Tables and verdict count every request; plots are "
@@ -118,10 +120,10 @@ def _check(check: RunCheck) -> Check:
 
 def _headline(summary: Summary) -> Cards:
     """The numbers that are looked for first; failures stand beside them."""
-    values = numbers(summary.to_json())
-    shown = headlines("page")
-    metrics = dict.fromkeys(number.metric for number in shown)
-    cards = [_card([number for number in shown if number.metric is metric], values) for metric in metrics]
+    values = shown(numbers(summary.to_json()))
+    first = headlines("page")
+    metrics = dict.fromkeys(number.metric for number in first)
+    cards = [_card([number for number in first if number.metric is metric], values) for metric in metrics]
     (failed,) = metric_of("requests_failed_share").numbers()
     done, started = summary.traces["completed"], sum(summary.traces.values())
     share = failed.shown(values[failed.key])
@@ -131,21 +133,32 @@ def _headline(summary: Summary) -> Cards:
     return Cards([*cards, failures])
 
 
-def _card(shown: Sequence[Number], values: Mapping[str, float | None]) -> Card:
-    """One metric: its first number, and the others below it."""
-    first, *others = shown
-    unit = first.metric.display.unit
+def _card(of_metric: Sequence[Number], values: Mapping[str, float | None]) -> Card:
+    """One metric: its first number, and the others and their n below it."""
+    first, *others = of_metric
+    if marked(first.metric, values):
+        return _card_with_cut_off(first, values)
+    unit = first.display.unit
+    counts = [number for number in first.metric.numbers() if number.counts]
     below = [
-        f"{number.statistic} {fine(number.shown(value))} {unit}"
-        for number in others
+        f"{number.statistic} {fine(number.shown(value))} {number.display.unit}".rstrip()
+        for number in (*others, *counts)
         if (value := values.get(number.key)) is not None
     ]
     value = first.shown(values.get(first.key))
     return Card(first.name, value, unit, ", ".join(below) or None, help=first.definition)
 
 
+def _card_with_cut_off(number: Number, values: Mapping[str, float | None]) -> Card:
+    """The estimate that counts in what was cut off; the plain figure is none of all, and stands below it."""
+    plain, estimate = number.shown(values.get(number.key)), number.shown(with_cut_off(number, values))
+    detail = f"{fine(plain)} {number.display.unit} {MARKED}"
+    label = f"{number.name} with what was cut off"
+    return Card(label, estimate, number.display.unit, detail, "warn", number.definition)
+
+
 def _tables(summary: Summary) -> Iterator[Block]:
-    values = numbers(summary.to_json())
+    values = shown(numbers(summary.to_json()))
     yield _statistics(PER_TRACE, values)
     yield _workload(summary, values)
     yield _statistics(PER_REQUEST, values)
@@ -153,19 +166,23 @@ def _tables(summary: Summary) -> Iterator[Block]:
 
 def _statistics(section: MetricSection, values: Mapping[str, float | None]) -> Table:
     rows = [
-        [_named(metric), metric.display.unit, *(number.shown(values.get(number.key)) for number in metric.numbers())]
+        [
+            _named(metric, mark(metric, values)),
+            metric.display.unit,
+            *(number.shown(values.get(number.key)) for number in metric.numbers()),
+        ]
         for metric in declared(section)
     ]
     return Table(
         caption=section.title,
         columns=[Column("Metric"), Column("Unit"), *(Column(statistic.label) for statistic in STATISTICS)],
         rows=rows,
-        note=f"Over {section.over}.",
+        note=" ".join(filter(None, (f"Over {section.over}. {FEW}", marked_note(section, values)))),
     )
 
 
-def _named(metric: Metric) -> Cell:
-    return Cell(metric.name, help=metric.definition)
+def _named(metric: Metric, mark: str = "") -> Cell:
+    return Cell(f"{metric.name} {mark}".rstrip(), help=metric.definition)
 
 
 def _workload(summary: Summary, values: Mapping[str, float | None]) -> Table:
@@ -187,7 +204,7 @@ def _plots(columns: Columns, summary: Summary, manifest: Manifest) -> Iterator[S
     stream = manifest.settings.stream
     points, sessions = Points.of(columns), traces(columns)
     spans = phases(columns, sessions, wall_time_s=wall)
-    shown = timeline(
+    intervals = timeline(
         columns, spans, points.steady_window() or (0.0, wall), wall_time_s=wall, most=INTERVALS, slots=SLOTS
     )
     over_time = time_plots(
@@ -197,7 +214,7 @@ def _plots(columns: Columns, summary: Summary, manifest: Manifest) -> Iterator[S
     requests, of_traces = per_request(columns, stream=stream), per_trace(columns, sessions, stream=stream)
     yield Section("Latency", [*distributions(requests, of_traces, sessions, wall_time_s=wall)])
     yield Section("Context and cache", [ttft_against_context(columns), cache_hits_by_turn(columns)])
-    yield Section("Timeline", [traces_by_slot(columns, shown)])
+    yield Section("Timeline", [traces_by_slot(columns, intervals)])
     yield Section("Outcomes", [_outcomes(summary), outcomes_over_time(columns, wall_time_s=wall), *_errors(columns)])
     yield Section(
         "Lengths, censoring and the client",

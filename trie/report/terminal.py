@@ -20,9 +20,10 @@ from trie.metrics.definitions import (
     declared,
 )
 from trie.metrics.metric_names import numbers
+from trie.metrics.shown_numbers import mark, shown
 from trie.metrics.summary import Summary
 from trie.one_line import printable
-from trie.report.labels import EXPECTED, facts, head, warnings_of
+from trie.report.labels import EXPECTED, facts, head, marked_note, warnings_of
 from trie.report.number_format import fine, short
 from trie.storage.manifest import Manifest
 
@@ -64,7 +65,7 @@ def render(summary: Summary, manifest: Manifest, console: Console) -> None:
     """Print a run's report; fits 80 columns, and holds no control sequences of anybody else's."""
     print_lines(console, head(manifest))
     console.print()
-    values = numbers(summary.to_json())
+    values = shown(numbers(summary.to_json()))
     _statistics(console, PER_TRACE, values)
     console.print()
     _workload(console, summary, values)
@@ -97,7 +98,9 @@ def _statistics(console: Console, section: Section, values: Mapping[str, float |
     units = {metric.display.unit for metric in metrics}
     title = f"{section.title} ({', '.join(units)})" if len(units) == 1 else section.title
     console.print(Text(title, style="bold"))
-    labels = [metric.name if len(units) == 1 else metric.heading for metric in metrics]
+    marks = [mark(metric, values) for metric in metrics]
+    names = [metric.name if len(units) == 1 else metric.heading for metric in metrics]
+    labels = [f"{name} {mark}".rstrip() for name, mark in zip(names, marks, strict=True)]
     cells = [[fine(number.shown(values.get(number.key))) for number in metric.numbers()] for metric in metrics]
     wide = console.width >= WIDE
     table = Table(box=HEAVY_HEAD, header_style="bold", padding=(0, 1) if wide else 0)
@@ -114,6 +117,8 @@ def _statistics(console: Console, section: Section, values: Mapping[str, float |
         for label, column in zip(labels, cells, strict=True):
             table.add_row(label, *column)
     console.print(table)
+    if note := marked_note(section, values):
+        console.print(Text(note, style="yellow"))
 
 
 def _workload(console: Console, summary: Summary, values: Mapping[str, float | None]) -> None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
+from trie.metrics.definitions import Number
+from trie.metrics.shown_numbers import mark
 from trie.report.number_format import short
 from trie.storage.sweep_dir import Status
-from trie.sweep.table import Row
+from trie.sweep.table import Row, by_path
 
 KNEE = 0.95  # of the best throughput, which the knee reaches first
 PER_GPU, IN_TOTAL = "completion_tok_s_steady_state_per_gpu", "completion_tok_s_steady_state"
@@ -58,6 +60,10 @@ class Point:
     def spread(self, column: str) -> Spread | None:
         """A column of the table over the repeats."""
         return Spread.of(row[column] for row in self.done)
+
+    def mark(self, number: Number) -> str:
+        """What stands behind a figure of this point: times of the short ones alone are marked."""
+        return next((sign for row in self.done if (sign := mark(number.metric, by_path(row)))), "")
 
     def mean(self, column: str) -> float | None:
         """The mean of a column over the repeats."""

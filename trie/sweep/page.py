@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trie.metrics.definitions import Number, headlines
+from trie.metrics.shown_numbers import CUT_OFF_SHARE, MARK, MARKED, mark
 from trie.report.html.document import (
     Block,
     Card,
@@ -29,14 +30,15 @@ from trie.storage.sweep_dir import Cell as SweepCell
 from trie.storage.sweep_dir import Status
 from trie.sweep import plots
 from trie.sweep.curves import IN_TOTAL, KNEE, THROUGHPUTS, Curve, Point, best, curves, knee, throughput
-from trie.sweep.table import Row, columns, rows, to_arrow
+from trie.sweep.table import Row, by_path, columns, rows, shown, to_arrow
 
 PARQUET, CSV, PAGE = "sweep.parquet", "sweep.csv", "sweep.html"
 TONES: dict[str, Tone] = {Status.done.name: "good", Status.unfinished.name: "warn"}
 ABOUT = (
     f"The knee is the least concurrency that reaches {KNEE:.0%} of the best throughput of its curve. Where cells were "
     "repeated, figures are means, and ± is half of the range. docs/metrics.md defines every metric; sweep.parquet and "
-    "sweep.csv hold them all, a row a cell."
+    f"sweep.csv hold them all, a row a cell. {MARK} {MARKED}: more than {CUT_OFF_SHARE:.0%} were cut off or failed. A "
+    "percentile of too few values is a dash."
 )
 
 
@@ -55,6 +57,7 @@ def write(directory: Path, cells: Sequence[SweepCell]) -> list[Row]:
 
 def page(directory: Path, rows: Sequence[Row]) -> Page:
     """The page of a sweep, from its table; links lead to the cells' own pages where they have one."""
+    rows = shown(rows)
     every = curves(rows)
     column = throughput(every)
     headline: list[Block] = []
@@ -125,7 +128,7 @@ def _to_a_user(point: Point, between: str) -> str | None:
     means = [(columns()[column], point.mean(column)) for column in (plots.DECODE, plots.TTFAT)]
     if all(mean is None for _, mean in means):
         return None
-    decode, ttfat = (f"{fine(number.shown(mean))} {number.metric.display.unit}" for number, mean in means)
+    decode, ttfat = (f"{fine(number.shown(mean))}{point.mark(number)} {number.display.unit}" for number, mean in means)
     return f"{decode}{between}{columns()[plots.TTFAT].metric.name} {ttfat}"
 
 
@@ -185,7 +188,7 @@ def _knee_note(curve: Curve, column: str) -> Note:
 
 def _cells(directory: Path, rows: Sequence[Row]) -> Table:
     """Every cell with its status and its headline figures."""
-    shown = [
+    headline = [
         number
         for number in headlines("sweep")
         if number.column not in THROUGHPUTS or number.column in (IN_TOTAL, throughput(curves(rows)))
@@ -200,7 +203,7 @@ def _cells(directory: Path, rows: Sequence[Row]) -> Table:
     ]
     return Table(
         caption="All cells",
-        columns=[*heads, *(_column(number) for number in shown)],
+        columns=[*heads, *(_column(number) for number in headline)],
         rows=[
             [
                 Cell(row["cell"], href=_link(directory, row)),
@@ -209,16 +212,25 @@ def _cells(directory: Path, rows: Sequence[Row]) -> Table:
                 row["repeat"],
                 Cell(row["status"], tone=TONES.get(row["status"], "bad"), note=row["why"] or None),
                 "" if row["valid"] is None else "yes" if row["valid"] else Cell("no", tone="bad"),
-                *(number.shown(row[number.column]) for number in shown),
+                *_figures(row, headline),
             ]
             for row in rows
         ],
     )
 
 
+def _figures(row: Row, headline: Sequence[Number]) -> Iterator[Value]:
+    """The headline figures of a cell; those with a mark speak for its short traces alone."""
+    values = by_path(row)
+    for number in headline:
+        value = number.shown(row[number.column])
+        sign = mark(number.metric, values) if value is not None else ""
+        yield Cell(value, text=f"{fine(value)}{sign}") if sign else value
+
+
 def _column(number: Number) -> Column:
     """The head of a metric's column."""
-    unit = ", ".join(filter(None, (number.metric.display.unit, number.statistic)))
+    unit = ", ".join(filter(None, (number.display.unit, number.statistic)))
     return Column(number.metric.name, unit, help=number.definition)
 
 

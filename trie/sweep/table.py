@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trie.config import RunConfig
 from trie.config.setting import unmeasured
-from trie.metrics import definitions
+from trie.metrics import definitions, shown_numbers
 from trie.metrics.checks.check import Check
 from trie.metrics.definitions import Number
 from trie.storage.sweep_dir import Cell, at
@@ -92,6 +92,16 @@ def _number(summary: Mapping[str, Any], path: Sequence[str]) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def by_path(row: Row) -> dict[str, float | None]:
+    """A row's numbers by path in summary.json."""
+    return {number.key: row.get(column) for column, number in columns().items()}
+
+
+def shown(rows: Sequence[Row]) -> list[Row]:
+    """The rows as people read them: None for each percentile of too few values."""
+    return [{**row, **{number.column: None for number in shown_numbers.too_few(by_path(row))}} for row in rows]
+
+
 def to_arrow(rows: Sequence[Row]) -> pa.Table:
     """The rows as an Arrow table whose types do not depend on what happened to be measured; labels as metadata."""
     import pyarrow as pa  # not for those who look at a plan
@@ -105,7 +115,7 @@ def _metadata(number: Number) -> dict[str, str]:
     """What a reader of the table wants to know of a column."""
     metric = number.metric
     label = f"{metric.titled} {number.statistic}".rstrip()
-    return {"label": label, "unit": metric.unit, "definition": number.definition}
+    return {"label": label, "unit": number.unit, "definition": number.definition}
 
 
 def variants(cells: Sequence[Cell]) -> list[str]:

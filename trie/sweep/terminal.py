@@ -12,12 +12,13 @@ from rich.text import Text
 
 from trie.config import Order
 from trie.metrics.definitions import Number, headlines
+from trie.metrics.shown_numbers import CUT_OFF_SHARE, MARK, MARKED
 from trie.one_line import lasting, printable
 from trie.report.number_format import MISSING
 from trie.storage.sweep_dir import Status
 from trie.sweep.curves import THROUGHPUTS, Curve, Point, best, curves, knee, throughput
 from trie.sweep.plan import Plan, Planned
-from trie.sweep.table import Row
+from trie.sweep.table import Row, shown
 
 WIDE = 118  # columns from which a table has room to breathe
 
@@ -83,7 +84,7 @@ def _repeats(cells: Sequence[Planned]) -> Text:
 
 def show_headline(rows: Sequence[Row], console: Console) -> None:
     """Print the matrix of workloads and concurrencies, the knees, and the cells that gave no numbers."""
-    measured = curves(rows)
+    measured = curves(shown(rows))
     column = throughput(measured)
     metrics = [number for number in headlines("sweep") if number.column not in THROUGHPUTS or number.column == column]
     numbers = sorted({point.concurrency for curve in measured for point in curve.points})
@@ -100,6 +101,8 @@ def show_headline(rows: Sequence[Row], console: Console) -> None:
             cells = (_figure(point, metric, best=metric.column == column and point is top) for point in points)
             table.add_row(f"  {metric.titled}", *cells)
     console.print(table)
+    if any(point.mark(number) for curve in measured for point in curve.points for number in metrics):
+        console.print(Text(f"{MARK:<11}{MARKED}: more than {CUT_OFF_SHARE:.0%} were cut off or failed", style="yellow"))
     if any(row["clock"] == "virtual" for row in rows):
         console.print(Text(f"{'clock':<11}virtual time: no server was measured", style="yellow"))
     for curve in measured:
@@ -139,4 +142,5 @@ def _figure(point: Point | None, number: Number, *, best: bool = False) -> Text:
     spread = point.spread(number.column) if point is not None else None
     if spread is None:
         return Text(MISSING, style="dim")
-    return Text(spread.text(number.metric.display.factor), style="bold green" if best else "")
+    text = f"{spread.text(number.display.factor)}{point.mark(number) if point else ''}"
+    return Text(text, style="bold green" if best else "")

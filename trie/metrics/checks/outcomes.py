@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trie.metrics.checks.check import Check, Condition, Evidence
+from trie.metrics.definitions import PER_REQUEST, PER_TRACE, Section, declared
+from trie.metrics.metric_names import numbers
+from trie.metrics.shown_numbers import CUT_OFF_SHARE, Values, cut_off_share, marked, with_cut_off
 
 SOMETHING_COMPLETED = Condition("something_completed", "error", "traces completed", "no trace completed")
 FEW_FAILURES = Condition("few_failures", "error", "few requests failed", "too many requests failed")
@@ -12,6 +15,12 @@ FEW_FAILED_TRACES = Condition("few_failed_traces", "error", "few traces failed",
 ENOUGH_COMPLETED = Condition("enough_completed", "error", "enough traces completed", "few traces completed")
 LITTLE_CENSORING = Condition(
     "little_censoring", "warning", "few traces were cut off or failed", "many traces were cut off or failed"
+)
+TIMES_OF_ALL = Condition(
+    "times_of_all",
+    "warning",
+    "times speak for nearly all traces and requests",
+    "times speak for the short traces and requests alone",
 )
 NO_RATE_LIMITS = Condition("no_rate_limits", "warning", "nothing was rate limited", "attempts were rate limited")
 NO_RETRIES = Condition("no_retries", "warning", "nothing was repeated", "attempts were repeated")
@@ -21,6 +30,7 @@ CONDITIONS = (
     FEW_FAILURES,
     FEW_FAILED_TRACES,
     LITTLE_CENSORING,
+    TIMES_OF_ALL,
     NO_RATE_LIMITS,
     NO_RETRIES,
 )
@@ -40,6 +50,7 @@ def outcome_checks(run: Evidence) -> Iterator[Check]:
     yield _failures(run)
     yield _failed_traces(run)
     yield _censoring(run)
+    yield _times(run)
     rate_limited = run.summary.rate_limited
     yield NO_RATE_LIMITS.check(
         rate_limited == 0,
@@ -103,3 +114,36 @@ def _censoring(run: Evidence) -> Check:
         f"run longer{over}; the Kaplan-Meier estimates count them in",
         level="error" if share > limit else "warning",
     )
+
+
+def _times(run: Evidence) -> Check:
+    """The plain statistics beside the estimates that count in what was cut off or failed."""
+    values = numbers(run.summary.to_json())
+    units = {PER_TRACE: "traces", PER_REQUEST: "requests"}
+    biased = [f"of the {name} {_beside(section, values)}" for section, name in units.items() if _cut(section, values)]
+    return TIMES_OF_ALL.check(
+        not biased,
+        "; ".join(biased) or f"at most {CUT_OFF_SHARE:.0%} of either were cut off or failed",
+        "run longer, or lower the concurrency; read the Kaplan-Meier estimates instead",
+    )
+
+
+def _cut(section: Section, values: Values) -> bool:
+    return any(marked(metric, values) for metric in declared(section))
+
+
+def _beside(section: Section, values: Values) -> str:
+    metrics = [metric for metric in declared(section) if metric.with_cut_off]
+    share = cut_off_share(metrics[0], values) or 0.0
+    medians = [number for metric in metrics for number in metric.numbers() if number.statistic == "p50"]
+    times = ", ".join(
+        f"{number.name} {_seconds(plain)} without them and {_seconds(with_cut_off(number, values))} with"
+        for number in medians
+        if (plain := values.get(number.key)) is not None
+    )
+    return f"{share:.1%} were cut off or failed{': ' if times else ''}{times}"
+
+
+def _seconds(value: float | None) -> str:
+    """Half never came to it, where there is no median."""
+    return "unknown" if value is None else f"{value:.3g} s"

@@ -78,6 +78,8 @@ class Part:
     definition: str = ""
     better: Better = None  # where it is not the metric's own
     brief: bool = True  # stands in tables that leave something out
+    least: int = 1  # values that it takes: a percentile of fewer is shown to nobody
+    counts: bool = False  # how many values the other parts are of: without unit and direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class Metric:
     any_part: bool = False  # further parts, whose keys no declaration can know
     expected: bool = False  # by the accounting of the trace; nothing that the server did
     headline: Headline = Headline()
+    with_cut_off: str = ""  # the path of the estimates of the same that count in what was cut off or failed
 
     @property
     def name(self) -> str:
@@ -199,14 +202,29 @@ class Number:
         return f"{self.metric.name} {self.statistic}".rstrip()
 
     @property
+    def counts(self) -> bool:
+        """Whether it says how many values the metric's other numbers are of."""
+        return self.part is not None and self.part.counts
+
+    @property
+    def unit(self) -> str:
+        """That of summary.json."""
+        return "" if self.counts else self.metric.unit
+
+    @property
+    def display(self) -> Shown:
+        """The unit that people read."""
+        return Shown("") if self.counts else self.metric.display
+
+    @property
     def titled(self) -> str:
         """What people call it, with the unit that they read."""
-        return f"{self.name} ({unit})" if (unit := self.metric.display.unit) else self.name
+        return f"{self.name} ({unit})" if (unit := self.display.unit) else self.name
 
     @property
     def better(self) -> Better:
         """Which direction is better."""
-        return (self.part and self.part.better) or self.metric.better
+        return None if self.counts else (self.part and self.part.better) or self.metric.better
 
     @property
     def definition(self) -> str:
@@ -216,7 +234,7 @@ class Number:
 
     def shown(self, value: float | None) -> float | None:
         """A value of summary.json in the unit that people read."""
-        return None if value is None else value * self.metric.display.factor
+        return value if value is None or self.counts else value * self.display.factor
 
     def _in(self, key: str) -> str:
         if self.part is None:
@@ -228,11 +246,12 @@ MS, PERCENT = Shown("ms", 1e3), Shown("%", 100.0)
 STATISTICS = (
     Part("mean", "mean"),
     Part("min", "min", brief=False),
-    Part("p50", "p50"),
-    Part("p90", "p90"),
-    Part("p95", "p95", brief=False),
-    Part("p99", "p99"),
+    Part("p50", "p50", "shown from 5 values on", least=5),
+    Part("p90", "p90", "shown from 20 values on", least=20),
+    Part("p95", "p95", "shown from 40 values on", least=40, brief=False),
+    Part("p99", "p99", "shown from 100 values on", least=100),
     Part("max", "max", brief=False),
+    Part("n", "n", "number of values that the others are of", counts=True),
 )
 WINDOWS = (
     Part("overall", "Overall", "all tokens / wall time of the run"),

@@ -29,6 +29,7 @@ REQUEST_METRICS = (
         better="lower",
         definition="from a request's send to its first token",
         formula=Values(_ttft_s, streaming=True),
+        with_cut_off="censoring.request_ttft_km_{part}_s",
     ),
     Metric(
         section=PER_REQUEST,
@@ -53,6 +54,7 @@ REQUEST_METRICS = (
         better="lower",
         definition="from a request's send to its end",
         formula=Values(_latency_s),
+        with_cut_off="censoring.request_latency_km_{part}_s",
     ),
     Metric(
         section=PER_REQUEST,

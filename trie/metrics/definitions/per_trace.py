@@ -39,6 +39,7 @@ TRACE_METRICS = (
         formula=Values(_latency_s),
         reference=True,
         headline=Headline(page=("p50", "p99"), sweep=("p90",), compare=("p50",), curve=True),
+        with_cut_off="censoring.latency_km_{part}_s",
     ),
     Metric(
         section=PER_TRACE,
@@ -50,6 +51,7 @@ TRACE_METRICS = (
         formula=Values(_ttft_s, streaming=True),
         reference=True,
         headline=Headline(page=("p50", "p99"), sweep=("p90",), compare=("p50", "p99"), curve=True),
+        with_cut_off="censoring.ttft_km_{part}_s",
     ),
     Metric(
         section=PER_TRACE,
@@ -61,6 +63,7 @@ TRACE_METRICS = (
         formula=Values(_ttfat_s, streaming=True),
         reference=True,
         headline=Headline(page=("p50", "p99"), sweep=("p50",), compare=("p50",)),
+        with_cut_off="censoring.ttfat_km_{part}_s",
     ),
     Metric(
         section=PER_TRACE,
