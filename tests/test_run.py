@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from trie.config import (
     Api,
+    Clock,
     ConcurrencyConfig,
     EndpointConfig,
     ProgressStyle,
@@ -23,8 +24,9 @@ from trie.config import (
     SimConfig,
     WorkloadConfig,
 )
+from trie.engines.counters import Meter
 from trie.errors import EndpointError, PromptError
-from trie.metrics.evaluate_run import write_summary
+from trie.metrics.evaluate_run import evaluate, write_summary
 from trie.run import Result, execute_async
 from trie.storage.run_dir import RunDir
 from trie.workload.trace import Trace, Workload
@@ -280,9 +282,56 @@ async def test_a_cancelled_caller_leaves_every_row(sim: Serve, tmp_path: Path) -
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    rows = RunDir.open(tmp_path / "run").records()
-    assert rows.num_rows > 10
+    run = RunDir.open(tmp_path / "run")
+    assert run.records().num_rows > 10
     assert not list((tmp_path / "run" / "requests").glob("*.tmp"))
+    end = run.manifest().end
+    assert end is not None
+    assert (end.reason, end.wall_time_s > 0.5) == ("cancelled", True)
+    assert end.client is not None
+    assert end.client.loop_lag_p99_s is not None
+    checks = {check.id: check for check in evaluate(run).summary.verdict if not check.ok}
+    assert "ended_in_order" not in checks
+    assert checks["ran_its_duration"].found.startswith("cancelled after ")
+    assert {row["error_kind"] for row in run.records().to_pylist() if row["outcome"] == "cancelled"} <= {"cancelled"}
+
+
+async def test_a_run_that_is_cancelled_before_its_clock_starts_has_an_end(
+    sim: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = asyncio.Event()
+
+    async def start(_: Meter) -> None:
+        reading.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(Meter, "start", start)
+    async with sim(SimConfig(**QUICK)) as url:
+        task = asyncio.create_task(replayed(url, tmp_path))
+        await reading.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    end = RunDir.open(tmp_path / "run").manifest().end
+    assert end is not None
+    assert (end.reason, end.wall_time_s, end.began_monotonic_s) == ("cancelled", 0.0, None)
+
+
+async def test_a_run_in_virtual_time_that_is_cancelled_has_an_end(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"clock": Clock.virtual, "progress": ProgressStyle.none, "duration": 1e7}
+    config = RunConfig(WorkloadConfig(path="w.jsonl"), concurrency=ConcurrencyConfig(64), **settings)
+    task = asyncio.create_task(execute_async(config, tmp_path / "run", workload=WORKLOAD))
+    while not list((tmp_path / "run").glob("requests/part-*.parquet")):  # noqa: ASYNC110 - what a run writes
+        await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    run = RunDir.open(tmp_path / "run")
+    end, rows = run.manifest().end, run.records()
+    assert end is not None
+    assert end.reason == "cancelled"
+    await asyncio.sleep(0.3)
+    assert RunDir.open(tmp_path / "run").records().num_rows == rows.num_rows  # nothing goes on in a thread
 
 
 async def test_a_session_keeps_its_header_and_requests_their_own(tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ from trie.metrics.evaluate_run import EvaluatedRun, evaluate
 from trie.metrics.summary import Summary
 from trie.preflight.limits import allow_open_files
 from trie.preflight.new_manifest import new_manifest
-from trie.preflight.steps import Prepared, prepared
+from trie.preflight.steps import prepared
 from trie.preflight.virtual import prepared_virtually
-from trie.replay.scheduler import build
+from trie.replay.run_state import CANCELLED
+from trie.replay.scheduler import Scheduler, build
 from trie.replay.virtual_run import VirtualRun
 from trie.report.page import write_page
 from trie.report.progress import shown
@@ -148,10 +149,15 @@ async def execute_async(
         manifest = new_manifest(ready, repository)
         run.write_manifest(manifest)
         log.info(starting_line(manifest))
-        await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
-        meter = Meter(config.endpoint, ready.beside)
-        await meter.start()
-        end = await _replay(ready, RowWriter(writer), signals=signals, death=death)
+        scheduler, meter = build(ready, RowWriter(writer)), Meter(config.endpoint, ready.beside)
+        try:
+            await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
+            await meter.start()
+            reason = await _replay(scheduler, config, signals=signals, death=death)
+        except asyncio.CancelledError:
+            run.write_manifest(replace(manifest, end=_end(scheduler, scheduler.state.stop_reason or CANCELLED, death)))
+            raise
+        end = _end(scheduler, reason, death)
         run.write_manifest(replace(manifest, end=end))
         growth = await meter.end()
         manifest = replace(manifest, end=replace(end, engine=None if growth is None else decode(EngineGrowth, growth)))
@@ -171,8 +177,12 @@ async def _simulate(
         log.info(starting_line(manifest))
         virtual = VirtualRun(ready, writer)
         with signals.replaying(lambda: virtual.stop(INTERRUPTED)) if signals else nullcontext():
-            manifest = replace(manifest, end=decode(End, await virtual.run()))
-        run.write_manifest(manifest)
+            try:
+                await virtual.run()
+            finally:
+                if virtual.ended:
+                    manifest = replace(manifest, end=decode(End, virtual.facts()))
+                    run.write_manifest(manifest)
     return Result(directory, await asyncio.to_thread(_report, run, html=config.html), manifest)
 
 
@@ -194,13 +204,18 @@ def _write_page(evaluated: EvaluatedRun) -> None:
         log.warning("%s", error)
 
 
-async def _replay(ready: Prepared, rows: RowWriter, *, signals: Signals | None, death: asyncio.Future[str]) -> End:
-    """Replay to the end, whatever ends it; returns the manifest's `end`."""
-    config = ready.config
-    async with build(ready, rows) as scheduler:
+async def _replay(
+    scheduler: Scheduler, config: RunConfig, *, signals: Signals | None, death: asyncio.Future[str]
+) -> str:
+    """Replay to the end, whatever ends it; returns why it ended."""
+    async with scheduler:
         death.add_done_callback(lambda _: scheduler.stop(ENDPOINT_DIED))
         with signals.replaying(lambda: scheduler.stop(INTERRUPTED)) if signals else nullcontext():
             async with shown(scheduler.state, config.progress, duration_s=config.duration):
-                reason = await scheduler.run()
+                return await scheduler.run()
+
+
+def _end(scheduler: Scheduler, reason: str, death: asyncio.Future[str]) -> End:
+    """The manifest's `end` of a replay that has ended."""
     detail = death.result() if reason == ENDPOINT_DIED else None
     return decode(End, {"reason": reason, "detail": detail, **scheduler.facts()})

@@ -141,6 +141,13 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
     "some usage": ([*many(19), row(30, usage_prompt_tokens=None)], {}, "usage_complete", "warning", "19 of 20"),
     "a warm cache": (many(usage_cached_tokens=64), {}, "cold_start", "warning", "100.0%"),
     "interrupted": (many(), {"end": end(reason="interrupted")}, "ran_its_duration", "warning", "interrupted"),
+    "a standstill in a killed run": (
+        many(loop_lag_s=1.5, first_token_lag_s=0.0, later_lag_s=0.0),
+        {"end": KILLED},
+        "client_ran_throughout",
+        "error",
+        "stood still for 1.5 s",
+    ),
     "killed": (many(), {"end": KILLED}, "ended_in_order", "warning", "killed"),
     "not streamed": (many(), {"stream": False}, "streaming", "warning", "TTFT"),
     "recorded answers": (many(), {"history": "recorded"}, "answers_in_the_history", "warning", "recorded lengths"),

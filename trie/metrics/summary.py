@@ -136,7 +136,7 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest) -> Summary:
         cache=_cache(columns, sessions, _take(numbers, Cache, "cache")),
         concurrency=Concurrency(settings.concurrency.value, **_take(numbers, Concurrency, "concurrency")),
         budget=Budget(**_take(numbers, Budget, "budget")) if numbers.pop("budget", 0) is not None else None,
-        client=replace(_client(manifest, wall_time_s, _take(numbers, Client, "client")), excess=excess),
+        client=replace(_client(columns, manifest, wall_time_s, _take(numbers, Client, "client")), excess=excess),
         engine=engine(columns, manifest),
         decode=_decode(columns) if stream else None,
         **_take(numbers, Summary),
@@ -229,8 +229,11 @@ def _decode(columns: Columns) -> DecodeSeen:
     )
 
 
-def _client(manifest: Manifest, wall_time_s: float, numbers: Mapping[str, Any]) -> Client:
+def _client(columns: Columns, manifest: Manifest, wall_time_s: float, numbers: Mapping[str, Any]) -> Client:
+    """As the client says at the end; of a run that was killed, the longest standstill that its rows have."""
     health = (None if manifest.end is None else manifest.end.client) or ClientHealth()
+    if manifest.end is None and len(columns):
+        health = ClientHealth(loop_lag_max_s=float(np.nanmax(columns["loop_lag_s"], initial=0.0)))
     return Client(
         cpu_share=_ratio(health.cpu_s, wall_time_s),
         loop_lag_p50_s=health.loop_lag_p50_s,

@@ -16,6 +16,8 @@ from trie.replay.event_loop import LoopGate, LoopHealth
 from trie.replay.failure_policy import Backoff, FailureWatch
 from trie.storage.parquet_parts import RowWriter
 
+CANCELLED = "cancelled"  # why a run ended that its caller cancelled, and what its rows carry then
+
 
 @dataclass(slots=True)
 class Clock:

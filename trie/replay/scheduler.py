@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from math import isinf
 from types import TracebackType
 from typing import Any, Self
 
@@ -98,7 +99,7 @@ class Scheduler:
         """What the manifest states about a run that has ended."""
         return {
             "wall_time_s": self.state.clock.now_s,
-            "began_monotonic_s": self.state.clock.began,
+            "began_monotonic_s": None if isinf(self.state.clock.began) else self.state.clock.began,
             "client": {**self.state.health.facts(), "priority": self._priority},
         }
 

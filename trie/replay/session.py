@@ -9,7 +9,7 @@ from trie.endpoint.headers import header
 from trie.endpoint.request import Request, fill
 from trie.endpoint.request_body import Conversation
 from trie.prompts.builder import SessionPrompts
-from trie.replay.run_state import RunState
+from trie.replay.run_state import CANCELLED, RunState
 from trie.storage.record import Outcome, RequestRecord
 from trie.workload.trace import PlannedRequest
 
@@ -62,7 +62,7 @@ async def _record(state: RunState, request: Request, row: RequestRecord) -> None
         state.counters.requests_in_flight -= 1
         _fill(state, request, row)
         if cancelled:  # whatever an attempt before had failed with
-            row.outcome, row.error_kind = Outcome.cancelled, state.stop_reason or "cancelled"
+            row.outcome, row.error_kind = Outcome.cancelled, state.stop_reason or CANCELLED
         _count(state, row)
         state.rows.add(row)
 

@@ -11,6 +11,7 @@ from trie.preflight.steps import Prepared
 from trie.replay.counters import Counters
 from trie.replay.event_loop import undisturbed
 from trie.replay.failure_policy import FailureWatch
+from trie.replay.run_state import CANCELLED
 from trie.replay.virtual import VirtualReplay
 from trie.sim.metrics_text import metrics_text
 from trie.storage.parquet_parts import PartsWriter
@@ -22,6 +23,7 @@ class VirtualRun:
 
     def __init__(self, ready: Prepared, writer: PartsWriter) -> None:
         config = ready.config
+        self.ended = False  # its rows are all on disk
         self._counters = Counters()
         self._watch = FailureWatch(
             self._counters,
@@ -42,20 +44,34 @@ class VirtualRun:
         """End the run at the instant it has come to."""
         self._replay.stop(reason)
 
-    async def run(self) -> dict[str, Any]:
-        """Replay in a thread, so that signals are heard; returns the manifest's `end`.
+    async def run(self) -> None:
+        """Replay in a thread, so that signals and cancellation are heard.
 
         Raises:
             RunDirError: when rows can't be written.
             ConfigError: for what has no answer in virtual time.
         """
         with undisturbed():
-            reason = await asyncio.to_thread(self._replay.run)
+            thread = asyncio.ensure_future(asyncio.to_thread(self._replay.run))
+            try:
+                await asyncio.shield(thread)
+            except asyncio.CancelledError:
+                self.stop(CANCELLED)
+                await thread
+                await self._close()
+                raise
+        await self._close()
+
+    async def _close(self) -> None:
         self._watch.conclude()
         await asyncio.to_thread(self._writer.close)
+        self.ended = True
+
+    def facts(self) -> dict[str, Any]:
+        """The manifest's `end`, once the run has ended."""
         body = metrics_text(self._replay.endpoint.model).encode()
         return {
-            "reason": reason,
+            "reason": self._replay.stop_reason,
             "detail": None,
             "wall_time_s": self._replay.now,
             "began_monotonic_s": None,

@@ -42,7 +42,8 @@ def end_checks(run: Evidence) -> Iterator[Check]:
     if end is None:
         yield ENDED_IN_ORDER.check(
             False,
-            "the run was killed, or its disk was full: up to a second of rows is missing as well",
+            f"the run was killed, or its disk was full, after about {run.summary.wall_time_s:.0f} of "
+            f"{run.settings.duration:g} s: up to a second of rows and what was in flight are missing as well",
             "run it again before publishing",
         )
         return
