@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from trie.cli import hydra_setup
+from trie.cli.group_options import quoted
 from trie.cli.typed_config import validate
 from trie.config import Api, RunConfig
 from trie.config.shipped_groups import CONF
@@ -63,6 +64,40 @@ def test_plain_path_is_a_path_even_where_a_shipped_option_has_the_same_name(comp
 def test_endpoint_is_any_url_and_loses_a_slash_at_its_end(composed: Compose) -> None:
     config = valid(composed, "endpoint=http://host:8000/v1/")
     assert (config.endpoint.name, config.endpoint.base_url) == ("custom", "http://host:8000/v1")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model", "accounts/a/models/b#accounts/a/deployments/c"),
+        ("model", "qwen3:8b"),
+        ("model", "@cf/meta/some-8b"),
+        ("model", "/models/My Model/a=b.gguf"),
+        ("tokenizer_model", "./a#b"),
+        ("endpoint.base_url", "https://h/openai/deployments/d?api-version=2024-10-21&x=1"),
+    ],
+)
+def test_names_paths_and_urls_need_no_quotes(composed: Compose, key: str, value: str) -> None:
+    for typed in (value, f"'{value}'", f'"{value}"'):
+        assert OmegaConf.select(composed(f"{key}={typed}"), key) == value
+
+
+def test_a_url_with_a_query_is_an_endpoint(composed: Compose) -> None:
+    url = "http://h/openai/deployments/d?api-version=2024-10-21"
+    assert valid(composed, f"endpoint={url}").endpoint.base_url == url
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("model=a#b,c", "model='a#b',c"),
+        ("model=choice(a#b,c)", "model=choice(a#b,c)"),
+        ("model=${oc.env:M}=", "model=${oc.env:M}="),
+        ("duration=a#b", "duration=a#b"),
+    ],
+)
+def test_only_what_is_a_name_is_quoted(typed: str, expected: str) -> None:
+    assert quoted(typed) == expected
 
 
 def test_flat_form_of_the_reference(composed: Compose) -> None:

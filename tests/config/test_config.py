@@ -93,14 +93,16 @@ def test_a_value_out_of_bounds_is_refused_with_what_is_allowed(
     [
         ("localhost:8000", "must be an http(s) URL"),
         ("ftp://h/v1", "must be an http(s) URL"),
-        ("http://", "must be an http(s) URL up to and including /v1, without ? and #"),
+        ("http://", "must be an http(s) URL up to and including /v1, without #"),
         ("http:///v1", "must be an http(s) URL"),
         ("http://h:abc/v1", "must be an http(s) URL"),
         ("http://h:99999/v1", "must be with a port from 1 to 65535"),
         ("http://h:0/v1", "must be with a port from 1 to 65535"),
         ("http://[::1/v1", "must be an http(s) URL"),
         ("http://a b/v1", "must be an http(s) URL"),
-        ("http://h/v1?key=1", "must be an http(s) URL"),
+        ("http://h/v1?key=pw1", "endpoint.base_url: holds key=(hidden), which would be written down; api_key= and"),
+        ("http://h/v1?a=b&subscription-key=pw", "endpoint.base_url: holds subscription-key=(hidden)"),
+        ("http://h/v1?sig=pw", "endpoint.base_url: holds sig=(hidden)"),
         ("http://h/v1#x", "must be an http(s) URL"),
         ("http://user:pw@h/v1", "endpoint.base_url=(hidden): must be without user and password"),
     ],
@@ -115,3 +117,15 @@ def test_a_url_that_is_none_is_refused(url: str, message: str) -> None:
 @pytest.mark.parametrize("url", ["http://h/v1", "https://h:8443/a/v1", "http://[::1]:8000/v1", "http://10.0.0.1:80/v1"])
 def test_a_url_is_taken_as_it_is_without_a_slash_at_its_end(url: str) -> None:
     assert EndpointConfig(base_url=url + "/").base_url == url
+
+
+def test_a_url_keeps_its_query() -> None:
+    url = "https://h/openai/deployments/d/?api-version=2024-10-21"
+    assert EndpointConfig(base_url=url).base_url == "https://h/openai/deployments/d?api-version=2024-10-21"
+
+
+@pytest.mark.parametrize("query", ["?a=b", "a b", "", "a=b#c", "api-key=pw"])
+def test_a_query_that_is_none_is_refused(query: str) -> None:
+    with pytest.raises(ConfigError, match=r"endpoint\.query") as error:
+        EndpointConfig(query=query)
+    assert "pw" not in str(error.value)

@@ -219,6 +219,25 @@ async def test_a_connection_closed_in_use_is_a_failure() -> None:
     assert (second.outcome, second.error_kind, second.attempts) == (Outcome.failed, "disconnected", 1)
 
 
+@pytest.mark.parametrize(
+    ("address", "query", "expected"),
+    [
+        ("/v1", None, b"POST /v1/completions HTTP"),
+        ("/d?api-version=1", None, b"POST /d/completions?api-version=1 HTTP"),
+        ("/d", "api-version=1", b"POST /d/completions?api-version=1 HTTP"),
+        ("/d?a=b%20c", "api-version=1", b"POST /d/completions?a=b%20c&api-version=1 HTTP"),
+    ],
+)
+async def test_a_query_goes_with_every_request(address: str, query: str | None, expected: bytes) -> None:
+    async with scripted(WHOLE) as (url, got):
+        endpoint = EndpointConfig(base_url=url.removesuffix("/v1") + address, query=query)
+        fmt = RequestFormat(endpoint, "m", stream=True)
+        async with Connections(endpoint, endpoint.base_url or "") as connections:
+            found = await one(Requester(connections, fmt, max_retries=0, timeout_s=5.0), fmt, perf_counter())
+    assert found.outcome is Outcome.ok
+    assert got[0].startswith(expected)
+
+
 async def test_a_server_that_closes_after_each_answer_needs_a_connection_for_each_request() -> None:
     """llama.cpp does so after each stream: its close, here 50 ms late, meets the next request on a kept connection."""
     script = (*WHOLE, 0.05, CLOSE)

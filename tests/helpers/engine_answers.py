@@ -83,7 +83,7 @@ def serving(
         method, route, *_ = request.split(b" ", 2)
         if method == b"POST":
             return otherwise(request)
-        status, body = _told(answers.get(route.decode(), 404))
+        status, body = _told(answers.get(route.decode().partition("?")[0], 404))
         return (plain_response(f"{status} Said", body, *headers),)
 
     return answer

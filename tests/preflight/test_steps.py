@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -303,3 +304,47 @@ async def test_reasoning_that_has_to_come_back_is_advised_and_verified_with() ->
                 pass
         async with ready(url, {"api": Api.chat}, history="content+reasoning") as run:
             assert run.length_check.template == Template(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("listing", "context"),
+    [
+        ([{"id": "M", "object": "model", "context_length": 4096}], 4096),  # Together
+        ({"object": "list", "data": [{"id": "M", "context_window": 8192}]}, 8192),  # Groq
+        ({"object": "list", "data": [{"id": "M", "max_context_length": 32768}]}, 32768),  # Mistral
+        ({"data": [{"id": "M", "top_provider": {"context_length": 1024}}]}, 1024),  # OpenRouter
+        ({"data": [{"id": "M", "max_context_length": 8192, "loaded_context_length": 2048}]}, 2048),  # LM Studio
+        ({"models": [{"name": "M", "context_length": "512"}]}, 512),  # Cohere's shape
+        ({"object": "list", "data": [{"id": "M"}]}, None),
+    ],
+)
+async def test_models_and_contexts_are_read_as_clouds_list_them(listing: Any, context: int | None) -> None:
+    async with playing(serving({"/v1/models": listing}, answered)) as (url, _), ready(url) as run:
+        assert (run.model, run.context) == ("M", context)
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("", "/v1"),
+        ("/v1/chat/completions", "/v1"),
+        ("/v1/completions", "/v1"),
+        ("/v1/models", "/v1"),
+        ("/chat/completions", "/v1"),
+        ("?x=1", "/v1?x=1"),
+        ("/v1/v1", "/v1"),
+    ],
+)
+async def test_an_address_without_v1_or_with_a_route_gets_the_one_that_is_meant(path: str, meant: str) -> None:
+    async with playing(serving(UNKNOWN, answered)) as (url, _):
+        root = url.removesuffix("/v1")
+        with pytest.raises(EndpointError, match=rf"did you mean {re.escape(root + meant)}\?$"):
+            async with ready(root + path):
+                pass
+
+
+async def test_a_route_at_an_addresss_end_is_one_where_no_models_are_listed_too() -> None:
+    async with playing(serving({}, answered)) as (url, _):
+        with pytest.raises(EndpointError, match=rf"ends in a route: did you mean {re.escape(url)}/d\?api-version=1\?$"):
+            async with ready(f"{url}/d/chat/completions?api-version=1"):
+                pass

@@ -44,7 +44,7 @@ def test_no_turns_are_one_request() -> None:
     ("change", "message"),
     [
         ({"num_turns": -1}, "num_turns: found -1, must be a whole number from 0"),
-        ({"num_turns": 2.0}, "num_turns: found 2.0"),
+        ({"num_turns": 2.5}, "num_turns: found 2.5"),
         ({"num_turns": True}, "num_turns: found True"),
         ({"input_prompt_length": 0}, "input_prompt_length: found 0, must be a whole number from 1"),
         ({"input_prompt_length": 10**9}, "found 1000000000"),

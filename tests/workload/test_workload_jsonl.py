@@ -59,7 +59,7 @@ def test_what_is_written_reads_back_the_same() -> None:
     [
         ({"input_prompt_length": 0}, "input_prompt_length: found 0, must be a whole number from 1 to"),
         ({"input_prompt_length": True}, "input_prompt_length: found True, must be a whole number"),
-        ({"input_prompt_length": 3.0}, "input_prompt_length: found 3.0, must be a whole number"),
+        ({"input_prompt_length": 3.5}, "input_prompt_length: found 3.5, must be a whole number"),
         ({"num_turns": 3}, "assistant_response_length: found 2 entries, must be num_turns=3"),
         ({"tool_call_output_length": [8, -1]}, "tool_call_output_length[1]: found -1, must be a whole number from 0"),
         ({"tool_call_latency": [0, "1"]}, "tool_call_latency[1]: found '1', must be seconds from 0"),
@@ -142,3 +142,69 @@ def test_a_path_is_relative_to_where_the_user_stands(tmp_path: Path, monkeypatch
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path, name: str, expected: str) -> None:
     with pytest.raises(WorkloadError, match=expected):
         load(WorkloadConfig(path=str(tmp_path / name)))
+
+
+def test_whole_floats_are_whole_numbers() -> None:
+    """pandas writes 1.0 for 1 into a column that has gaps."""
+    row = {
+        "num_turns": 2.0,
+        "input_prompt_length": 32.0,
+        "assistant_response_length": [16.0, 20],
+        "tool_call_output_length": [8.0, 0.0],
+        "tool_call_latency": [0, 1.5],
+        "final_assistant_response_length": 64.0,
+    }
+    (trace,) = jsonl.parse(json.dumps(row).encode(), where="f")
+    assert trace == TRACE
+    assert json.loads(jsonl.dump([trace])) == ROW
+    assert isinstance(trace.input_prompt_length, int)
+
+
+@pytest.mark.parametrize("length", [1.5, 1e300, True, "1.0"])
+def test_other_floats_are_not(length: object) -> None:
+    with pytest.raises(WorkloadError, match=r"input_prompt_length: found .*, must be a whole number"):
+        jsonl.parse(json.dumps({**ROW, "input_prompt_length": length}).encode(), where="f")
+
+
+FOREIGN = [
+    ({"timestamp": 0, "input_length": 6755, "output_length": 500, "hash_ids": [0]}, "a Mooncake trace"),
+    ({"input_length": 6755, "output_length": 500, "wait_for": []}, "an agentic Mooncake trace"),
+    ({"session_id": "s", "input_tokens": 6755, "output_tokens": 500, "delay": 3}, "a Mooncake trace"),
+    ({"chat_id": 1, "parent_chat_id": -1, "input_length": 9, "output_length": 5}, "a Bailian trace"),
+    ({"id": "t0", "block_size": 64, "requests": []}, "a WEKA or AgentX trace"),
+    ({"session_id": "s", "round_index": 0, "input_tokens_total": 9, "tools": []}, "a TraceLab trace"),
+    ({"resourceSpans": []}, "OpenTelemetry spans"),
+    ({"trace_id": "t", "spans": []}, "OpenTelemetry spans"),
+    ({"gen_ai.usage.input_tokens": 5, "name": "chat"}, "OpenTelemetry spans"),
+    ({"type": "user", "uuid": "u", "sessionId": "s", "message": {}}, "a Claude Code session"),
+    ({"timestamp": "2026", "type": "session_meta", "payload": {}}, "a Codex rollout"),
+    ({"id": "x", "conversations": []}, "ShareGPT conversations"),
+    ({"messages": []}, "OpenAI messages"),
+    ({"custom_id": "1", "method": "POST", "url": "/v1", "body": {}}, "an OpenAI batch file"),
+    ({"trajectory": [], "info": {}}, "a SWE-agent trajectory"),
+    ({"conversation_id": "c", "turn": 1, "role": "user", "content": "x"}, "an MLPerf conversation"),
+    ({"session_id": "s1", "turns": []}, "an AIPerf dataset"),
+    ({"litellm_call_id": "c", "prompt_tokens": 3}, "LiteLLM logs"),
+    ({"prompt": "hello"}, "a dataset of prompts"),
+]
+
+
+@pytest.mark.parametrize(("row", "name"), FOREIGN, ids=[name for _, name in FOREIGN])
+def test_a_trace_of_another_kind_is_named_in_lines_and_in_one_value(row: dict[str, object], name: str) -> None:
+    expected = f"looks like {name}; convert it: a row must have num_turns, input_prompt_length, "
+    for content in (json.dumps(row), json.dumps([row], indent=1), json.dumps(row, indent=1)):
+        with pytest.raises(WorkloadError, match=expected) as error:
+            jsonl.parse(content.encode(), where="f")
+        assert "\n" not in str(error.value)
+
+
+def test_a_csv_is_named_by_its_header() -> None:
+    with pytest.raises(WorkloadError, match=r"^f: looks like an Azure LLM trace \(CSV\); convert it"):
+        jsonl.parse(b"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,374,44\n", where="f")
+
+
+def test_a_row_of_no_known_format_is_told_what_it_lacks() -> None:
+    with pytest.raises(
+        WorkloadError, match=r"^f:1: has the fields group, prompt_len; convert it: a row must have num_tu"
+    ):
+        jsonl.parse(b'{"group": 0, "prompt_len": 757}', where="f")

@@ -33,6 +33,14 @@ OPEN_GROUPS: dict[str, tuple[Callable[[str], object], Callable[[str], Any]]] = {
 FREE = ("endpoint.headers.", "endpoint.extra_body.")  # hold keys of the user's own
 BEFORE_FILES = "before_files"  # path of the source that stands in front of the files
 ALIASES = {"workload_path": "workload"}  # the reference's spelling
+# Names, paths and URLs: what Hydra's grammar would refuse in them is quoted for it, such as the # of `model=a#b`.
+TEXT = re.compile(
+    r"((?:\+{1,2})?(?:model|tokenizer_model|workload|workload_path|workload\.path|endpoint|endpoint\.base_url"
+    r"|endpoint\.proxy)=)(.*)",
+    re.DOTALL,
+)
+NEEDS_QUOTES = re.compile(r"[#=&!;<>^`]")
+WRITTEN_FOR_HYDRA = re.compile(r"['\"\[({]|\$\{")  # quoted already, a list, a choice or an interpolation
 
 
 class OptionSource(ConfigSource):  # type: ignore[misc]
@@ -92,7 +100,7 @@ def numbers_as_names() -> Iterator[None]:
     hydras = OverridesParser.parse_overrides
 
     def parse_overrides(self: OverridesParser, overrides: list[str]) -> list[Override]:
-        parsed: list[Override] = hydras(self, overrides)
+        parsed: list[Override] = hydras(self, [quoted(override) for override in overrides])
         for override in parsed:
             _adapt(override)
         return parsed
@@ -102,6 +110,14 @@ def numbers_as_names() -> Iterator[None]:
         yield
     finally:
         OverridesParser.parse_overrides = hydras
+
+
+def quoted(override: str) -> str:
+    """An override with quotes around a name, a path or a URL that needs them; each of several with commas between."""
+    match = TEXT.fullmatch(override)
+    if match is None or NEEDS_QUOTES.search(match[2]) is None or WRITTEN_FOR_HYDRA.search(match[2]) is not None:
+        return override
+    return match[1] + ",".join(f"'{part}'" if NEEDS_QUOTES.search(part) else part for part in match[2].split(","))
 
 
 def _adapt(override: Override) -> None:

@@ -13,7 +13,8 @@ from trie.config.setting import SECONDS, check, require, setting
 from trie.engines import catalog
 from trie.errors import ConfigError
 
-URL = re.compile(r"https?://(\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(:(\d{1,5}))?(/[^\s?#]*)?", re.IGNORECASE)
+URL = re.compile(r"https?://(\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(:(\d{1,5}))?(/[^\s?#]*)?(\?[^\s#]*)?", re.IGNORECASE)
+SECRET_IN_QUERY = re.compile(r"[?&]([^=&]*(?:key|token|secret|password|sig|auth)[^=&]*)=", re.IGNORECASE)
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110's token
 
 
@@ -65,7 +66,9 @@ class EndpointConfig:
     """
 
     name: str = setting("custom", "name of the dialect; custom: the server is asked for it")
-    base_url: str | None = setting(None, "URL up to and including /v1; null: the embedded endpoint")
+    base_url: str | None = setting(
+        None, "URL up to and including /v1, with the query that every request needs; null: the embedded endpoint"
+    )
     replicas: list[str] = setting([], "more base URLs of the same model; sessions take turns on all of them")
     api: Api = setting(Api.completions, "the OpenAI route that requests take")
     prompt_form: PromptForm = setting(
@@ -103,6 +106,9 @@ class EndpointConfig:
     worker_header: str | None = setting(
         None, "header of answers that names the worker behind a router; the rows keep it"
     )
+    query: str | None = setting(
+        None, "query of every request, such as api-version=2024-10-21; one in base_url does the same"
+    )
     headers: dict[str, str] = setting({}, "headers sent with every request", shown=False)
     extra_body: dict[str, Any] = setting({}, "fields merged into every request body")
     bos_tokens: int | None = setting(
@@ -133,6 +139,9 @@ class EndpointConfig:
         if self.base_url is not None:
             self.base_url = _url("base_url", self.base_url)
         self.replicas = [_url("replicas", url) for url in self.replicas]
+        if self.query is not None:
+            _refuse_secret("endpoint.query", f"?{self.query}")
+            require(re.fullmatch(r"[^\s#?]+", self.query) is not None, "endpoint.query", self.query, "NAME=VALUE&...")
         alone = bool(self.replicas) and self.base_url is None
         require(not alone, "endpoint.replicas", self.replicas, "[] without endpoint.base_url")
         check(self, "endpoint.")
@@ -178,7 +187,7 @@ class EndpointConfig:
 
 
 def _url(key: str, url: str) -> str:
-    """A base URL without the slash at its end.
+    """A base URL without the slash at the end of its path.
 
     Raises:
         ConfigError: naming the key, for what is none; a password in it is not repeated.
@@ -186,10 +195,26 @@ def _url(key: str, url: str) -> str:
     key = f"endpoint.{key}"
     host = url.partition("://")[2].partition("/")[0]
     require("@" not in host, key, "(hidden)", "without user and password")
+    _refuse_secret(key, url)
     match = URL.fullmatch(url)
     web = url.lower().startswith(("http://", "https://"))
-    allowed = "an http(s) URL" + (" up to and including /v1, without ? and #" if web else "")
+    allowed = "an http(s) URL" + (" up to and including /v1, without #" if web else "")
     require(match is not None, key, url, allowed)
     port = match[3] if match is not None else None
     require(port is None or 0 < int(port) < 1 << 16, key, url, "with a port from 1 to 65535")
-    return url.rstrip("/")
+    path, mark, query = url.partition("?")
+    return path.rstrip("/") + mark + query
+
+
+def _refuse_secret(key: str, url: str) -> None:
+    """A key in a query would be written down with the settings.
+
+    Raises:
+        ConfigError: naming the setting and the field alone.
+    """
+    secret = SECRET_IN_QUERY.search(url)
+    if secret is not None:
+        raise ConfigError(
+            f"{key}: holds {secret[1]}=(hidden), which would be written down; api_key= and endpoint.api_key_header "
+            "send a key"
+        )

@@ -39,6 +39,7 @@ class Connections:
     def __init__(self, endpoint: EndpointConfig, base_url: str, *, api_key: str | None = None) -> None:
         self.base_url = base_url
         self._url = URL(base_url)
+        self._query = endpoint.query or ""
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=endpoint.connect_timeout)
         self._tls = tls.context(endpoint.tls) if self._url.scheme == "https" else True
         self._worker_header = endpoint.worker_header
@@ -81,7 +82,9 @@ class Connections:
         await self._exchange(b"GET %s HTTP/1.1\r\n%s\r\n" % (self._path(route), self._headers), b"", exchange)
 
     def _path(self, route: str) -> bytes:
-        return (self._url.raw_path.rstrip("/") + route).encode()
+        route, _, query = route.partition("?")
+        queries = "&".join(part for part in (self._url.raw_query_string, self._query, query) if part)
+        return (self._url.raw_path.rstrip("/") + route + (f"?{queries}" if queries else "")).encode()
 
     async def _exchange(self, head: bytes, body: bytes, exchange: Exchange) -> None:
         try:

@@ -92,6 +92,13 @@ class JsonAnswer:
             yield Witness(f"{self.route} {self.text.format(version=version)}", version)
 
 
+def listed_models(value: Any) -> list[dict[str, Any]]:
+    """The entries of what /v1/models answered: under `data` or `models`, or a bare array."""
+    if isinstance(value, dict):
+        value = value.get("data", value.get("models"))
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
 @dataclass(frozen=True, slots=True)
 class OwnedBy:
     """The first model that /v1/models lists has one of these owners."""
@@ -104,10 +111,8 @@ class OwnedBy:
         return f"models owned by {' or '.join(self.owners)}"
 
     def witnesses(self, answers: Answers) -> Iterator[Witness]:
-        value = answers[MODELS].json if MODELS in answers else None
-        models = value.get("data") if isinstance(value, dict) else None
-        first = models[0] if isinstance(models, list) and models else None
-        owner = first.get("owned_by") if isinstance(first, dict) else None
+        models = listed_models(answers[MODELS].json) if MODELS in answers else []
+        owner = models[0].get("owned_by") if models else None
         if owner in self.owners:
             yield Witness(f"models owned by {owner}")
 

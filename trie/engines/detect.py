@@ -12,6 +12,23 @@ from trie.engines.declaration import Answers, Engine, Witness
 
 Testimony = tuple[Engine, Witness]
 
+# Where clouds and gateways state a model's context in /v1/models, for prompt and completion together.
+USUAL_CONTEXT_KEYS: tuple[tuple[str, ...], ...] = (
+    ("loaded_context_length",),
+    ("context_length",),
+    ("max_context_length",),
+    ("context_window",),
+    ("max_context_tokens",),
+    ("context_size",),
+    ("max_model_len",),
+    ("max_sequence_length",),
+    ("max_seq_len",),
+    ("n_ctx",),
+    ("top_provider", "context_length"),
+    ("model_info", "context_length"),
+    ("limits", "max_context_window_tokens"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -116,11 +133,13 @@ def context_beside(facts: Mapping[str, Any]) -> int | None:
 
 
 def listed_context(entry: Mapping[str, Any]) -> int | None:
-    """The same by an entry of /v1/models."""
-    for keys in catalog.listed_context_keys():
+    """The same by an entry of /v1/models: where an engine states it, else under any of its usual names."""
+    for keys in (*catalog.listed_context_keys(), *USUAL_CONTEXT_KEYS):
         value: Any = entry
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, str) and value.isdecimal():
+            value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
     return None

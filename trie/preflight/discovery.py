@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -18,7 +19,7 @@ import trie
 from trie.config import EndpointConfig, dialects
 from trie.endpoint.connection import Connections
 from trie.endpoint.get_json import Reply, ask
-from trie.engines.declaration import MODELS
+from trie.engines.declaration import MODELS, listed_models
 from trie.engines.detect import Finding, facts_beside, identify, listed_context, routes, routes_of
 from trie.errors import EndpointError
 from trie.one_line import one_line
@@ -42,6 +43,9 @@ HINTS = {
     "bad_response": "is this an HTTP server?",
     "timeout": "has the server loaded its model?",
 }
+
+
+_ROUTE = re.compile(r"/(chat/completions|completions|models|responses|embeddings|messages|chat)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,22 @@ class Discovery:
 
 def root_of(base_url: str) -> str:
     """Where the routes are that engines have beside the API."""
-    return base_url.removesuffix("/v1")
+    path, mark, query = base_url.partition("?")
+    return path.removesuffix("/v1") + mark + query
+
+
+def address_of(base_url: str, route: str) -> str:
+    """The address of a route, for people."""
+    path, mark, query = base_url.partition("?")
+    return path + route + mark + query
+
+
+def near_addresses(base_url: str) -> list[str]:
+    """Addresses that may be meant where no models are listed: without a route at the end, with /v1, without it."""
+    path, mark, query = base_url.partition("?")
+    bare = _ROUTE.sub("", path)
+    others = [bare, bare.removesuffix("/v1")] if bare.endswith("/v1") else [f"{bare}/v1", bare]
+    return [address + mark + query for address in others if address != path]
 
 
 async def discover(endpoint: EndpointConfig, url: str, *, api_key: str | None, wait_s: float) -> Discovery:
@@ -82,6 +101,8 @@ async def discover(endpoint: EndpointConfig, url: str, *, api_key: str | None, w
         Connections(endpoint, root_of(url), api_key=api_key) as beside,
     ):
         listed, models_reply = await _reach(connections, wait_s=wait_s)
+        if not listed.models:
+            await _refuse_near_miss(endpoint, url, models_reply, api_key)
         if endpoint.base_url is None:
             return Discovery(listed, EMBEDDED, {})
         replies = {MODELS: models_reply, **await _ask_all(beside, routes())}
@@ -140,7 +161,7 @@ async def _reach(connections: Connections, *, wait_s: float) -> tuple[ModelList,
     Raises:
         EndpointError: when nothing answers there, or it refuses the key.
     """
-    where = f"{connections.base_url}/models"
+    where = address_of(connections.base_url, "/models")
     next_line = perf_counter()
     until = next_line + wait_s
     while True:
@@ -160,6 +181,24 @@ async def _reach(connections: Connections, *, wait_s: float) -> tuple[ModelList,
     return listed, reply
 
 
+async def _refuse_near_miss(endpoint: EndpointConfig, url: str, reply: Reply, api_key: str | None) -> None:
+    """Ask for models where they may be, when the address has none.
+
+    Raises:
+        EndpointError: with the address that lists models, or without the route at the address's end.
+    """
+    if reply.kind is not None:
+        return
+    where = f"{address_of(url, '/models')}: {reply.description}"
+    for address in near_addresses(url):
+        async with Connections(endpoint, address, api_key=api_key) as connections:
+            if _model_list((await ask(connections, "/models")).json).models:
+                raise EndpointError(f"{where}; did you mean {address}?")
+    path, mark, query = url.partition("?")
+    if _ROUTE.search(path) is not None:
+        raise EndpointError(f"{where}; the address ends in a route: did you mean {_ROUTE.sub('', path)}{mark}{query}?")
+
+
 def _not_yet(reply: Reply, listed: ModelList) -> str | None:
     """Why a server is not ready that may become so; None for one that is, or that won't be."""
     if reply.kind is not None:
@@ -167,7 +206,7 @@ def _not_yet(reply: Reply, listed: ModelList) -> str | None:
     if reply.status in NOT_YET_STATUS:
         return reply.description
     value = reply.json
-    lists_none = isinstance(value, dict) and value.get("data") == [] and not listed.models
+    lists_none = value == [] or (isinstance(value, dict) and value.get("data") == [] and not listed.models)
     return "it lists no model" if lists_none else None
 
 
@@ -181,7 +220,7 @@ def _refuse(reply: Reply, base_url: str) -> None:
     Raises:
         EndpointError: saying where and what to do.
     """
-    where = f"{base_url}/models"
+    where = address_of(base_url, "/models")
     if reply.kind is not None:
         raise EndpointError(f"{where}: {reply.error}; {HINTS.get(reply.kind, '')}")
     if reply.status in (401, 403):
@@ -192,7 +231,11 @@ def _refuse(reply: Reply, base_url: str) -> None:
         )
     location = reply.head.get("location", "").partition("?")[0]
     moved = reply.status is not None and 300 <= reply.status < 400
-    if moved and location.startswith(("http://", "https://")) and not location.startswith(f"{base_url}/"):
+    if (
+        moved
+        and location.startswith(("http://", "https://"))
+        and not location.startswith(f"{base_url.partition('?')[0]}/")
+    ):
         raise EndpointError(
             f"{where}: redirects to {one_line(location)}; give the address that answers itself: "
             "redirects are not followed, so that the key goes nowhere else"
@@ -201,13 +244,12 @@ def _refuse(reply: Reply, base_url: str) -> None:
 
 def _model_list(value: Any) -> ModelList:
     """The value that /v1/models answered, read."""
-    data = value.get("data") if isinstance(value, dict) else None
-    entries = [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
-    named = [entry for entry in entries if isinstance(entry.get("id"), str)]
+    entries = listed_models(value)
+    named = [(name, entry) for entry in entries if isinstance(name := entry.get("id", entry.get("name")), str)]
     owner = entries[0].get("owned_by") if entries else None
     return ModelList(
-        models=tuple(one_line(entry["id"], 200) for entry in named),
-        contexts=tuple(listed_context(entry) for entry in named),
+        models=tuple(one_line(name, 200) for name, _ in named),
+        contexts=tuple(listed_context(entry) for _, entry in named),
         owned_by=one_line(owner, 80) if isinstance(owner, str) else None,
     )
 

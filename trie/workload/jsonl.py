@@ -8,16 +8,9 @@ from typing import Any
 import orjson
 
 from trie.errors import WorkloadError
-from trie.workload.trace import Trace, parse_trace
+from trie.workload.formats import format_of, format_of_text
+from trie.workload.trace import FIELDS, Trace, foreign, parse_trace
 
-FIELDS = (
-    "num_turns",
-    "input_prompt_length",
-    "assistant_response_length",
-    "tool_call_output_length",
-    "tool_call_latency",
-    "final_assistant_response_length",
-)
 BOM = b"\xef\xbb\xbf"
 FOREIGN = {
     b"\x1f\x8b": "gzip",
@@ -54,9 +47,21 @@ def _rows(content: bytes, where: str) -> Iterator[tuple[str, Any]]:
         try:
             found = orjson.loads(line)
         except orjson.JSONDecodeError as error:
+            if number == 1 and (name := _format_of_whole(content, line)) is not None:
+                raise WorkloadError(f"{where}: {foreign(name, '')}") from None
             hint = "; a JSON array is not JSON lines" if number == 1 and line.lstrip().startswith(b"[") else ""
             raise WorkloadError(f"{place}: not a JSON object: {error}{hint}") from None
         yield place, found
+
+
+def _format_of_whole(content: bytes, first_line: bytes) -> str | None:
+    """The format of a file that is no JSON lines: CSV by its header, or one JSON value over many lines."""
+    try:
+        value = orjson.loads(content.removeprefix(BOM))
+    except orjson.JSONDecodeError:
+        return format_of_text(first_line.decode("utf-8", "replace"))
+    first = value[0] if isinstance(value, list) and value else value
+    return format_of(first) if isinstance(first, dict) else None
 
 
 def dump(traces: Iterable[Trace]) -> bytes:

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from trie.errors import WorkloadError
+from trie.workload.formats import format_of
 
+FIELDS = (
+    "num_turns",
+    "input_prompt_length",
+    "assistant_response_length",
+    "tool_call_output_length",
+    "tool_call_latency",
+    "final_assistant_response_length",
+)
 MAX_TOKENS = 100_000_000  # a length above this is a mistake, not a prompt
 MAX_LATENCY_S = 7 * 24 * 3600.0
 
@@ -76,6 +85,8 @@ def parse_trace(row: Mapping[str, Any], *, where: str, index: int = 0) -> Trace:
     """
     if not isinstance(row, Mapping):
         raise WorkloadError(f"{where}: found {_short(row)}, a row must be a JSON object")
+    if sum(field in row for field in FIELDS) <= 1:
+        raise WorkloadError(f"{where}: {foreign(format_of(row), ', '.join(map(str, row)))}")
     turns = _count(row, "num_turns", where, least=0)
     return Trace(
         input_prompt_length=_count(row, "input_prompt_length", where, least=1),
@@ -85,6 +96,12 @@ def parse_trace(row: Mapping[str, Any], *, where: str, index: int = 0) -> Trace:
         final_assistant_response_length=_count(row, "final_assistant_response_length", where, least=1),
         row=index,
     )
+
+
+def foreign(name: str | None, fields: str) -> str:
+    """What is wrong with a row that is none of ours, whose format may be known."""
+    what = f"looks like {name}" if name is not None else f"has the fields {_short(fields)[1:-1] or 'of no trace'}"
+    return f"{what}; convert it: a row must have {', '.join(FIELDS)} (docs/traces.md)"
 
 
 def _short(value: object) -> str:
@@ -103,7 +120,9 @@ def _allowed(least: int) -> str:
 
 
 def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= MAX_TOKENS
+    """Whether a value is a whole number that is allowed; 1.0 is one, as pandas writes 1 into a column with gaps."""
+    number = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return number and not isinstance(value, bool) and least <= value <= MAX_TOKENS
 
 
 def _count(row: Mapping[str, Any], field: str, where: str, *, least: int) -> int:
@@ -127,7 +146,7 @@ def _counts(row: Mapping[str, Any], field: str, where: str, length: int, *, leas
     for i, value in enumerate(values):
         if not _whole(value, least):
             raise WorkloadError(f"{where}: {field}[{i}]: found {_short(value)}, must be {_allowed(least)}")
-    return tuple(values)
+    return tuple(map(int, values))
 
 
 def _latencies(row: Mapping[str, Any], field: str, where: str, length: int) -> tuple[float, ...]:
