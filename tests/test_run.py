@@ -216,8 +216,11 @@ async def test_several_servers_of_one_model_share_the_sessions(sim: Serve, tmp_p
     async with sim(SimConfig(**QUICK)) as first, sim(SimConfig(**QUICK)) as second:
         result = await replayed(first, tmp_path, endpoint={"replicas": [second]}, max_traces=6, duration=60.0)
     served = result.rows.groupby("session_id").worker.unique()
-    assert [list(workers) for workers in served] == [[first], [second]] * 3
+    # Three traces, in file order; the second cycle begins with the second server.
+    assert [list(workers) for workers in served] == [[first], [second], [first], [second], [first], [second]]
     assert result.manifest["server"]["replicas"] == [second]
+    assert len(set(result.manifest["server"]["engines"])) == 1
+    assert next(check.ok for check in result.summary.verdict if check.id == "one_engine")
     assert result.summary.facts["engine"]["difference"]["prompt_tokens"] == 0.0  # of both together
 
 

@@ -129,3 +129,17 @@ def test_a_query_that_is_none_is_refused(query: str) -> None:
     with pytest.raises(ConfigError, match=r"endpoint\.query") as error:
         EndpointConfig(query=query)
     assert "pw" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "again",
+    ["http://h/v1", "http://h:80/v1", "http://H/v1/", "HTTP://h/v1", "http://b:8000/v1"],
+)
+def test_a_server_is_given_once(again: str) -> None:
+    with pytest.raises(ConfigError, match=r"endpoint\.replicas=.*: must be each server once"):
+        EndpointConfig(base_url="http://h/v1", replicas=["http://b:8000/v1", again])
+
+
+def test_servers_that_differ_in_port_or_path_are_several() -> None:
+    others = ["http://h:8000/v1", "http://h/a/v1", "https://h/v1"]
+    assert len(EndpointConfig(base_url="http://h/v1", replicas=others).base_urls) == 4

@@ -139,6 +139,21 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
         "no usage",
     ),
     "some usage": ([*many(19), row(30, usage_prompt_tokens=None)], {}, "usage_complete", "warning", "19 of 20"),
+    "two versions": (
+        many(),
+        {"server": {"engines": ["vLLM 0.31.0", "vLLM 0.32.0", "vLLM 0.32.0"]}},
+        "one_engine",
+        "warning",
+        "3 servers: 1 of vLLM 0.31.0, 2 of vLLM 0.32.0",
+    ),
+    "more hits than a trace's own context": (
+        # 111 tokens are eligible in the second turn, and 96 hit; 96 more hit in the first
+        [row(i, turn, turns=1, usage_cached_tokens=96) for i in range(20) for turn in range(2)],
+        {},
+        "eligible_rates_possible",
+        "warning",
+        "173.0 % in a trace, 173.0 % on average",
+    ),
     "a warm cache": (many(usage_cached_tokens=64), {}, "cold_start", "warning", "100.0%"),
     "interrupted": (many(), {"end": end(reason="interrupted")}, "ran_its_duration", "warning", "interrupted"),
     "a standstill in a killed run": (

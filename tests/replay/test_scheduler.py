@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from copy import copy
 from itertools import pairwise
 from pathlib import Path
 
@@ -197,3 +198,16 @@ async def test_prompts_that_can_not_be_made_end_the_run(tmp_path: Path) -> None:
         with pytest.raises(PromptError, match="no text for session 0"):
             async with Scheduler(state, PromptQueue(TRACES, make, ahead=1), concurrency=1, duration_s=1.0):
                 raise AssertionError("entered")
+
+
+@pytest.mark.parametrize(("servers", "traces"), [(2, 4), (2, 5), (3, 6), (4, 3), (3, 1), (1, 2), (5, 9)])
+async def test_every_trace_visits_every_server(servers: int, traces: int, tmp_path: Path) -> None:
+    """Over as many cycles of the workload as there are servers, each trace is once with each."""
+    async with playing(lambda _: WHOLE) as (url, _), run_state(url, tmp_path / "r", traces=traces) as state:
+        requesters = [copy(state.requesters[0]) for _ in range(servers)]
+        state.requesters = requesters
+        dealt = [requesters.index(state.requester(session)) for session in range(servers * traces)]
+    for first in range(traces):
+        assert sorted(dealt[first::traces]) == list(range(servers))
+    first_cycle = [dealt[:traces].count(server) for server in range(servers)]
+    assert max(first_cycle) - min(first_cycle) <= 1

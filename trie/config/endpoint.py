@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -69,7 +70,7 @@ class EndpointConfig:
     base_url: str | None = setting(
         None, "URL up to and including /v1, with the query that every request needs; null: the embedded endpoint"
     )
-    replicas: list[str] = setting([], "more base URLs of the same model; sessions take turns on all of them")
+    replicas: list[str] = setting([], "more base URLs of the same model; traces take turns on all of them")
     api: Api = setting(Api.completions, "the OpenAI route that requests take")
     prompt_form: PromptForm = setting(
         PromptForm.text, "how prompts are sent; token_ids needs api=completions and the model's own tokenizer"
@@ -144,6 +145,9 @@ class EndpointConfig:
             require(re.fullmatch(r"[^\s#?]+", self.query) is not None, "endpoint.query", self.query, "NAME=VALUE&...")
         alone = bool(self.replicas) and self.base_url is None
         require(not alone, "endpoint.replicas", self.replicas, "[] without endpoint.base_url")
+        places = [_place(url) for url in self.base_urls]
+        again = [url for at, url in enumerate(self.base_urls) if places[at] in places[:at]]
+        require(not again, "endpoint.replicas", ", ".join(again), "each server once, endpoint.base_url among them")
         check(self, "endpoint.")
         self._check_fields()
         self._check_headers()
@@ -218,3 +222,10 @@ def _refuse_secret(key: str, url: str) -> None:
             f"{key}: holds {secret[1]}=(hidden), which would be written down; api_key= and endpoint.api_key_header "
             "send a key"
         )
+
+
+def _place(url: str) -> tuple[str, str | None, int | None, str]:
+    """What two URLs of the same server have in common."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, port, f"{parts.path}?{parts.query}"

@@ -62,6 +62,7 @@ class Prepared:
         return {
             "base_url": self.servers[0].base_url if self.servers else NO_URL,
             "replicas": [connections.base_url for connections in self.servers[1:]],
+            "engines": [discovery.finding.name for discovery in self.discoveries] if len(self.servers) > 1 else [],
             "embedded": self.config.endpoint.base_url is None,
             "dialect": {
                 "name": self.config.endpoint.name,

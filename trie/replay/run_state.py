@@ -50,14 +50,20 @@ class RunState:
     failures: FailureWatch
     backoff: Backoff
     run_id: str  # begins the id of each session
+    traces: int = 1  # of the workload: so many sessions are a cycle
     session_header: str | None = None  # names the session to routers
     clock: Clock = field(default_factory=Clock)
     health: LoopHealth = field(default_factory=LoopHealth)
     stop_reason: str | None = None  # why the run is being ended, once it is
 
     def requester(self, session_id: int) -> Requester:
-        """Who sends a session's requests: sessions take turns on the servers, and each stays with its own."""
-        return self.requesters[session_id % len(self.requesters)]
+        """Who sends a session's requests: each session stays with one server.
+
+        Traces take turns on the servers, and each cycle of the workload begins with the next one: so every trace
+        visits every server, whatever their numbers have in common.
+        """
+        cycle, trace = divmod(session_id, self.traces)
+        return self.requesters[(trace + cycle) % len(self.requesters)]
 
 
 def build(ready: Prepared, rows: RowWriter) -> RunState:
@@ -94,5 +100,6 @@ def build(ready: Prepared, rows: RowWriter) -> RunState:
         ),
         backoff=Backoff(concurrency),
         run_id=f"{ready.seed:x}",
+        traces=len(ready.workload.traces),
         session_header=config.endpoint.session_header,
     )

@@ -103,6 +103,7 @@ class Server(_Object):
 
     base_url: str
     replicas: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()  # of each of these servers, base_url first, with its version
     embedded: bool
     dialect: Dialect | None = None
     model: str

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from trie.config import dialects
 from trie.metrics.checks.check import Check, Condition, Evidence
 
+ALL_PCT = 100.0 + 1e-9
+
 CACHE_REPORTED = Condition(
     "cache_reported", "warning", "the server reports cached tokens", "cache hits are not measured"
 )
@@ -25,8 +27,22 @@ ANSWERS_IN_HISTORY = Condition(
     "the server's answers went back to it",
     "the server's answers did not go back to it",
 )
+ELIGIBLE_POSSIBLE = Condition(
+    "eligible_rates_possible",
+    "warning",
+    "eligible hit rates are at most 100 %",
+    "eligible hit rates are above 100 %",
+)
 COLD_START = Condition("cold_start", "warning", "the cache started cold", "the cache started warm")
-CONDITIONS = (CACHE_REPORTED, CACHE_COMPLETE, SESSIONS_STAY, POSSIBLE_FIGURES, ANSWERS_IN_HISTORY, COLD_START)
+CONDITIONS = (
+    CACHE_REPORTED,
+    CACHE_COMPLETE,
+    SESSIONS_STAY,
+    POSSIBLE_FIGURES,
+    ANSWERS_IN_HISTORY,
+    ELIGIBLE_POSSIBLE,
+    COLD_START,
+)
 
 
 def cache_checks(run: Evidence) -> Iterator[Check]:
@@ -49,6 +65,7 @@ def cache_checks(run: Evidence) -> Iterator[Check]:
             "history=recorded: texts of the recorded lengths went back instead",
             "prompts are exact, and no cache can hit on an answer: compare cache figures only with such runs",
         )
+    yield from _above_eligible(run)
     warm = cache.turn0_hit_share
     if warm is not None:
         yield COLD_START.check(
@@ -79,6 +96,17 @@ def _left_out(run: Evidence) -> Iterator[Check]:
             f"{f', as all that {silent} served' if silent else ''}: the hit rates per trace are of the others",
             "see which requests lack them: a proxy that cuts usage off, or a server without the flag that reports them",
             level="error" if share > run.settings.limits.censored_share else "warning",
+        )
+
+
+def _above_eligible(run: Evidence) -> Iterator[Check]:
+    rates = run.summary.per_trace.get("eligible_cache_hit_rate_pct")
+    if rates is not None:
+        yield ELIGIBLE_POSSIBLE.check(
+            rates.max <= ALL_PCT,
+            f"{rates.max:.1f} % in a trace, {rates.mean:.1f} % on average",
+            "the cache held more than a trace's own earlier requests (a warm cache, prefixes that traces share), or "
+            "the server counts otherwise: read the token-weighted rate instead",
         )
 
 

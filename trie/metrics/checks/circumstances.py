@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from trie.metrics.checks.check import Check, Condition, Evidence
@@ -20,6 +21,7 @@ WHOLE_WORKLOAD = Condition(
 ENGINE_TO_ITSELF = Condition(
     "engine_to_itself", "warning", "the engine served nobody else", "the engine served others as well"
 )
+ONE_ENGINE = Condition("one_engine", "warning", "all servers run the same engine", "the servers run different engines")
 RECORDED_WORKLOAD = Condition(
     "recorded_workload", "warning", "the workload is recorded", "the workload is not recorded"
 )
@@ -31,6 +33,7 @@ CONDITIONS = (
     LONG_ENOUGH,
     WHOLE_WORKLOAD,
     ENGINE_TO_ITSELF,
+    ONE_ENGINE,
     RECORDED_WORKLOAD,
     STREAMING,
 )
@@ -79,6 +82,14 @@ def circumstance_checks(run: Evidence) -> Iterator[Check]:
             others == 0,
             f"requests of others in flight at the start: {others}",
             "the load of others is in every number: measure an engine that serves nobody else",
+        )
+    engines = run.manifest.server.engines
+    if engines:
+        counted = ", ".join(f"{number} of {name}" for name, number in Counter(engines).items())
+        yield ONE_ENGINE.check(
+            len(set(engines)) == 1,
+            f"{len(engines)} servers: {counted}",
+            "every number is a mixture of them: measure each engine, and each version, in a run of its own",
         )
     if not run.settings.stream:
         yield STREAMING.check(False, "TTFT, TTFAT and decode speed are not measured", "stream=true")
