@@ -1,0 +1,36 @@
+"""The trace format itself: rows pass as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from trie.workload.importers.importer import Importer, Source, has
+from trie.workload.importers.session import Session
+from trie.workload.trace import parse_trace
+
+
+def recognize(row: Mapping[str, Any]) -> str | None:
+    """A row with turns and an input prompt."""
+    return "rows with num_turns and input_prompt_length" if has(row, "num_turns", "input_prompt_length") else None
+
+
+def rows(source: Source) -> Iterator[dict[str, Any]]:
+    """Each row as it stands.
+
+    Raises:
+        WorkloadError: for a row that is not allowed.
+    """
+    for index, (where, row) in enumerate(source.objects()):
+        trace = parse_trace(row, where=where, index=index)
+        source.fidelity.traces += 1
+        source.fidelity.turns += trace.num_turns
+        source.fidelity.requests += trace.num_turns + 1
+        yield dict(row)
+
+
+def _no_sessions(source: Source) -> Iterator[Session]:  # noqa: ARG001 - the form of all formats
+    return iter(())
+
+
+TRIE = Importer(name="trie", title="trie JSONL", recognize=recognize, sessions=_no_sessions)
