@@ -1,0 +1,137 @@
+"""`trie workload`: traces of other tools as traces of this one, and what a workload is before it costs time."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trie.cli.arguments import Parser
+from trie.errors import ConfigError, WorkloadError
+from trie.storage.run_dir import whole, write_json
+from trie.workload.trace import MAX_LATENCY_S, parse_trace
+
+if TYPE_CHECKING:
+    from trie.workload.importers.importer import Tokens
+
+SHOWN_MISTAKES = 20
+REPORT = ".import.json"  # beside the rows: what the import kept, dropped and assumed
+
+
+def parser() -> Parser:
+    """The command's arguments."""
+    arguments = Parser(prog="trie workload", description="Import, check and look at workloads.")
+    commands = arguments.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    _import_arguments(commands.add_parser("import", help="make traces out of another tool's files"))
+    validate = commands.add_parser("validate", help="check every row of a JSONL file")
+    validate.add_argument("path", type=Path, metavar="PATH", help="a JSONL file")
+    return arguments
+
+
+def _import_arguments(arguments: argparse.ArgumentParser) -> None:
+    arguments.description = "Lengths and times of another tool's traces, without any text, name or path of theirs."
+    add = arguments.add_argument
+    add("source", type=Path, metavar="SRC", help="a file or a folder; .gz and .zst are unpacked")
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help="the JSONL file to write")
+    add("--format", default="auto", metavar="FORMAT", help="of the source (default: auto, by its first rows)")
+    add(
+        "--input-length",
+        choices=("whole", "new"),
+        help="what the input length of a session's later requests counts, in formats that leave it open",
+    )
+    add("--tokenizer", metavar="NAME", help="hub id or folder: counts the tokens of sources that hold texts alone")
+    add(
+        "--cap-wait", type=float, default=MAX_LATENCY_S, metavar="S", help="the longest wait; longer ones are cut to it"
+    )
+    add(
+        "--answer-speed",
+        type=float,
+        default=50.0,
+        metavar="TOK_S",
+        help="tokens per second by which an answer's end is estimated where a source has only starts (default: 50)",
+    )
+    add("--seed", type=int, default=0, help="of waits that are drawn where a source has none (default: 0)")
+    add("--report", action="store_true", help="print the report of the import as JSON")
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the subcommand says.
+
+    Raises:
+        TrieError: for a source or a workload that can't be read.
+    """
+    options = parser().parse_args(arguments)
+    return {"import": _import, "validate": _validate}[options.command](options)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from trie.workload.importers.convert import convert  # numpy, not for --help
+    from trie.workload.importers.session import Options
+
+    for flag, value in (("--cap-wait", options.cap_wait), ("--answer-speed", options.answer_speed)):
+        if not value > 0:
+            raise ConfigError(f"{flag} {value:g}: must be above 0")
+    settings = Options(
+        input_length=options.input_length,
+        cap_wait_s=min(options.cap_wait, MAX_LATENCY_S),
+        answer_tok_s=options.answer_speed,
+        seed=options.seed,
+    )
+    tokens = None if options.tokenizer is None else _tokens(options.tokenizer)
+    with whole(options.output) as aside, aside.open("wb") as out:
+        fidelity = convert(options.source, out, format_name=options.format, options=settings, tokens=tokens)
+    write_json(options.output.with_name(options.output.name + REPORT), fidelity.to_json())
+    if options.report:
+        print(json.dumps(fidelity.to_json(), indent=1))
+        return 0
+    from trie.cli.console import console  # not for JSON
+    from trie.report.terminal import print_lines
+
+    print_lines(console(), fidelity.lines())
+    print(f"{options.output}: trie workload={options.output} replays it")
+    return 0
+
+
+def _tokens(name: str) -> Tokens:
+    """Counts by a tokenizer."""
+    from trie.prompts.tokenizers import load  # a second, only for sources of texts
+
+    tokenizer = load(name)
+    return lambda texts: [len(ids) for ids in tokenizer.encode_all(texts)]
+
+
+def _validate(options: argparse.Namespace) -> int:
+    """Every mistake of a file, and exit 1 when there is any."""
+    from trie.workload.importers import source
+
+    path: Path = options.path
+    if source.is_packed(path):
+        raise WorkloadError(f"{path}: is packed, must be JSON lines; unpack it")
+    rows, mistakes = 0, []
+    for number, line in source.lines(path):
+        rows += 1
+        if (mistake := _mistake(line, f"{path}:{number}")) is not None:
+            mistakes.append(mistake)
+    if not rows:
+        raise WorkloadError(f"{path}: holds no trace, must be one JSON object a line")
+    if mistakes:
+        rest = len(mistakes) - SHOWN_MISTAKES
+        more = [f"... and {rest:,} more"] if rest > 0 else []
+        total = f"{path}: {len(mistakes):,} of {rows:,} rows are not allowed"
+        raise WorkloadError("\n".join([*mistakes[:SHOWN_MISTAKES], *more, total]))
+    print(f"{path}: {rows:,} traces, all rows are allowed")
+    return 0
+
+
+def _mistake(line: bytes, where: str) -> str | None:
+    """What is wrong with a line."""
+    import orjson
+
+    try:
+        parse_trace(orjson.loads(line), where=where)
+    except orjson.JSONDecodeError as error:
+        return f"{where}: not a JSON object: {error}"
+    except WorkloadError as error:
+        return str(error)
+    return None
