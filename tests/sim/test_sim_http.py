@@ -194,6 +194,7 @@ async def test_metrics_count_what_was_done(sim):
         "prompt_tokens_total": 18,
         "generation_tokens_total": 10,
         "request_success_total": 2,
+        "num_preemptions_total": 0,
     }
     counts = {name: value for name, value in found.items() if name.endswith("_seconds_count")}
     assert counts == {
@@ -241,3 +242,16 @@ async def test_many_streams_at_once_all_come_whole(sim):
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(endpoint.stream(f" p{n}", max_tokens=n + 1)) for n in range(40)]
     assert [len(task.result().texts) for task in tasks] == list(range(1, 41))
+
+
+async def test_the_model_with_chunks_serves_too(sim):
+    """Memory for 64 tokens: not all of three requests of 16 + 20 tokens fit, and both get all they asked for."""
+    memory = {"cache_blocks": 16, "block_tokens": 4, "max_model_len": 64}
+    server = await sim(scheduler="chunked", **memory, max_running=4, decode_base_s=0.02)
+    prompts = [" ".join(f"{name}{n}" for n in range(16)) for name in "abc"]
+    answers = await asyncio.gather(*(server.stream(prompt, max_tokens=20) for prompt in prompts))
+    assert [answer.usage["completion_tokens"] for answer in answers] == [20, 20, 20]
+    assert [len(answer.texts) for answer in answers] == [20, 20, 20]
+    metrics = await server.metrics()
+    assert metrics["num_preemptions_total"] >= 1
+    assert metrics["num_requests_running"] == 0

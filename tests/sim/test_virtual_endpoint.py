@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trie.config import SimConfig
+from trie.sim.chunked import ChunkedModel
 from trie.sim.jobs import Job
 from trie.sim.prefix_cache import PrefixCache, SessionCache, chain
 from trie.sim.timing import Model
@@ -104,6 +105,34 @@ def test_both_ways_through_the_model_give_the_same_instants(sessions, slots, blo
     assert virtual == real
 
 
+CHUNKED = {
+    **NUMBERS,
+    "scheduler": "chunked",
+    "decode_per_context_token_s": 0.00001,
+    "max_model_len": 280,
+}
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    SESSIONS,
+    st.integers(1, 4),
+    st.integers(71, 160),  # of at most 280 tokens in 70 blocks: memory is scarce
+    st.integers(1, 3),
+    st.integers(13, 60),
+    st.dictionaries(st.integers(0, 7), st.integers(0, 400), max_size=3),
+)
+def test_so_do_they_with_chunks_of_prompts_and_scarce_memory(sessions, slots, blocks, per_chunk, step_tokens, leave):  # noqa: PLR0917
+    config = SimConfig(
+        **CHUNKED, max_running=slots, cache_blocks=blocks, tokens_per_chunk=per_chunk, step_tokens=step_tokens
+    )
+    cancel_at = {session: at / 97 for session, at in leave.items() if session < len(sessions)}
+    real = replay(ChunkedModel(config), Texts(config), sessions, cancel_at)
+    cache = SessionCache(config.cache_blocks, config.block_tokens)
+    virtual = replay(ChunkedModel(config, cache, every_step=False), Lengths(config), sessions, cancel_at)
+    assert virtual == real
+
+
 @settings(deadline=None, max_examples=100)
 @given(SESSIONS, st.integers(1, 4), st.integers(1, 3))
 def test_the_longest_gap_is_that_between_the_chunks_that_left(sessions, slots, per_chunk):
@@ -125,21 +154,33 @@ def test_the_longest_gap_is_that_between_the_chunks_that_left(sessions, slots, p
         assert (twin.first_at, twin.last_at) == (chunks[job][0], chunks[job][-1])
 
 
-USES = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 24), st.booleans()), max_size=30)
+# A text of one of three sessions, behind a shared prefix of 8 tokens or without it; what is done with it: inserted,
+# pinned, or the first pin is taken off.
+USES = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(0, 24), st.booleans(), st.sampled_from(["insert", "pin", "unpin"])),
+    max_size=40,
+)
 
 
 @given(USES, st.integers(0, 14))
 def test_stretches_hold_what_single_blocks_would(uses, capacity):
-    """Texts behind a shared prefix of 8 tokens or without it, in any lengths: growing, shrinking, evicted."""
+    """Texts in any lengths: growing, shrinking, pinned, evicted."""
     block = 4
     by_tokens, by_length = PrefixCache(capacity, block), SessionCache(capacity, block)
-    for name, length, behind in uses:
+    pins = []
+    for name, length, behind, action in uses:
         text = [*(["s"] * 8 if behind else []), *(f"{name}{behind}{i}" for i in range(length))]
         prompt = Prompt((name, behind), len(text), "s" if behind else None, 8 if behind else 0)
         tokens, spans = chain(text, block), prompt.blocks(len(text), block)
         assert by_length.cached_tokens(spans, len(text)) == by_tokens.cached_tokens(tokens, len(text))
-        by_tokens.insert(tokens)
-        by_length.insert(spans)
+        if action == "pin":
+            pins.append((tokens, spans))
+        elif action == "unpin":
+            if not pins:
+                continue
+            tokens, spans = pins.pop(0)
+        getattr(by_tokens, action)(tokens)
+        getattr(by_length, action)(spans)
         assert len(by_length) == len(by_tokens)
 
 

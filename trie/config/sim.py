@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trie.config.setting import SECONDS, check, setting
+from trie.config.setting import SECONDS, check, require, setting
 
 FAULTS = (
     "http_429",
@@ -20,12 +20,18 @@ FAULTS = (
 )
 
 
+SCHEDULERS = ("separate", "chunked")
+
+
 @dataclass
 class SimConfig:
     """The embedded endpoint's model of a server; docs/simulator.md explains each number."""
 
     profile: str = setting("default", "its name in reports; `profile=fast` chooses a file of settings")
     model: str = setting("sim", "the model name that it serves")
+    scheduler: str = setting(
+        "separate", "prefill beside decode, or in chunks within the same steps", choices=SCHEDULERS
+    )
     prefill_tok_s: float = setting(
         50_000.0, "uncached prompt tokens that it computes per second, one prompt at a time", above=0
     )
@@ -33,6 +39,10 @@ class SimConfig:
     decode_per_request_s: float = setting(
         0.0002, "time that each further request in the batch adds to the step", minimum=0, unit=SECONDS
     )
+    decode_per_context_token_s: float = setting(
+        0.0, "chunked: time that each token of context of the batch adds to the step", minimum=0, unit=SECONDS
+    )
+    step_tokens: int = setting(8192, "chunked: tokens of a step, of decode and of prompts together", above=0)
     request_overhead_s: float = setting(
         0.002, "time from a request's arrival to its place in the queue", minimum=0, unit=SECONDS
     )
@@ -61,3 +71,13 @@ class SimConfig:
 
     def __post_init__(self) -> None:
         check(self, "sim.")
+        if self.scheduler == "chunked":
+            self._check_chunked()
+
+    def _check_chunked(self) -> None:
+        """A step must have room for prompts beside a full batch, and memory for the longest request."""
+        decode, memory = self.max_running * self.tokens_per_chunk, self.cache_blocks * self.block_tokens
+        require(self.step_tokens > decode, "sim.step_tokens", self.step_tokens, f"above {decode}, for a full batch")
+        longest = self.max_model_len + self.tokens_per_chunk - 1
+        least = f"{-(-longest // self.block_tokens)} or more, for sim.max_model_len"
+        require(memory >= longest, "sim.cache_blocks", self.cache_blocks, least)

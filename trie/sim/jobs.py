@@ -27,6 +27,12 @@ class Job:
     first_gap_s: float = 0.0  # from its first chunk to its second
     max_gap_s: float = 0.0  # the longest between two chunks; 0 while there is one at most
     joined: int = 0  # number of the step after which it shares steps
+    joined_with: int = 0  # tokens that it had got by then
+    order: int = 0  # in which it got its slot, counted from 1
+    to_compute: int = 0  # tokens of its prompt that are still to be computed
+    chunk: int = 0  # of them, those in the step under way
+    pinned: Sequence[Any] = ()  # blocks that it keeps in the cache
+    joined_tokens: int = 0  # of context, less the growth until then
     done: bool = False
 
     @classmethod
@@ -73,6 +79,7 @@ class Tally:
     queries_tokens: int = 0  # prompt tokens looked up in the cache
     hit_tokens: int = 0
     finished: int = 0
+    preemptions: int = 0
     queue_time: Span = field(default_factory=Span)  # arrival to prefill
     time_to_first_token: Span = field(default_factory=Span)
     inter_token_latency: Span = field(default_factory=Span)

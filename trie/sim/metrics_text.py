@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from trie.sim.timing import Model
+from trie.sim.scheduler import Scheduler
 
 
-def metrics_text(model: Model) -> str:
+def metrics_text(model: Scheduler) -> str:
     """Gauges, counters and histograms of a model as it stands."""
     tally = model.tally
     values = {
@@ -17,6 +17,7 @@ def metrics_text(model: Model) -> str:
         "prompt_tokens_total": ("counter", tally.prompt_tokens),
         "generation_tokens_total": ("counter", tally.generated_tokens),
         "request_success_total": ("counter", tally.finished),
+        "num_preemptions_total": ("counter", tally.preemptions),
     }
     lines = [f"# TYPE trie_sim:{name} {kind}\ntrie_sim:{name} {value}\n" for name, (kind, value) in values.items()]
     lines += [_histogram(f"trie_sim:{name}_seconds", span.seconds, span.count) for name, span in tally.spans.items()]

@@ -9,7 +9,7 @@ from time import perf_counter
 
 from trie.config import SimConfig
 from trie.sim.jobs import Job
-from trie.sim.timing import Model
+from trie.sim.models import model_of
 
 EVENTS_AT_ONCE = 4  # of the model between two passes of the event loop, which reads and writes the sockets
 EARLY_S = 0.0002  # timers are as coarse as a millisecond; the last stretch is waited out by passes of the loop
@@ -21,7 +21,7 @@ class Driver:
     """Runs a model in real time; instants of the model are `perf_counter` seconds."""
 
     def __init__(self, config: SimConfig) -> None:
-        self.model = Model(config)
+        self.model = model_of(config)
         self._receivers: dict[Job, Receiver] = {}
         self._handle: asyncio.Handle | None = None
         self._armed_for = inf

@@ -19,54 +19,37 @@ the same floating-point numbers.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from heapq import heappop, heappush
 from math import floor, inf
 
 from trie.config import SimConfig
-from trie.sim.jobs import Emission, Job, Tally
-from trie.sim.prefix_cache import Cache, PrefixCache
+from trie.sim.jobs import Emission, Job
+from trie.sim.prefix_cache import Cache
+from trie.sim.scheduler import Scheduler
 
 
-class Model:
-    """The server's scheduler. Submit jobs, ask when something happens next, advance to now and get what left.
-
-    Args:
-        config: the model's numbers.
-        cache: of prefixes; None for one that tells blocks by their tokens.
-        every_step: whether each step's tokens are told, or only the end of each request.
-    """
+class Model(Scheduler):
+    """Prefill beside decode."""
 
     def __init__(self, config: SimConfig, cache: Cache | None = None, *, every_step: bool = True) -> None:
-        self.config = config
-        self.cache = PrefixCache(config.cache_blocks, config.block_tokens) if cache is None else cache
-        self.tally = Tally()
-        self.waiting: deque[tuple[float, Job]] = deque()
+        super().__init__(config, cache, every_step=every_step)
         self.running: dict[Job, None] = {}  # in the current decode step, in the order in which they joined
         self._joining: list[Job] = []  # prefilled since it began
         self._prefilling: Job | None = None
-        self._now = 0.0  # the last event: nothing happens before it any more
         self._prefill_end = inf
         self._free_at = 0.0  # since when nothing but a lack of requests keeps the next prefill from starting
-        self._every_step = every_step
         self._epoch, self._first, self._step_s = 0.0, 0, 0.0
         self._step = 0  # number of the step whose end is the next event, at
         self._step_end = inf
         self._changed = False  # a request left in mid-step: the next step is another one
         self._ends: list[tuple[int, int, Job]] = []  # heap: number of the step of a job's last token, order, job
         self._order = 0
-        self._slowest: list[tuple[int, float]] = []  # steps' numbers and times, each longer than all after it
 
     @property
     def active(self) -> int:
         """Requests that hold a slot."""
         return len(self.running) + len(self._joining) + (self._prefilling is not None)
-
-    def submit(self, arrived: float, job: Job) -> None:
-        """A request arrives; it may be scheduled after `request_overhead_s`, in the order of these calls."""
-        job.arrived = arrived
-        self.waiting.append((max(arrived, self._now) + self.config.request_overhead_s, job))
 
     def cancel(self, now: float, job: Job) -> None:
         """The client is gone: its slot is free at once, and what was computed for it stays in the cache."""
@@ -85,21 +68,6 @@ class Model:
     def next_event_at(self) -> float:
         """When `advance` has something to do; infinity when idle."""
         return min(self._prefill_end, self._step_end, self._prefill_start())
-
-    def advance(self, now: float, limit: int = 1 << 30) -> list[Emission]:
-        """Everything up to `now`, each at its own exact instant however late the call is; at most `limit` events."""
-        out: list[Emission] = []
-        for _ in range(limit):
-            if not self._event(now, out):
-                break
-        return out
-
-    def until_end(self, now: float) -> list[Emission]:
-        """Everything up to `now` or to the first instant at which a request ends; not for `every_step`."""
-        out: list[Emission] = []
-        while self._event(out[0].at if out else now, out):
-            pass
-        return out
 
     def _event(self, now: float, out: list[Emission]) -> bool:
         """The next event, if it is not after `now`; of those at one instant, prefills end first and begin last."""
@@ -123,13 +91,7 @@ class Model:
 
     def _begin_prefill(self, at: float, out: list[Emission]) -> None:  # noqa: ARG002 - as all events
         job = self.waiting.popleft()[1]
-        tally = self.tally
-        tally.prompt_tokens += job.prompt_tokens
-        tally.queue_time.add(at - job.arrived)
-        if self.config.cache_blocks:
-            job.cached_tokens = self.cache.cached_tokens(job.blocks, job.prompt_tokens)
-            tally.queries_tokens += job.prompt_tokens
-            tally.hit_tokens += job.cached_tokens
+        self._count_start(at, job)
         self._prefilling = job
         self._prefill_end = at + (job.prompt_tokens - job.cached_tokens) / self.config.prefill_tok_s
 
@@ -138,9 +100,8 @@ class Model:
         assert job is not None
         self._prefilling, self._prefill_end, self._free_at = None, inf, at
         self.cache.insert(job.blocks)
-        job.first_at = at
-        self.tally.time_to_first_token.add(at - job.arrived)
         if self._emit(at, job, 1, out):
+            self._leave(job)
             return
         self._joining.append(job)
         if self._step_end == inf:
@@ -165,7 +126,7 @@ class Model:
             self._step_end = inf
             return
         if not self._every_step:
-            self._note_step(number)
+            self._note_step(number, self._step_s)
         self._await(number + 1 if self._every_step else self._next_end())
 
     def _await(self, number: int) -> None:
@@ -180,6 +141,7 @@ class Model:
             self._free_slot(at)
             for job in left:
                 del self.running[job]
+                self._leave(job)
         if left or self._joining or self._changed:
             self._begin_batch(at, number)
         else:
@@ -220,34 +182,9 @@ class Model:
             steps -= 1
         return self._first + steps
 
-    def _note_step(self, number: int) -> None:
-        """Keep how long the steps after `number` are, and forget the shorter ones before them."""
-        slowest = self._slowest
-        while slowest and slowest[-1][1] <= self._step_s:
-            slowest.pop()
-        slowest.append((number, self._step_s))
-
     def _longest_gap(self, job: Job) -> float:
         """The longest between two chunks of a job that shared steps until now."""
-        at = bisect_left(self._slowest, (job.joined, -1.0))
-        return max(job.first_gap_s, self._slowest[at][1])
-
-    def _emit(self, at: float, job: Job, tokens: int, out: list[Emission]) -> bool:
-        """Let tokens of a job leave, as many as it still has; true when it has no more."""
-        left = job.max_tokens - job.generated
-        tokens = min(left, tokens)
-        job.generated += tokens
-        self.tally.generated_tokens += tokens
-        finished = tokens == left
-        if finished or self._every_step:
-            out.append(Emission(at, job, tokens, finished))
-        if finished:
-            job.last_at = at
-            self.tally.finished += 1
-            self.tally.e2e_request_latency.add(at - job.arrived)
-            self.tally.inter_token_latency.add(at - job.first_at, job.generated - 1)
-            self._leave(job)
-        return finished
+        return max(job.first_gap_s, self._longest_step(job.joined))
 
     def _drop(self, now: float, job: Job) -> None:
         """Take a cancelled request out of the batch; the step under way goes on as it is."""

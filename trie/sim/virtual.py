@@ -15,8 +15,8 @@ from zlib import crc32
 from trie.config import SimConfig
 from trie.sim.faults import NATURAL_TOKENS, STALL_S, Faults
 from trie.sim.jobs import Job
+from trie.sim.models import model_of
 from trie.sim.prefix_cache import SessionCache
-from trie.sim.timing import Model
 
 BROKEN = frozenset({"reset", "error_event"})  # faults that end a stream at its second chunk
 
@@ -79,7 +79,7 @@ class VirtualEndpoint:
 
     def __init__(self, config: SimConfig, *, stream: bool = True) -> None:
         self.config = config
-        self.model = Model(config, SessionCache(config.cache_blocks, config.block_tokens), every_step=False)
+        self.model = model_of(config, SessionCache(config.cache_blocks, config.block_tokens), every_step=False)
         self._faults = Faults(config)
         self._stream = stream
 
