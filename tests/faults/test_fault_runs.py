@@ -210,6 +210,22 @@ async def test_a_limit_on_failures_ends_a_run(
     assert f"ended by {reason}=" in check.found
 
 
+async def test_a_server_that_hangs_makes_a_run_invalid(tmp_path: Path) -> None:
+    """After 40 answers none comes any more: no request fails, all 8 are cut off at the deadline."""
+    script = endpoint(lambda session, _: (60.0 if session >= 40 else 0.02, *WHOLE))
+    async with playing(script) as (url, _):
+        result = await run(url, tmp_path, SINGLE, concurrency=8, duration=4.0)
+    assert result.summary.requests == {"ok": 40, "failed": 0, "cancelled": 8}
+    failed = {check.id for check in result.summary.verdict if not check.ok}
+    assert {"answered_to_the_end", "none_stuck"} <= failed
+    assert not result.summary.valid
+    quiet = result.summary.silence
+    assert quiet is not None
+    assert quiet.at_end_s is not None
+    assert (quiet.open_requests, quiet.stuck_requests, quiet.dead) == (8, 8, True)
+    assert 2.0 < quiet.at_end_s < 4.0
+
+
 async def test_usage_that_lies_makes_a_run_invalid(tmp_path: Path) -> None:
     """Twice the tokens asked for, and more cached tokens than the prompt has: neither passes for a good number."""
     many = stream(*[event(" a")] * 4, data(b'{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":4,'

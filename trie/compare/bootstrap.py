@@ -160,9 +160,8 @@ def _window(window: str, points: Points, wall_time_s: float) -> tuple[int, float
     """The first request that counts, and the instants between which it and those after it ended."""
     if window == "overall":
         return 0, 0.0, wall_time_s
-    last = float(points.at[-1])
-    first = points.first_since(last - LAST_S if window == "last_30s" else points.steady_since)
-    return first + 1, float(points.at[first]), last
+    first, begin, end = points.window(points.until - LAST_S if window == "last_30s" else points.steady_since)
+    return first + 1, begin, end
 
 
 def _held(began: Floats, until: Floats, begin: float, end: float) -> Floats:

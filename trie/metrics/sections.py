@@ -65,6 +65,19 @@ class Censoring:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """What was open at the end of the run, and how long nothing had come of it."""
+
+    open_requests: int = 0
+    at_end_s: float | None = None  # nothing was read of any request, with some in flight
+    longest_before_s: float | None = None  # of such silences; None where that at the end is too short to matter
+    dead: bool = False  # the one at the end is longer than twice that
+    stuck_requests: int = 0  # silent for more than twice the longest wait of a request that ended well
+    stuck_s: float = 0.0  # the sum of their silences
+    longest_wait_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cache:
     """What the cache hit, by the server's own counts."""
 

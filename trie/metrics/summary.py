@@ -29,8 +29,10 @@ from trie.metrics.sections import (
     DecodeSeen,
     Drift,
     EngineAccount,
+    Silence,
     Workers,
 )
+from trie.metrics.silence import silence
 from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import Traces, traces
 from trie.metrics.values import of_run, per_request, per_trace
@@ -68,6 +70,7 @@ class Summary:
     one_read_share: float | None
     engine: EngineAccount | None
     decode: DecodeSeen | None = None  # None too in summaries from before it was counted
+    silence: Silence | None = None  # None in summaries from before it was looked at
     others: Mapping[str, float | None] = field(default_factory=dict)  # by path, what no field above holds
 
     @property
@@ -138,6 +141,7 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest) -> Summary:
         budget=Budget(**_take(numbers, Budget, "budget")) if numbers.pop("budget", 0) is not None else None,
         client=replace(_client(columns, manifest, wall_time_s, _take(numbers, Client, "client")), excess=excess),
         engine=engine(columns, manifest),
+        silence=silence(columns),
         decode=_decode(columns) if stream else None,
         **_take(numbers, Summary),
         others=numbers,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trie.metrics.checks import cache, circumstances, client, engine, lengths, outcomes, streams
+from trie.metrics.checks import activity, cache, circumstances, client, engine, lengths, outcomes, streams
 from trie.metrics.checks.check import Check, Condition, Evidence
 from trie.storage.manifest import Manifest
 
@@ -17,6 +17,7 @@ CONDITIONS: tuple[Condition, ...] = (
     *lengths.CONDITIONS,
     *client.CONDITIONS,
     *streams.CONDITIONS,
+    *activity.CONDITIONS,
     *circumstances.CONDITIONS,
     *cache.CONDITIONS,
     *engine.CONDITIONS,
@@ -31,6 +32,7 @@ def judge(summary: Summary, manifest: Manifest) -> tuple[Check, ...]:
         *lengths.length_checks(evidence),
         *client.client_checks(evidence),
         *streams.stream_checks(evidence),
+        *activity.activity_checks(evidence),
         *circumstances.end_checks(evidence),
         *circumstances.circumstance_checks(evidence),
         *cache.cache_checks(evidence),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from trie.metrics.definitions.activity import ACTIVITY_METRICS
 from trie.metrics.definitions.cache import CACHE_METRICS
 from trie.metrics.definitions.censoring import CENSORING_METRICS
 from trie.metrics.definitions.client import CLIENT_METRICS
@@ -40,6 +41,7 @@ METRICS: tuple[Metric, ...] = (
     *REQUEST_METRICS,
     *RUN_METRICS,
     *CENSORING_METRICS,
+    *ACTIVITY_METRICS,
     *LENGTH_METRICS,
     *CACHE_METRICS,
     *CLIENT_METRICS,

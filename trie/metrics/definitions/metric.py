@@ -258,13 +258,15 @@ WINDOWS = (
     Part(
         "last_30s",
         "Last 30s Window",
-        "slope of the cumulative tokens from the first request that ended in the 30 s before the last one",
+        "slope of the cumulative tokens from the first request that ended in the 30 s before the last one; of a run "
+        "whose server had fallen silent, before the end of the run",
         brief=False,
     ),
     Part(
         "steady_state",
         "Steady State",
-        "slope of the cumulative tokens after the first 20 % of the time until the last request's end",
+        "slope of the cumulative tokens after the first 20 % of the time until the last request's end; of a run whose "
+        "server had fallen silent, until the end of the run",
     ),
     Part("steady_state_per_gpu", "Steady State / GPU", "steady state / num_gpus, where that is given"),
 )
