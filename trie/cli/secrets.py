@@ -56,7 +56,8 @@ def refuse_passwords(arguments: list[str]) -> None:
     for argument in arguments:
         if _PASSWORD.search(argument):
             key = argument.partition("=")[0]
-            raise ConfigError(f"{key}=(hidden): a URL may not hold user and password; use OPENAI_API_KEY")
+            instead = "HTTPS_PROXY may hold them" if key.endswith("proxy") else "use OPENAI_API_KEY"
+            raise ConfigError(f"{key}=(hidden): a URL may not hold user and password; {instead}")
 
 
 def refuse_in_headers(headers: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from trie.errors import ConfigError
 
 URL = re.compile(r"https?://(\[[0-9A-Fa-f:.%]+\]|[^\s/?#@:\[\]]+)(:(\d{1,5}))?(/[^\s?#]*)?(\?[^\s#]*)?", re.IGNORECASE)
 SECRET_IN_QUERY = re.compile(r"[?&]([^=&]*(?:key|token|secret|password|sig|auth)[^=&]*)=", re.IGNORECASE)
+NO_PROXY = "none"
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110's token
 
 
@@ -115,6 +116,9 @@ class EndpointConfig:
     bos_tokens: int | None = setting(
         None, "tokens that the server adds before the first prompt; null: measured before the run", minimum=0
     )
+    proxy: str | None = setting(
+        None, "URL of an HTTP proxy; null: as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say; none: the server itself"
+    )
     connect_timeout: float = setting(30.0, "time to open a connection", above=0, unit=SECONDS)
     keep_alive: bool = setting(
         True, "reuse connections; false: one for each request, for servers that close them anyway"
@@ -140,6 +144,7 @@ class EndpointConfig:
         if self.base_url is not None:
             self.base_url = _url("base_url", self.base_url)
         self.replicas = [_url("replicas", url) for url in self.replicas]
+        self._check_proxy()
         if self.query is not None:
             _refuse_secret("endpoint.query", f"?{self.query}")
             require(re.fullmatch(r"[^\s#?]+", self.query) is not None, "endpoint.query", self.query, "NAME=VALUE&...")
@@ -169,6 +174,14 @@ class EndpointConfig:
         require(not alone, "endpoint.continuous_usage", "true", "false without endpoint.include_usage")
         ids = self.prompt_form is PromptForm.token_ids
         require(not ids or self.api is Api.completions, "endpoint.prompt_form", "token_ids", "text with api=chat")
+
+    def _check_proxy(self) -> None:
+        if self.proxy is None or self.proxy == NO_PROXY:
+            return
+        if "@" in self.proxy:
+            raise ConfigError("endpoint.proxy=(hidden): must be without user and password, which HTTPS_PROXY may hold")
+        is_http = self.proxy.lower().startswith("http://") and URL.fullmatch(self.proxy) is not None
+        require(is_http, "endpoint.proxy", self.proxy, f"http://HOST:PORT or {NO_PROXY}")
 
     def _check_headers(self) -> None:
         others = (self.session_header, self.worker_header)

@@ -9,6 +9,7 @@ while the clock runs. Connections that are free wait here too: aiohttp's pool co
 from __future__ import annotations
 
 import asyncio
+import ssl
 from time import perf_counter
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,7 @@ from trie.endpoint.aiohttp_protocol import StampedProtocol, bring_protocol, take
 from trie.endpoint.errors import FOREIGN, kind_of
 from trie.endpoint.exchange import Exchange
 from trie.endpoint.headers import of_every_request, retry_after_s
+from trie.endpoint.proxy import Tunnel, open_tunnel, proxy_for
 from trie.endpoint.redaction import Redaction
 
 KEEP_ALIVE_S = 4.0  # uvicorn closes an idle connection after 5 s: let ours go first
@@ -40,20 +42,27 @@ class Connections:
         self.base_url = base_url
         self._url = URL(base_url)
         self._query = endpoint.query or ""
+        self._connect_timeout = endpoint.connect_timeout
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=endpoint.connect_timeout)
         self._tls = tls.context(endpoint.tls) if self._url.scheme == "https" else True
         self._worker_header = endpoint.worker_header
         self._keep_alive = endpoint.keep_alive
-        self._idle: list[Connection] = []
+        self._idle: list[Connection | Tunnel] = []
         self._headers = of_every_request(endpoint, self._url.authority, api_key)
-        self.hide = Redaction([api_key or "", *endpoint.headers.values()]).hide
+        self._origin = ""  # in front of the path in a request's first line
+        self.proxy = proxy_for(endpoint, self._url)
+        if self.proxy is not None and self._url.scheme == "http":
+            self._headers += self.proxy.authorization
+            self._origin = f"http://{self._url.raw_authority}"
+        secrets = () if self.proxy is None else self.proxy.secrets
+        self.hide = Redaction([api_key or "", *endpoint.headers.values(), *secrets]).hide
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._connector = aiohttp.TCPConnector(limit=0, enable_cleanup_closed=False, ssl=self._tls)
         bring_protocol(self._connector, loop)
         # Only the part of a request that says where to connect; requests themselves are written here.
-        self._target = aiohttp.ClientRequest("POST", self._url, loop=loop)
+        self._target = aiohttp.ClientRequest("POST", self.first_hop, loop=loop)
         return self
 
     async def __aexit__(
@@ -62,6 +71,11 @@ class Connections:
         while self._idle:
             self._idle.pop().close()
         await self._connector.close()
+
+    @property
+    def first_hop(self) -> URL:
+        """Where connections go: to the server, or to the proxy in front of it."""
+        return self._url if self.proxy is None else self.proxy.url
 
     async def post(self, route: str, body: bytes, exchange: Exchange, *, headers: bytes = b"") -> None:
         """Send a JSON body and fill in `exchange` until the response's end or failure.
@@ -84,7 +98,8 @@ class Connections:
     def _path(self, route: str) -> bytes:
         route, _, query = route.partition("?")
         queries = "&".join(part for part in (self._url.raw_query_string, self._query, query) if part)
-        return (self._url.raw_path.rstrip("/") + route + (f"?{queries}" if queries else "")).encode()
+        path = self._url.raw_path.rstrip("/") + route
+        return f"{self._origin}{path}{'?' if queries else ''}{queries}".encode()
 
     async def _exchange(self, head: bytes, body: bytes, exchange: Exchange) -> None:
         try:
@@ -116,7 +131,7 @@ class Connections:
             if exchange.error_kind == "reset" and exchange.headers is None:
                 exchange.error_kind = "disconnected"  # a close or a reset: either way there was no answer
 
-    def _kept(self) -> Connection | None:
+    def _kept(self) -> Connection | Tunnel | None:
         """The connection that was used last, if one is still good; older ones go when their turn comes."""
         while self._idle:
             connection = self._idle.pop()
@@ -127,7 +142,9 @@ class Connections:
             connection.close()
         return None
 
-    async def _open(self) -> Connection:
+    async def _open(self) -> Connection | Tunnel:
+        if self.proxy is not None and isinstance(self._tls, ssl.SSLContext):
+            return await open_tunnel(self.proxy, self._url, self._tls, within_s=self._connect_timeout)
         return await self._connector.connect(self._target, traces=[], timeout=self._timeout)
 
     def _note(self, protocol: StampedProtocol, exchange: Exchange) -> None:

@@ -24,6 +24,11 @@ FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 
 BROKEN_OFF = (ContentLengthError, TransferEncodingError)  # how aiohttp says that an answer's end is missing
 
+
+class ProxyError(OSError):
+    """A proxy that is not there, or that opens no way to the server."""
+
+
 # First match wins: subclasses stand before what they are derived from.
 _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (aiohttp.ConnectionTimeoutError, "connect_timeout"),
@@ -33,6 +38,7 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (ssl.SSLError, "tls"),
     (socket.gaierror, "dns"),
     (aiohttp.ClientConnectorError, "connect"),
+    (ProxyError, "connect"),
     (aiohttp.ServerDisconnectedError, "disconnected"),
     (aiohttp.ClientPayloadError, "reset"),
     (aiohttp.ClientOSError, "reset"),
@@ -52,7 +58,7 @@ def kind_of(error: BaseException) -> tuple[str, str]:
     if isinstance(error, aiohttp.ClientConnectorError):
         if error.os_error.errno in CLIENT_LIMITS and kind == "connect":
             kind = "client_limit"
-        return kind, one_line(f"can't connect to {error.host}:{error.port}: {_reason(error.os_error)}")
+        return kind, one_line(f"can't connect to {error.host}:{error.port}: {reason_of(error.os_error)}")
     if isinstance(error, aiohttp.ClientPayloadError):
         return _in_body(error)
     text = f"malformed HTTP: {error.message}" if isinstance(error, HttpProcessingError) else _named(error)
@@ -67,10 +73,13 @@ def _in_body(error: aiohttp.ClientPayloadError) -> tuple[str, str]:
 
 
 def _named(error: BaseException) -> str:
-    return str(error) if isinstance(error, ResponseTooLongError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, ResponseTooLongError | ProxyError):
+        return str(error)
+    return reason_of(error) if isinstance(error, ssl.SSLError) else f"{type(error).__name__}: {error}"
 
 
-def _reason(cause: OSError) -> str:
+def reason_of(cause: OSError) -> str:
+    """What the system or TLS refused, in words."""
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"certificate not trusted: {cause.verify_message or cause.reason}"
     if isinstance(cause, ssl.SSLError):

@@ -156,7 +156,8 @@ class Meter:
         async with AsyncExitStack() as stack:
             servers: Sequence[Connections] = self._beside
             if not route.startswith("/"):  # of another host, maybe: no key and no header of ours goes there
-                plain = EndpointConfig(tls=self._endpoint.tls, connect_timeout=self._endpoint.connect_timeout)
+                endpoint = self._endpoint
+                plain = EndpointConfig(tls=endpoint.tls, connect_timeout=endpoint.connect_timeout, proxy=endpoint.proxy)
                 servers, route = [await stack.enter_async_context(Connections(plain, route))], ""
             replies = [await ask(server, route) for server in servers]
         counters = read_counters(reply.body for reply in replies if reply.ok)

@@ -100,6 +100,8 @@ async def discover(endpoint: EndpointConfig, url: str, *, api_key: str | None, w
         Connections(endpoint, url, api_key=api_key) as connections,
         Connections(endpoint, root_of(url), api_key=api_key) as beside,
     ):
+        if (proxy := connections.proxy) is not None:
+            log.info("through the proxy %s (%s); endpoint.proxy=none asks the server itself", proxy.url, proxy.named_by)
         listed, models_reply = await _reach(connections, wait_s=wait_s)
         if not listed.models:
             await _refuse_near_miss(endpoint, url, models_reply, api_key)

@@ -44,7 +44,7 @@ async def measure(beside: Connections) -> Rtt:
     gets: list[float] = []
     with suppress(TimeoutError, OSError):
         async with asyncio.timeout(WITHIN_S):
-            await _connect(URL(beside.base_url), connects)
+            await _connect(beside.first_hop, connects)
     with suppress(TimeoutError):
         async with asyncio.timeout(WITHIN_S):
             await _get(beside, gets)

@@ -64,6 +64,7 @@ class Prepared:
             "replicas": [connections.base_url for connections in self.servers[1:]],
             "engines": [discovery.finding.name for discovery in self.discoveries] if len(self.servers) > 1 else [],
             "embedded": self.config.endpoint.base_url is None,
+            "proxy": str(proxy.url) if self.servers and (proxy := self.servers[0].proxy) is not None else None,
             "dialect": {
                 "name": self.config.endpoint.name,
                 "version": first.finding.version,
