@@ -66,7 +66,7 @@ def test_every_metric_is_named_at_any_width(width: int):
         assert metric.heading in text
     assert "Per-trace metrics" in text
     assert "Workload metrics" in text
-    assert "completed=20/20 trace/s=0.067" in text
+    assert "completed=20/20 trace/s=0.067 (whole traces)" in text
 
 
 def test_the_layout_of_the_reference_where_there_is_room():
@@ -147,3 +147,4 @@ def test_the_two_log_lines():
     line = complete_line(summarize(to_table(ROWS), facts))
     assert line.startswith("benchmark complete completed_requests=20 failed_requests=0 ")
     assert "wall_time_s=300.0" in line
+    assert line.endswith(" (these requests are whole traces)")

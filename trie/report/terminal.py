@@ -54,7 +54,7 @@ def complete_line(summary: Summary) -> str:
         "trace_per_s": None if summary.trace_per_s is None else round(summary.trace_per_s, 4),
         "valid": summary.valid,
     }
-    return "benchmark complete " + _fields(facts)
+    return f"benchmark complete {_fields(facts)} (these requests are whole traces)"
 
 
 def _fields(facts: Mapping[str, Any]) -> str:
@@ -124,7 +124,7 @@ def _statistics(console: Console, section: Section, values: Mapping[str, float |
 def _workload(console: Console, summary: Summary, values: Mapping[str, float | None]) -> None:
     console.print(Text(WORKLOAD.title, style="bold"))  # the title and the next line as in the reference
     done, rate = summary.traces["completed"], summary.trace_per_s
-    console.print(Text(f"completed={done}/{sum(summary.traces.values())} trace/s={short(rate, 3)}"))
+    console.print(Text(f"completed={done}/{sum(summary.traces.values())} trace/s={short(rate, 3)} (whole traces)"))
     table = Table(box=HEAVY_HEAD, header_style="bold")
     table.add_column("Metric", no_wrap=True)
     for window in WINDOWS:

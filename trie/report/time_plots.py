@@ -13,6 +13,7 @@ from trie.metrics.series import Bins, Phases, completion_rate, cumulative, laten
 from trie.metrics.throughput import Points, Rates
 from trie.metrics.traces import Traces
 from trie.report.html.plot import BLUE, GOLD, GREY, ORANGE, RED, SHORT_TICKS, TEAL, Plot, crosshair, quoted, zoomable
+from trie.report.labels import EXPECTED
 from trie.report.number_format import short
 
 CURVE_BINS, MEAN_BINS, RATE_BINS = 240, 120, 72
@@ -104,14 +105,14 @@ def _cumulative(points: Points, bins: Bins, steady: Window) -> Iterator[Plot]:
         for name, color in {"total": BLUE, "cached": TEAL, "uncached": ORANGE}.items()
     }
     completion = {COMPLETION.key: (COMPLETION.name, BLUE)}
-    for key, title, series in (
-        ("cumulative-prompt", "Cumulative prompt tokens", prompt),
-        ("cumulative-completion", "Cumulative completion tokens", completion),
+    for key, title, series, counted in (
+        ("cumulative-prompt", "Cumulative prompt tokens", prompt, "by the trace's accounting"),
+        ("cumulative-completion", "Cumulative completion tokens", completion, "those that came of what was asked for"),
     ):
         yield Plot(
             key=key,
             title=title,
-            caption=f"Tokens of completed requests, by the trace's accounting, every {_width(bins)}. {_steady(steady)}",
+            caption=f"Tokens of completed requests, {counted}, every {_width(bins)}. {_steady(steady)}",
             data={"rows": {"t_s": bins.edges, **{name: totals[name] for name in series}} if len(points.at) else {}},
             labels=_labels(series, "tokens"),
             zoom_group=GROUP,
@@ -152,7 +153,7 @@ def _prompt_rate(points: Points, bins: Bins, steady: Window) -> Plot:
         key="prompt-throughput",
         title="Prompt throughput",
         caption=f"Prompt tokens per second of the requests that completed in each {_width(bins)}, stacked; cached are "
-        "those that earlier requests of the trace had sent or received.",
+        f"those that earlier requests of the trace had sent or received, {EXPECTED}.",
         data={"rows": {"t_s": bins.middles, **{key: rates[key] for key in series}} if len(points.at) else {}},
         labels={
             "t_s": "Time (s)",
