@@ -92,10 +92,12 @@ def metrics() -> str:
         over = f", over {section.over}" if section.over else ""
         parts += [f"## {section.title}{over}", metrics_table(section)]
         if any(part.definition for part in section.parts):
-            parts.append(parts_table(section.parts))
+            parts.append(parts_table(f"{section.key}.*", section.parts))
         own = [(metric, tuple(part for part in metric.parts or () if part.definition)) for metric in declared(section)]
-        parts += [f"Numbers of `{metric.path}`:\n\n{parts_table(numbers)}" for metric, numbers in own if numbers]
-    return "\n\n".join(parts) + "\n"
+        parts += [
+            f"Numbers of `{metric.path}`:\n\n{parts_table(metric.path, numbers)}" for metric, numbers in own if numbers
+        ]
+    return "\n\n".join([*parts, head("summary")]) + "\n"
 
 
 def metrics_table(section: Section) -> str:
@@ -106,12 +108,13 @@ def metrics_table(section: Section) -> str:
 
 def metric_row(metric: Metric) -> tuple[str, ...]:
     origin = "reference" if metric.reference else "ours"
-    key = metric.key.replace("{part}", "*")
+    key = metric.path.replace("{part}", "*")
     return metric.name, f"`{key}`", metric.unit, metric.display.unit, metric.better or "", metric.definition, origin
 
 
-def parts_table(parts: tuple[Part, ...]) -> str:
-    return table(("name", "key", "definition"), *((part.label, f"`{part.key}`", part.definition) for part in parts))
+def parts_table(path: str, parts: tuple[Part, ...]) -> str:
+    rows = [(part.label, f"`{path}.{part.key}`", part.definition) for part in parts if part.definition]
+    return table(("name", "key", "definition"), *rows)
 
 
 def checks() -> str:

@@ -200,7 +200,7 @@ def test_the_documents_have_it(added: Added, monkeypatch: pytest.MonkeyPatch) ->
     documents = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(documents)
     monkeypatch.setattr(definitions, "METRICS", (*definitions.METRICS, added.metric))
-    assert f"| {added.metric.name} | `{added.metric.key}` | {added.metric.unit} |" in documents.metrics()
+    assert f"| {added.metric.name} | `{added.metric.path}` | {added.metric.unit} |" in documents.metrics()
 
 
 def test_columns_and_keys_are_different_from_each_other() -> None:
