@@ -1,166 +1,193 @@
-"""The vectorised metrics against a second computation, which knows loops and nothing of numpy."""
+"""Every number of summary.json against a second computation, which follows docs/metrics.md and knows no numpy.
+
+The runs are made up: sessions that complete, fail and are cut off, retries, requests that were never sent, answers in
+one chunk and in bursts, usage that is missing as a whole or in part. Instants are tenths of seconds, so that many are
+equal.
+"""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
 from typing import Any
 
+import plain_python
+import pyarrow.parquet as pq
 import pytest
-from helpers.manifests import manifest
 from helpers.rows import row
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from helpers.run_directories import written_run
 
-from trie.metrics.summary import summarize
-from trie.storage.parquet_parts import to_table
+from trie.metrics.evaluate_run import write_summary
 from trie.storage.record import Outcome, RequestRecord
 
-WALL_S = 1000.0
-TENTHS = st.integers(0, 300).map(lambda n: n / 10)
-COUNTS = st.integers(0, 5000)
+COUNTERS = {
+    "vllm:prompt_tokens_total": 812_345.0,
+    "vllm:prefix_cache_hits_total": 400_001.0,
+    "vllm:generation_tokens_total": 34_567.0,
+    'vllm:request_success_total{finished_reason="length"}': 140.0,
+    'vllm:request_success_total{finished_reason="stop"}': 9.0,
+    "vllm:request_queue_time_seconds_sum": 12.5,
+    "vllm:request_queue_time_seconds_count": 149.0,
+    "vllm:time_to_first_token_seconds_sum": 77.0,
+    "vllm:time_to_first_token_seconds_count": 151.0,
+    "vllm:e2e_request_latency_seconds_sum": 812.0,
+    "vllm:e2e_request_latency_seconds_count": 149.0,
+}
+CLIENT = {"cpu_s": 31.25, "loop_lag_p50_s": 0.0001, "loop_lag_p99_s": 0.004, "loop_lag_max_s": 0.2, "samples": 9000}
+ENGINE = {"engines": 2, "restarted": False, "counters": COUNTERS, "settled": True}
+END = {"reason": "deadline", "wall_time_s": 300.0, "client": CLIENT, "engine": ENGINE}
+CALIBRATION = {
+    "concurrency": 8, "chunks_s": 800.0, "reached_chunks_s": 799.0, "requests": 64, "ttft_p50_s": 0.0001,
+    "ttft_p99_s": 0.0004, "decode_p50": 0.001, "decode_p99": 0.01, "cpu_share": 0.2, "ceiling_chunks_s": 90_000.0,
+    "ceiling_cpu_share": 1.0, "share_of_ceiling": 0.009,
+}  # fmt: skip
+
+RUNS: dict[str, dict[str, Any]] = {
+    "ordinary": {"end": END, "num_gpus": 4},
+    "killed": {"end": None},
+    "cut off by Ctrl-C": {"end": {**END, "reason": "interrupted", "wall_time_s": 61.5, "engine": None}},
+    "not streamed": {"end": END, "stream": False},
+    "with a template": {
+        "end": END,
+        "prompts": {"template": {"first_tokens": 9, "per_turn_tokens": 13}, "offset_tokens": 3},
+        "endpoint": {"bos_tokens": 1},
+    },
+    "counters of one server of several": {
+        "end": {**END, "engine": {**ENGINE, "counters": {**COUNTERS, "vllm:prompt_tokens_total": 50.0}}}
+    },
+    "under 30 s": {"end": {**END, "wall_time_s": 20.0}},
+    "of no time": {"end": {**END, "wall_time_s": 0.0}},
+}
 
 
-@st.composite
-def sessions(draw: st.DrawFn) -> list[RequestRecord]:
-    """One session, cut short by a failure or a cancellation or not at all."""
-    number, turns = draw(st.integers(0, 10**6)), draw(st.integers(0, 4))
-    made = draw(st.integers(1, turns + 1))
-    last = draw(st.sampled_from(list(Outcome)))
-    reports = draw(st.sampled_from(["all", "prompt only", "nothing"]))
-    rows, now = [], draw(TENTHS)
-    for turn in range(made):
-        outcome = last if turn == made - 1 else Outcome.ok
-        first = now + draw(TENTHS)
-        end = first + draw(TENTHS)
-        usage = {
-            "usage_prompt_tokens": draw(COUNTS) if reports != "nothing" else None,
-            "usage_completion_tokens": draw(COUNTS) if reports == "all" else None,
-            "usage_cached_tokens": draw(COUNTS) if reports == "all" else None,
-        }
-        accounting = {
-            "new_prompt_tokens": draw(COUNTS),
-            "cached_prompt_tokens": draw(COUNTS),
-            "requested_completion_tokens": draw(st.integers(1, 500)),
-        }
-        instants = {"sent": now, "first_token_s": first, "last_token_s": end, "end_s": end}
-        rows.append(row(number, turn, turns=turns, outcome=outcome, **instants, **usage, **accounting))
-        now = end + draw(TENTHS)
+class Draw(Random):
+    """Values as a server's answers have them, odd ones included."""
+
+    def tenths(self, most: int = 40) -> float:
+        return self.randint(0, most) / 10
+
+    def chance(self, share: float) -> bool:
+        return self.random() < share
+
+    def tokens(self, most: int = 3000) -> int:
+        return self.choice((0, 1, 2, self.randint(3, 300), self.randint(3, most)))
+
+
+def session(draw: Draw, number: int, *, reports: str) -> list[RequestRecord]:
+    """One session, cut short by a failure, by the end or not at all."""
+    turns = draw.choice((0, 1, 1, 2, 5))
+    started = draw.randint(1, turns + 1)
+    last = draw.choice((Outcome.ok, Outcome.ok, Outcome.failed, Outcome.cancelled))
+    now = draw.tenths(900)
+    rows = []
+    for turn in range(started):
+        outcome = last if turn == started - 1 else Outcome.ok
+        fields = request(draw, now, outcome, reports=reports)
+        rows.append(row(number, turn, turns=turns, outcome=outcome, **fields))
+        now = fields["end_s"] + draw.tenths(20)
     return rows
 
 
-RUNS = st.lists(sessions(), max_size=6, unique_by=lambda rows: rows[0].session_id)
+def request(draw: Draw, queued: float, outcome: Outcome, *, reports: str) -> dict[str, Any]:
+    sent = queued + draw.choice((0.0, 0.0, 0.1))
+    attempts = draw.choice((1, 1, 1, 2, 4))
+    attempt_sent = sent + (draw.tenths(20) if attempts > 1 else 0.0)
+    first = attempt_sent + draw.tenths()
+    last = first + draw.tenths()
+    fields: dict[str, Any] = {
+        "queued_s": queued, "sent_s": sent, "attempt_sent_s": attempt_sent, "first_token_s": first,
+        "last_token_s": last, "end_s": last + draw.choice((0.0, 0.0, 1.0)), "attempts": attempts,
+        "rate_limited": draw.randint(0, attempts - 1), "chunks": draw.choice((1, 2, 40)),
+        "burst_share": draw.choice((None, 0.2, 0.5, 0.9)), "first_chunk_tokens": draw.choice((None, None, 1, 18)),
+        "hidden_tokens": draw.choice((None, 0, 0, 5, 200)), "max_gap_s": draw.choice((None, 0.1, 0.7)),
+        "new_prompt_tokens": draw.tokens(), "cached_prompt_tokens": draw.tokens(),
+        "requested_completion_tokens": draw.randint(1, 500),
+        "finish_reason": draw.choice((None, "stop", "length", "length")),
+        "worker": draw.choice((None, "a", "b", "b")), "loop_lag_s": draw.choice((0.0, 0.004, 0.3)),
+        **usage(draw, reports),
+    }  # fmt: skip
+    if reports != "nothing":  # as in files from before these columns
+        fields |= {"first_token_lag_s": draw.choice((0.0, 0.002, 3.0)), "later_lag_s": draw.choice((0.0, 0.05))}
+    if draw.chance(0.1):
+        fields["last_token_s"] = None
+    if outcome is not Outcome.ok:
+        fields |= ended_early(draw, outcome, fields)
+    return fields
 
 
-def second_opinion(rows: list[RequestRecord]) -> dict[str, list[float]]:
-    """Values of the six metrics over completed traces."""
-    any_cached = any(request.usage_cached_tokens is not None for request in rows)
-    by_session: dict[int, list[RequestRecord]] = defaultdict(list)
-    for request in sorted(rows, key=lambda request: request.turn):
-        by_session[request.session_id].append(request)
-    found: dict[str, list[float]] = defaultdict(list)
-    for trace in by_session.values():
-        if not (trace[-1].is_final and trace[-1].outcome is Outcome.ok):
-            continue
-        one_trace(trace, found, any_cached=any_cached)
-    return found
-
-
-def one_trace(trace: list[RequestRecord], found: dict[str, list[float]], *, any_cached: bool) -> None:
-    start, final = trace[0].sent_s, trace[-1]
-    assert start is not None
-    assert final.end_s is not None
-    assert final.first_token_s is not None
-    assert trace[0].first_token_s is not None
-    found["latency_s"].append(final.end_s - start)
-    found["ttft_s"].append(trace[0].first_token_s - start)
-    found["ttfat_s"].append(final.first_token_s - start)
-    speeds = [tok_s for request in trace if (tok_s := speed(request)) is not None]
-    if speeds:
-        found["decode_tps"].append(sum(speeds) / len(speeds))
-    if any(request.usage_prompt_tokens is None for request in trace) or not any_cached:
-        return
-    cached = sum(request.usage_cached_tokens or 0 for request in trace)
-    prompt = sum(request.usage_prompt_tokens or 0 for request in trace)
-    eligible = sum((request.usage_prompt_tokens or 0) + completion(request) for request in trace[:-1])
-    if prompt:
-        found["cache_hit_rate_pct"].append(100 * cached / prompt)
-    if eligible:
-        found["eligible_cache_hit_rate_pct"].append(100 * cached / eligible)
-
-
-def completion(request: RequestRecord) -> int:
-    reported = request.usage_completion_tokens
-    return request.requested_completion_tokens if reported is None else reported
-
-
-def speed(request: RequestRecord) -> float | None:
-    """None where several tokens came at once, or faster than 20,000 a second; the last token is the end here."""
-    assert request.end_s is not None
-    assert request.first_token_s is not None
-    time = request.end_s - request.first_token_s
-    tokens = completion(request) - 1
-    if tokens <= 0:
-        return 0.0
-    return tokens / time if time > 0 and tokens / time <= 20_000 else None
-
-
-def quantile(values: list[float], share: float) -> float:
-    values = sorted(values)
-    place = share * (len(values) - 1)
-    low, high = math.floor(place), math.ceil(place)
-    return values[low] + (values[high] - values[low]) * (place - low)
-
-
-def statistics(values: list[float]) -> dict[str, float] | None:
-    if not values:
-        return None
-    shares = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-    ends = {"mean": sum(values) / len(values), "min": min(values), "max": max(values), "n": len(values)}
-    return ends | {name: quantile(values, share) for name, share in shares.items()}
-
-
-@settings(max_examples=150, deadline=None)
-@given(RUNS)
-def test_the_six_metrics(run: list[list[RequestRecord]]):
-    rows = [request for session in run for request in session]
-    found = summarize(to_table(rows), manifest()).to_json()["per_trace"]
-    expected = second_opinion(rows)
-    for key, stats in found.items():
-        by_hand = statistics(expected[key])
-        assert (stats is None) == (by_hand is None), key
-        if by_hand is not None:
-            assert stats == pytest.approx(by_hand, rel=1e-9, abs=1e-9), key
-
-
-def rate(points: list[tuple[float, int]], since: float) -> float | None:
-    """Slope of the running total between the first point at or after `since` and the last."""
-    first = next(i for i, (at, _) in enumerate(points) if at >= since)
-    time = points[-1][0] - points[first][0]
-    return sum(tokens for _, tokens in points[first + 1 :]) / time if time > 0 else None
-
-
-@settings(max_examples=150, deadline=None)
-@given(RUNS, st.sampled_from([None, 1, 8]))
-def test_the_workload_table(run: list[list[RequestRecord]], num_gpus: int | None):
-    rows = [request for session in run for request in session]
-    end = {"reason": "deadline", "wall_time_s": WALL_S}
-    found = summarize(to_table(rows), manifest(end=end, num_gpus=num_gpus)).to_json()["workload"]
-    ok = sorted((r for r in rows if r.outcome is Outcome.ok), key=lambda r: (r.end_s or 0.0, r.session_id, r.turn))
-    tokens = {
-        "total_prompt_tok_s": lambda r: r.new_prompt_tokens + r.cached_prompt_tokens,
-        "cached_prompt_tok_s": lambda r: r.cached_prompt_tokens,
-        "uncached_prompt_tok_s": lambda r: r.new_prompt_tokens,
-        "completion_tok_s": lambda r: min(completion(r), r.requested_completion_tokens),
+def usage(draw: Draw, reports: str) -> dict[str, int | None]:
+    """What the server reports: nothing, no cached tokens at all, or all of it and in some answers only a part."""
+    counts: dict[str, int | None] = {
+        "usage_prompt_tokens": draw.tokens(),
+        "usage_completion_tokens": draw.tokens(500),
+        "usage_cached_tokens": draw.tokens(),
     }
-    for key, count in tokens.items():
-        points: list[tuple[float, Any]] = [(r.end_s or 0.0, count(r)) for r in ok]
-        steady = rate(points, 0.2 * points[-1][0]) if points else None
-        expected = {
-            "overall": sum(tokens for _, tokens in points) / WALL_S,
-            "last_30s": rate(points, points[-1][0] - 30.0) if points else None,
-            "steady_state": steady,
-            "steady_state_per_gpu": steady / num_gpus if steady is not None and num_gpus else None,
-        }
-        for column, value in expected.items():
-            assert found[key][column] == (None if value is None else pytest.approx(value, rel=1e-9)), (key, column)
+    silent = dict.fromkeys(counts)
+    if reports == "nothing":
+        return silent
+    if reports == "no cached tokens":
+        return counts | {"usage_cached_tokens": None}
+    if reports == "in part" and draw.chance(0.3):
+        return draw.choice((silent, counts | {"usage_cached_tokens": None}, counts | {"usage_prompt_tokens": None}))
+    return counts
+
+
+def ended_early(draw: Draw, outcome: Outcome, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A request that failed or was cut off: before it was sent, before its first token, or after it."""
+    kinds = ("reset", "timeout", "http_status", None) if outcome is Outcome.failed else ("deadline",)
+    early: dict[str, Any] = {"error_kind": draw.choice(kinds)}
+    before_token = {"first_token_s": None, "last_token_s": None, "chunks": 0, **usage(draw, "nothing")}
+    match draw.choice(("before it was sent", "before its first token", "after it")):
+        case "before it was sent":
+            never = {"sent_s": None, "attempt_sent_s": None, "end_s": fields["queued_s"], "attempts": 0}
+            early |= before_token | never | {"rate_limited": 0}
+        case "before its first token":
+            early |= before_token
+    return early
+
+
+@pytest.mark.parametrize("reports", ["all", "in part", "no cached tokens", "nothing"])
+@pytest.mark.parametrize("about", RUNS.values(), ids=list(RUNS))
+@pytest.mark.parametrize("sessions", [0, 1, 7, 20, 150])
+def test_every_number_of_a_run(tmp_path: Path, about: Mapping[str, Any], reports: str, sessions: int) -> None:
+    draw = Draw(f"{sorted(about)} {reports} {sessions}")
+    rows = [request for number in range(sessions) for request in session(draw, number, reports=reports)]
+    draw.shuffle(rows)
+    written_run(tmp_path / "run", rows, **about)
+    against_plain_python(tmp_path / "run")
+
+
+def test_a_calibrated_run(tmp_path: Path) -> None:
+    rows = [request for number in range(20) for request in session(Draw(1), number, reports="all")]
+    run = written_run(tmp_path / "run", rows, summary=False, end=END)
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    (run.path / "manifest.json").write_text(json.dumps(manifest | {"client_calibration": CALIBRATION}))
+    assert write_summary(run).to_json()["client"]["calibration"] == CALIBRATION
+    against_plain_python(run.path)
+
+
+def against_plain_python(run: Path) -> None:
+    """Both read the files of the run: one its summary.json, the other its rows and manifest."""
+    written = json.loads((run / "summary.json").read_text())
+    manifest = json.loads((run / "manifest.json").read_text())
+    rows = [line for part in sorted((run / "requests").glob("*.parquet")) for line in pq.read_table(part).to_pylist()]
+    del written["verdict"], written["valid"]
+    differences = same(written, plain_python.summary(rows, manifest))
+    assert not differences, "\n".join(differences)
+
+
+def same(written: Any, expected: Any, path: str = "") -> list[str]:
+    """Where two summaries differ; keys of either that the other lacks, too."""
+    if isinstance(written, Mapping) and isinstance(expected, Mapping):
+        keys = dict.fromkeys((*written, *expected))
+        missing = "(missing)"
+        return [
+            line
+            for key in keys
+            for line in same(written.get(key, missing), expected.get(key, missing), f"{path}.{key}")
+        ]
+    numbers = isinstance(written, int | float) and isinstance(expected, int | float)
+    equal = written == pytest.approx(expected, rel=1e-9, abs=1e-9) if numbers else written == expected
+    return [] if equal else [f"{path[1:]}: {written}, by hand {expected}"]
