@@ -550,7 +550,8 @@ def engine_rows(run: Run) -> dict[str, Number]:
 
 
 def client(run: Run) -> dict[str, Any]:
-    health = (run.manifest["end"] or {}).get("client") or {}
+    worst = max((row["loop_lag_s"] for row in run.rows), default=None)
+    health = (run.manifest["end"] or {"client": {"loop_lag_max_s": worst}}).get("client") or {}
     suspect = sum(row["loop_lag_s"] > 0.005 for row in run.rows)
     return {
         "cpu_share": ratio(health.get("cpu_s"), run.wall_s),
