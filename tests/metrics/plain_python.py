@@ -57,6 +57,7 @@ def summary(rows: Iterable[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
         "client": client(run),
         "one_read_share": one_read_share(run),
         "engine": engine(run),
+        "silence": silence(run),
         "decode": decode(run),
     }
 
@@ -271,23 +272,93 @@ def workload(run: Run) -> dict[str, Any]:
         "completion_tok_s": lambda row: min(row["requested_completion_tokens"], completion(row)),
     }
     order = sorted(run.ok, key=lambda row: row["end_s"])
-    return {key: windows(run, [(row["end_s"], count(row)) for row in order]) for key, count in tokens.items()}
+    until = order[-1]["end_s"] if order else 0.0
+    if silence(run)["dead"]:
+        until = max(row["end_s"] for row in run.rows if row["outcome"] == "cancelled")
+    return {key: windows(run, [(row["end_s"], count(row)) for row in order], until) for key, count in tokens.items()}
 
 
-def windows(run: Run, points: list[tuple[float, int]]) -> dict[str, Number]:
-    last = points[-1][0] if points else 0.0
-    steady, gpus = slope(points, 0.2 * last), run.config["num_gpus"]
+def windows(run: Run, points: list[tuple[float, int]], until: float) -> dict[str, Number]:
+    steady, gpus = slope(points, 0.2 * until, until), run.config["num_gpus"]
     return {
         "overall": ratio(sum(tokens for _, tokens in points), run.wall_s),
-        "last_30s": slope(points, last - 30),
+        "last_30s": slope(points, until - 30, until),
         "steady_state": steady,
         "steady_state_per_gpu": ratio(steady, gpus) if gpus else None,
     }
 
 
-def slope(points: list[tuple[float, int]], since: float) -> Number:
+def slope(points: list[tuple[float, int]], since: float, until: float) -> Number:
+    if not points:
+        return None
     window = [point for point in points if point[0] >= since]
-    return ratio(sum(tokens for _, tokens in window[1:]), window[-1][0] - window[0][0]) if window else None
+    return ratio(sum(tokens for _, tokens in window[1:]), until - (window[0][0] if window else since))
+
+
+# Silence
+
+
+def silence(run: Run) -> dict[str, Any]:
+    cancelled = (row for row in run.rows if row["outcome"] == "cancelled" and row["sent_s"] is not None)
+    opened = [row for row in cancelled if row["end_s"] is not None and row["rate_limited"] == 0]
+    if not opened:
+        none = {"open_requests": 0, "at_end_s": None, "longest_before_s": None, "dead": False}
+        return none | {"stuck_requests": 0, "stuck_s": 0.0, "longest_wait_s": None}
+    end = max(row["end_s"] for row in opened)
+    last_read = max((at for row in run.rows for at in reads(row, opened)), default=0.0)
+    at_end = max(end - max(last_read, min(row["sent_s"] for row in opened)), 0.0)
+    matters = min(max(2.0, 0.05 * end), 30.0)
+    longest = longest_silence(run, opened, last_read) if at_end > matters else None
+    wait = max((seconds for row in run.ok for seconds in waits(row)), default=None)
+    silent = [end - max(row["attempt_sent_s"], row["last_token_s"] or 0.0) for row in opened]
+    stuck = [] if wait is None else [seconds for seconds in silent if seconds > max(matters, 2 * wait)]
+    return {
+        "open_requests": len(opened),
+        "at_end_s": at_end,
+        "longest_before_s": longest,
+        "dead": longest is not None and at_end > 2 * longest,
+        "stuck_requests": len(stuck),
+        "stuck_s": sum(stuck),
+        "longest_wait_s": wait,
+    }
+
+
+def reads(row: Row, opened: list[Row]) -> list[float]:
+    ends = [] if any(row is other for other in opened) else [row["end_s"]]
+    return [at for at in (row["first_token_s"], row["last_token_s"], *ends) if at is not None]
+
+
+def waits(row: Row) -> list[float]:
+    first = row["end_s"] if row["first_token_s"] is None else row["first_token_s"]
+    spans = (first - row["sent_s"], row["max_gap_s"], minus(row["end_s"], row["last_token_s"]))
+    return [span for span in spans if span is not None]
+
+
+def longest_silence(run: Run, opened: list[Row], last_read: float) -> float:
+    """Walks over all instants, with the requests that are in flight, and of them those between two tokens."""
+    in_flight: Counter[float] = Counter()
+    streaming: Counter[float] = Counter()
+    read = set()
+    for row in run.rows:
+        if row["sent_s"] is None:
+            continue
+        in_flight[row["sent_s"]] += 1
+        read |= set(reads(row, opened))
+        if not any(row is other for other in opened):
+            in_flight[row["end_s"]] -= 1
+        for name, change in (("first_token_s", 1), ("last_token_s", -1)):
+            if row[name] is not None:
+                streaming[row[name]] += change
+    longest, since, flying, between = 0.0, 0.0, 0, 0
+    for at in sorted({*in_flight, *streaming}):
+        if at > last_read:
+            break
+        silent = flying > 0 and between <= 0
+        longest = max(longest, at - since) if silent else longest
+        since = at if at in read or not silent else since
+        flying, between = flying + in_flight[at], between + streaming[at]
+    gaps = [row["max_gap_s"] for row in run.rows if row["max_gap_s"] is not None]
+    return max(longest, percentile(gaps, 90) if gaps else 0.0)
 
 
 # The run
