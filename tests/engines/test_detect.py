@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers.engine_answers import HEADERS, LLAMACPP, METRICS, SGLANG, SIM, SMG, TRANSFORMERS, VLLM, models, replies
+from helpers.engine_answers import (
+    HEADERS,
+    LITELLM,
+    LLAMACPP,
+    METRICS,
+    SGLANG,
+    SIM,
+    SMG,
+    TRANSFORMERS,
+    VLLM,
+    models,
+    replies,
+)
 
 from trie.config import Api, EndpointConfig, PromptForm, dialects
 from trie.engines.declaration import MODELS
@@ -27,6 +39,9 @@ def finding_of(answers: dict[str, Any], head: dict[str, str] | None = None) -> F
         (SGLANG, None, "sglang", "0.5.23", 3),
         (LLAMACPP, HEADERS["llamacpp"], "llamacpp", "b10434-3ebe0e6", 4),
         (SMG, HEADERS["smg"], "tokenspeed", None, 2),
+        (LITELLM, {"x-litellm-version": "1.80.0"}, "litellm", "1.80.0", 2),
+        (LITELLM, None, "litellm", "1.80.0", 1),
+        ({MODELS: models("openai", "m")}, {"x-litellm-call-id": "c"}, "litellm", None, 1),
         (TRANSFORMERS, None, "transformers", None, 1),
         (SIM, None, "sim", "0.1.0", 3),
         ({MODELS: models("system", "gpt-4")}, {"openai-version": "2020-10-01"}, "openai", None, 2),
@@ -115,3 +130,25 @@ def test_settings_that_exclude_each_other_are_refused() -> None:
     ids = EndpointConfig(base_url="http://h/v1", prompt_form=PromptForm.token_ids)
     with pytest.raises(ConfigError, match=r"endpoint\.prompt_form=token_ids"):
         dialects.applied(ids, "openai")
+
+
+def test_litellm_is_no_openai_and_tells_what_stands_behind_it() -> None:
+    finding = finding_of(LITELLM)
+    assert finding.behind is None
+    assert str(finding) == "LiteLLM 1.80.0 (likely: /health/readiness answers 1.80.0)"
+    facts = facts_beside(replies(LITELLM, (*ALL, "/model/info")))
+    assert facts["deployments"] == [
+        {"name": "m", "model": "hosted_vllm/M", "url": f"http://w{n}/v1", "context": 4096 * n} for n in (2, 1)
+    ]
+    assert context_beside(facts) == 4096
+
+
+def test_the_context_behind_litellm_is_not_known_where_it_serves_several_models() -> None:
+    other = {"model_name": "other", "litellm_params": None, "model_info": {"max_input_tokens": 8}}
+    answers = {"/model/info": {"data": [*LITELLM["/model/info"]["data"], other, "x", {}]}}
+    assert context_beside(facts_beside(replies(answers, ("/model/info",)))) is None
+
+
+def test_an_engine_that_shines_through_litellm_is_behind_it() -> None:
+    finding = finding_of({**LITELLM, "/server_info": {"vllm_config": "x"}})
+    assert (finding.dialect, finding.behind) == ("litellm", "vllm")

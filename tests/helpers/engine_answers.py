@@ -52,6 +52,20 @@ SMG: dict[str, Any] = {
         ]
     },
 }
+LITELLM: dict[str, Any] = {
+    "/v1/models": models("openai", "m"),
+    "/health/readiness": {"status": "healthy", "litellm_version": "1.80.0"},
+    "/model/info": {
+        "data": [
+            {
+                "model_name": "m",
+                "litellm_params": {"model": "hosted_vllm/M", "api_base": f"http://w{n}/v1?k=secret"},
+                "model_info": {"max_input_tokens": 4096 * n},
+            }
+            for n in (2, 1)
+        ]
+    },
+}
 TRANSFORMERS: dict[str, Any] = {"/v1/models": models("", "M"), "/load_model": 405}
 SIM: dict[str, Any] = {
     "/version": {"version": "0.1.0", "server": "trie-sim"},

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import trustme
 from helpers.engine_answers import LLAMACPP, SMG, TRANSFORMERS, VLLM, models, serving
 from helpers.scripted_server import DONE, END, HEAD, Script, chunked, event, plain_response, playing
 from helpers.simulator import QUICK, Serve
@@ -347,4 +350,43 @@ async def test_a_route_at_an_addresss_end_is_one_where_no_models_are_listed_too(
     async with playing(serving({}, answered)) as (url, _):
         with pytest.raises(EndpointError, match=rf"ends in a route: did you mean {re.escape(url)}/d\?api-version=1\?$"):
             async with ready(f"{url}/d/chat/completions?api-version=1"):
+                pass
+
+
+async def test_a_certificate_that_is_not_trusted_gets_the_settings_for_it() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with playing(serving(VLLM, answered), tls=context) as (url, _):
+        with pytest.raises(
+            EndpointError, match=r"certificate not trusted: .*; endpoint\.tls\.ca_file=FILE, or SSL_CERT_"
+        ):
+            async with ready(url):
+                pass
+        with pytest.raises(EndpointError, match=r"If it speaks TLS, endpoint=https://\.\.\. asks it so$"):
+            async with ready(url.replace("https://", "http://")):
+                pass
+
+
+async def test_https_to_a_server_of_plain_http_is_told_so() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(plain_response("400 Bad Request", b"{}"))
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        with pytest.raises(EndpointError, match=r"speak http, without TLS\? endpoint=http://\.\.\. asks it so$"):
+            async with ready(url):
+                pass
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"Client sent an HTTP request to an HTTPS server.", b"<html>The plain HTTP request was sent to HTTPS port</html>"],
+)
+async def test_a_server_that_says_it_wants_tls_is_understood(words: bytes) -> None:
+    async with playing(lambda _: (plain_response("400 Bad Request", words),)) as (url, _):
+        with pytest.raises(EndpointError, match=r"does it speak TLS\? endpoint=https://\.\.\. asks it so$"):
+            async with ready(url):
                 pass

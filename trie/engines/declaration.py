@@ -213,6 +213,7 @@ class Engine:
     name: str  # for people
     signs: tuple[Sign, ...]  # in the order in which they are told
     gateway: bool = False  # it passes on what engines behind it answer, and outranks them
+    hides: tuple[str, ...] = ()  # dialects whose signs are its own where it is the gateway
     listed_context: tuple[str, ...] = ()  # keys, one inside the other, of the context in an entry of /v1/models
     facts: Facts | None = None
     metrics_prefix: str | None = None  # before the colon in the names of its metrics, which are a sign of it

@@ -99,10 +99,13 @@ def identify(answers: Answers) -> Finding:
 
 
 def _gateway(gateway: Engine, testimony: list[Testimony]) -> Finding:
-    behind = _leading([(engine, witness) for engine, witness in testimony if not engine.gateway])
-    own = tuple(witness.text for engine, witness in testimony if engine is gateway)
+    shining = [(engine, witness) for engine, witness in testimony if not engine.gateway]
+    behind = _leading([(engine, witness) for engine, witness in shining if engine.dialect not in gateway.hides])
+    witnesses = [witness for engine, witness in testimony if engine is gateway]
+    own = tuple(witness.text for witness in witnesses)
+    version = next((witness.version for witness in witnesses if witness.version), None)
     through = tuple(f"{witness.text}, of the engine behind it" for engine, witness in testimony if engine is behind)
-    return Finding(gateway.dialect, None, own + through, behind=None if behind is None else behind.dialect)
+    return Finding(gateway.dialect, version, own + through, behind=None if behind is None else behind.dialect)
 
 
 def _leading(testimony: list[Testimony]) -> Engine | None:

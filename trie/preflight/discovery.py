@@ -36,7 +36,7 @@ HINTS = {
     "connect": "is the server running, and is this its address?",
     "dns": "is the host's name right?",
     "connect_timeout": "is the address right, and open from here?",
-    "tls": "is it https, with a certificate that this machine trusts? SSL_CERT_FILE=FILE adds an authority",
+    "tls": "does the server speak http, without TLS? endpoint=http://... asks it so",
     "client_limit": "this machine is out of files or ports: ulimit -n",
     "disconnected": "is this an HTTP server?",
     "reset": "is this an HTTP server?",
@@ -46,6 +46,12 @@ HINTS = {
 
 
 _ROUTE = re.compile(r"/(chat/completions|completions|models|responses|embeddings|messages|chat)$")
+CERTIFICATE = (
+    "endpoint.tls.ca_file=FILE, or SSL_CERT_FILE=FILE, names the authority that signed it; endpoint.tls.verify=false "
+    "takes any certificate"
+)
+SPEAKS_TLS = " If it speaks TLS, endpoint=https://... asks it so"
+WANTS_TLS = re.compile(rb"https", re.IGNORECASE)  # in a 400 to plain http: "sent an HTTP request to an HTTPS server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +184,9 @@ async def _reach(connections: Connections, *, wait_s: float) -> tuple[ModelList,
             next_line = now + SAY_EVERY_S
         await asyncio.sleep(min(RETRY_EVERY_S, until - now))
     if reason is not None and wait_s > 0:
-        raise EndpointError(f"{where}: {reason}, still after wait_for_ready={wait_s:g} seconds; {_hint(reply)}")
+        raise EndpointError(
+            f"{where}: {reason}, still after wait_for_ready={wait_s:g} seconds; {_hint(reply, connections.base_url)}"
+        )
     _refuse(reply, connections.base_url)
     return listed, reply
 
@@ -212,8 +220,15 @@ def _not_yet(reply: Reply, listed: ModelList) -> str | None:
     return "it lists no model" if lists_none else None
 
 
-def _hint(reply: Reply) -> str:
-    return HINTS.get(reply.kind, "see its log") if reply.kind is not None else "see its log: has it loaded its model?"
+def _hint(reply: Reply, base_url: str) -> str:
+    """What to look at, by how an attempt ended."""
+    if reply.kind is None:
+        return "see its log: has it loaded its model?"
+    if reply.kind == "tls" and "certificate" in (reply.error or ""):
+        return CERTIFICATE
+    hint = HINTS.get(reply.kind, "see its log")
+    no_http = reply.kind in ("disconnected", "reset", "bad_response")
+    return f"{hint}{SPEAKS_TLS}" if no_http and base_url.lower().startswith("http://") else hint
 
 
 def _refuse(reply: Reply, base_url: str) -> None:
@@ -224,7 +239,9 @@ def _refuse(reply: Reply, base_url: str) -> None:
     """
     where = address_of(base_url, "/models")
     if reply.kind is not None:
-        raise EndpointError(f"{where}: {reply.error}; {HINTS.get(reply.kind, '')}")
+        raise EndpointError(f"{where}: {reply.error}; {_hint(reply, base_url)}")
+    if reply.status == 400 and base_url.lower().startswith("http://") and WANTS_TLS.search(reply.body) is not None:
+        raise EndpointError(f"{where}: {reply.description}; does it speak TLS? endpoint=https://... asks it so")
     if reply.status in (401, 403):
         raise EndpointError(f"{where}: HTTP {reply.status}: set OPENAI_API_KEY, or the variable endpoint.api_key_env")
     if reply.status in NOT_YET_STATUS:
