@@ -132,3 +132,38 @@ def test_requests_that_were_never_sent_and_runs_without_a_stream() -> None:
     censoring = summary([row(0)], stream=False).censoring
     assert (censoring.ttft_km_p50_s, censoring.ttfat_km_p50_s, censoring.request_ttft_km_p50_s) == (None,) * 3
     assert censoring.latency_km_p50_s == censoring.request_latency_km_p50_s == 1.5
+
+
+def failing(traces: int, rate: float) -> list[RequestRecord]:
+    """Traces of 1 to 40 requests of 1 s, of which a share fails at random and ends its trace."""
+    draw = np.random.default_rng(11)
+    rows = []
+    for trace in range(traces):
+        turns = trace % 40
+        for turn in range(turns + 1):
+            fails = draw.random() < rate
+            outcome = {"outcome": Outcome.failed, "error_kind": "reset", "first_token_s": None} if fails else {}
+            rows.append(row(trace, turn, turns, sent=float(turn), ttft=0.1, latency=1.0, **outcome))
+            if fails:
+                break
+    return rows
+
+
+def test_few_failed_requests_that_end_many_traces() -> None:
+    """4.7 % of the requests fail, which no limit on requests minds, and end more than half of the traces.
+
+    The mean latency of all traces is 20.5 s, and the median 20.5 s; those that complete are the short ones.
+    """
+    found = summary(failing(800, 0.047))
+    requests, traces = found.requests, found.traces
+    assert requests["failed"] / sum(requests.values()) < 0.05
+    assert traces["failed"] / sum(traces.values()) > 0.5
+    latency = found.per_trace["latency_s"]
+    assert latency is not None
+    assert latency.mean < 0.75 * 20.5
+    assert found.censoring.latency_km_p50_s == pytest.approx(20.5, rel=0.08)
+    failed = {check.id: check for check in found.verdict if not check.ok}
+    assert not found.valid
+    assert "few_failures" not in failed
+    assert failed["few_failed_traces"].level == failed["little_censoring"].level == "error"
+    assert "times_of_all" in failed
