@@ -49,6 +49,7 @@ async def replayed(url: str, tmp_path: Path, **given: Any) -> Result:
         "duration": 60.0,
         "max_traces": 12,
         "max_retries": 0,
+        "html": False,
     }
     return await execute_async(RunConfig(**{**settings, **given}), tmp_path / "run", workload=WORKLOAD)
 
@@ -265,7 +266,7 @@ async def test_the_embedded_endpoint_is_the_default(tmp_path: Path) -> None:
 
 async def test_a_run_directory_holds_what_it_should(sim: Serve, tmp_path: Path) -> None:
     async with sim(SimConfig(**QUICK)) as url:
-        result = await replayed(url, tmp_path, endpoint={"headers": {"X-Api-Token": "tok-123"}})
+        result = await replayed(url, tmp_path, endpoint={"headers": {"X-Api-Token": "tok-123"}}, html=True)
     names = sorted(path.name for path in result.directory.iterdir())
     assert names == ["manifest.json", "report.html", "requests", "summary.json"]
     manifest = json.loads((result.directory / "manifest.json").read_text())

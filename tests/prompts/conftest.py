@@ -11,6 +11,7 @@ import pytest
 from helpers.small_tokenizers import save
 
 from trie.config import PromptConfig, RunConfig, WorkloadConfig
+from trie.prompts.builder import Prompts, load
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def config() -> Callable[..., RunConfig]:
     """A run's settings with what the prompts depend on."""
 
@@ -41,3 +42,9 @@ def config() -> Callable[..., RunConfig]:
         )
 
     return of
+
+
+@pytest.fixture(scope="session")
+def loaded(folder: Callable[[str], Path], config: Callable[..., RunConfig]) -> Callable[[str], Prompts]:
+    """The prompts of a kind of tokenizer; a real vocabulary takes a second to look through, so that tests share it."""
+    return cache(lambda kind: load(config(str(folder(kind))), "m", 5))

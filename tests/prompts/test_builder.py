@@ -16,12 +16,13 @@ from tokenizers import Tokenizer
 
 from trie.config import RunConfig
 from trie.errors import PromptError
-from trie.prompts.builder import load
+from trie.prompts.builder import Prompts, load
 from trie.workload.trace import Trace
 
 TRACE = Trace(5000, (10, 10, 10, 10), (300, 0, 1, 70), (0.0,) * 4, 50)
 Folder = Callable[[str], Path]
 Config = Callable[..., RunConfig]
+Loaded = Callable[[str], Prompts]
 
 
 def counter(folder: Path) -> Callable[[str], int]:
@@ -42,8 +43,8 @@ ADDED = {"byte-bpe": 0, "byte-bpe-bos": 1, "prepend-bpe": 2, "unigram": 0, "unig
         pytest.param("deepseek", 100_000, marks=pytest.mark.slow),
     ],
 )
-def test_lengths_are_exact_by_the_tokenizers_own_count(kind: str, longest: int, folder: Folder, config: Config) -> None:
-    prompts = load(config(str(folder(kind))), "m", 5)
+def test_lengths_are_exact_by_the_tokenizers_own_count(kind: str, longest: int, folder: Folder, loaded: Loaded) -> None:
+    prompts = loaded(kind)
     count, added = counter(folder(kind)), ADDED.get(kind, 0)
     assert prompts.source == "tokenizer"
     assert prompts.adds_bos == added
@@ -54,8 +55,8 @@ def test_lengths_are_exact_by_the_tokenizers_own_count(kind: str, longest: int, 
 
 
 @pytest.mark.parametrize("kind", [*ADDED, "deepseek"])
-def test_the_parts_of_a_session_add_up_behind_any_answer(kind: str, folder: Folder, config: Config) -> None:
-    prompts = load(config(str(folder(kind))), "m", 5).of_session(TRACE, 3)
+def test_the_parts_of_a_session_add_up_behind_any_answer(kind: str, folder: Folder, loaded: Loaded) -> None:
+    prompts = loaded(kind).of_session(TRACE, 3)
     count = counter(folder(kind))
     context = ""
     for plan, part in zip(TRACE.requests(), prompts.parts, strict=True):
