@@ -43,8 +43,7 @@ def test_the_textbook_example() -> None:
     after = {time: round(float(share), 3) for time, share in zip(times, surviving, strict=True)}
     expected = {6: 0.857, 7: 0.807, 10: 0.753, 13: 0.690, 16: 0.627, 22: 0.538, 23: 0.448}
     assert {time: after[time] for time in expected} == expected
-    assert kaplan_meier(observed, 0.5) == 23
-    assert kaplan_meier(observed, 0.9) is None
+    assert kaplan_meier(observed, [0.5, 0.9]) == [23, None]
 
 
 def by_definition(times: list[float], seen: list[bool], quantile: float) -> float | None:
@@ -67,7 +66,7 @@ UNITS = st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=40)
 def test_against_the_definition(units: list[tuple[int, bool]], quantile: float) -> None:
     times, seen = [float(time) for time, _ in units], [end for _, end in units]
     observed = Observed(np.array(times, float), np.array(seen, bool))
-    assert kaplan_meier(observed, quantile) == by_definition(times, seen, quantile)
+    assert kaplan_meier(observed, [quantile]) == [by_definition(times, seen, quantile)]
 
 
 def test_exponential_times_under_random_censoring() -> None:
@@ -75,7 +74,7 @@ def test_exponential_times_under_random_censoring() -> None:
     draw = np.random.default_rng(3)
     times, cut = draw.exponential(1.0, 20_000), draw.exponential(1.0, 20_000)
     observed = Observed(np.minimum(times, cut), times <= cut)
-    assert kaplan_meier(observed, 0.5) == pytest.approx(math.log(2), rel=0.03)
+    assert kaplan_meier(observed, [0.5]) == pytest.approx([math.log(2)], rel=0.03)
     assert np.median(observed.time_s[observed.seen]) == pytest.approx(math.log(2) / 2, rel=0.03)  # the plain one
 
 

@@ -6,6 +6,7 @@ What the end of the run cut off and what failed lasted at least until then. Leav
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,21 +57,29 @@ def request_latency(columns: Columns) -> Observed:
 
 def survival(observed: Observed) -> tuple[Floats, Floats]:
     """Kaplan-Meier: times in order and, after each, the share not yet at its end."""
-    measured = np.isfinite(observed.time_s)
-    time_s, seen = observed.time_s[measured], observed.seen[measured]
-    # At equal times ends come before censorings: those were still at risk.
-    order = np.lexsort((~seen, time_s))
-    time_s, seen = time_s[order], seen[order]
-    at_risk = np.arange(len(order), 0, -1)
-    steps = np.where(seen, 1.0 - 1.0 / np.maximum(at_risk, 1), 1.0)
-    return time_s, np.cumprod(steps, dtype=np.float64)
+    ends, surviving = _at_ends(observed)
+    times = np.sort(observed.time_s[np.isfinite(observed.time_s)])
+    return times, np.r_[1.0, surviving][np.searchsorted(ends, times, side="right")]
 
 
-def kaplan_meier(observed: Observed, quantile: float) -> float | None:
-    """The time by which a share `quantile` has come to its end, by `survival`.
+def kaplan_meier(observed: Observed, quantiles: Sequence[float]) -> list[float | None]:
+    """For each quantile the time by which such a share has come to its end.
 
     None when so many were cut off that the share was never reached.
     """
-    time_s, surviving = survival(observed)
-    reached = np.flatnonzero(surviving <= 1.0 - quantile + 1e-12)
-    return float(time_s[reached[0]]) if len(reached) else None
+    ends, surviving = _at_ends(observed)
+    reached = [np.flatnonzero(surviving <= 1.0 - quantile + 1e-12)[:1] for quantile in quantiles]
+    return [float(ends[first[0]]) if len(first) else None for first in reached]
+
+
+def _at_ends(observed: Observed) -> tuple[Floats, Floats]:
+    """The instants of ends in order, and after each the share not yet at its end.
+
+    At equal times ends come before cut-offs: those were still at risk. Sorts of times alone, since a run may have
+    millions.
+    """
+    measured = np.isfinite(observed.time_s)
+    ends = np.sort(observed.time_s[measured & observed.seen])
+    cuts = np.sort(observed.time_s[measured & ~observed.seen])
+    at_risk = np.arange(len(ends), 0, -1) + len(cuts) - np.searchsorted(cuts, ends, side="left")
+    return ends, np.cumprod(1.0 - 1.0 / at_risk, dtype=np.float64)

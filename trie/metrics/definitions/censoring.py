@@ -57,8 +57,7 @@ def _progress(run: RunRows) -> float | None:
 
 def _kaplan_meier(observed: Callable[[RunRows], Observed], *, streaming: bool = False) -> Several:
     def estimates(run: RunRows) -> Mapping[str, float | None]:
-        times = observed(run)
-        return {name: kaplan_meier(times, quantile) for name, quantile in QUANTILES.items()}
+        return dict(zip(QUANTILES, kaplan_meier(observed(run), list(QUANTILES.values())), strict=True))
 
     return Several(estimates, streaming=streaming)
 
