@@ -33,8 +33,8 @@ class RequestRecord:
     slot: int  # which of the `concurrency` places the session had
     turn: int  # 0 for a session's first request
     num_turns: int  # of the trace: the request with turn == num_turns is the final one
-    is_final: bool
-    outcome: Outcome
+    is_final: bool  # the last request of its trace
+    outcome: Outcome  # ok, failed or cancelled
     error_kind: str | None = None  # closed set, see docs/records.md
     error: str | None = None  # for people; shortened, no secrets
     http_status: int | None = None  # of the last attempt that got a status line
@@ -49,14 +49,14 @@ class RequestRecord:
     end_s: float | None = None  # [DONE] or the end of the body; the failure or the cancellation
     new_prompt_tokens: int = 0  # synthetic accounting: input prompt, or the tool output just appended
     cached_prompt_tokens: int = 0  # synthetic accounting: everything before it
-    requested_completion_tokens: int = 0
-    usage_prompt_tokens: int | None = None
-    usage_completion_tokens: int | None = None
-    usage_cached_tokens: int | None = None
+    requested_completion_tokens: int = 0  # the length of the answer that the trace asks for
+    usage_prompt_tokens: int | None = None  # as the server reports them, like the three below
+    usage_completion_tokens: int | None = None  # reasoning included
+    usage_cached_tokens: int | None = None  # of the prompt tokens
     usage_reasoning_tokens: int | None = None  # of the completion tokens
     hidden_tokens: int | None = None  # completion tokens that were counted and not sent
     burst_share: float | None = None  # largest part of the answer that came in one read
-    finish_reason: str | None = None
+    finish_reason: str | None = None  # the server's own word for how the answer ended
     chunks: int = 0  # events that bore a token; not a count of tokens
     first_chunk_tokens: int | None = None  # tokens in the first of them, where the server tells
     max_gap_s: float | None = None  # longest time between two reads that brought tokens
