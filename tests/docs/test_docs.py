@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.command_line import in_this_process
 
 from trie.workload.trace import parse_trace
 
@@ -40,11 +41,11 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-def test_commands_compose() -> None:
+def test_commands_compose(tmp_path: Path) -> None:
     """Every `trie key=value ...` of the documents names groups, options and keys that exist."""
     commands = re.findall(r"^trie ((?:[\w.]+=\S+ ?|\\\n\s+)+)", README, flags=re.MULTILINE)
     assert len(commands) >= 2
     for command in commands:
         arguments = command.replace("\\\n", " ").split()
-        run = [sys.executable, "-m", "trie", *arguments, "--cfg", "job"]
-        subprocess.run(run, check=True, capture_output=True, timeout=60)
+        done = in_this_process(tmp_path, *arguments, "--cfg", "job")
+        assert done.returncode == 0, done.stderr
