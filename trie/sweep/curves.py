@@ -11,7 +11,7 @@ from trie.metrics.definitions import Number
 from trie.metrics.shown_numbers import mark
 from trie.report.number_format import short
 from trie.storage.sweep_dir import Status
-from trie.sweep.table import Row, by_path
+from trie.sweep.table import Row, outcomes
 
 KNEE = 0.95  # of the best throughput, which the knee reaches first
 PER_GPU, IN_TOTAL = "completion_tok_s_steady_state_per_gpu", "completion_tok_s_steady_state"
@@ -63,7 +63,7 @@ class Point:
 
     def mark(self, number: Number) -> str:
         """What stands behind a figure of this point: times of the short ones alone are marked."""
-        return next((sign for row in self.done if (sign := mark(number.metric, by_path(row)))), "")
+        return next((sign for row in self.done if (sign := mark(number.metric, outcomes(row)))), "")
 
     def mean(self, column: str) -> float | None:
         """The mean of a column over the repeats."""

@@ -30,7 +30,7 @@ from trie.storage.sweep_dir import Cell as SweepCell
 from trie.storage.sweep_dir import Status
 from trie.sweep import plots
 from trie.sweep.curves import IN_TOTAL, KNEE, THROUGHPUTS, Curve, Point, best, curves, knee, throughput
-from trie.sweep.table import Row, by_path, columns, rows, shown, to_arrow
+from trie.sweep.table import Row, columns, outcomes, rows, shown, to_arrow
 
 PARQUET, CSV, PAGE = "sweep.parquet", "sweep.csv", "sweep.html"
 TONES: dict[str, Tone] = {Status.done.name: "good", Status.unfinished.name: "warn"}
@@ -221,7 +221,7 @@ def _cells(directory: Path, rows: Sequence[Row]) -> Table:
 
 def _figures(row: Row, headline: Sequence[Number]) -> Iterator[Value]:
     """The headline figures of a cell; those with a mark speak for its short traces alone."""
-    values = by_path(row)
+    values = outcomes(row)
     for number in headline:
         value = number.shown(row[number.column])
         sign = mark(number.metric, values) if value is not None else ""

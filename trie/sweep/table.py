@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from trie.config import RunConfig
 from trie.config.setting import unmeasured
-from trie.metrics import definitions, shown_numbers
+from trie.metrics import definitions
 from trie.metrics.checks.check import Check
 from trie.metrics.definitions import Number
+from trie.metrics.shown_numbers import OUTCOMES, enough
 from trie.storage.sweep_dir import Cell, at
 
 if TYPE_CHECKING:
@@ -92,14 +93,24 @@ def _number(summary: Mapping[str, Any], path: Sequence[str]) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def by_path(row: Row) -> dict[str, float | None]:
-    """A row's numbers by path in summary.json."""
-    return {number.key: row.get(column) for column, number in columns().items()}
-
-
 def shown(rows: Sequence[Row]) -> list[Row]:
     """The rows as people read them: None for each percentile of too few values."""
-    return [{**row, **{number.column: None for number in shown_numbers.too_few(by_path(row))}} for row in rows]
+    numbers = columns()
+    percentiles = {column: number for column, number in numbers.items() if number.part and number.part.least > 1}
+    counts = {number.key: column for column, number in numbers.items() if number.counts}
+    return [{**row, **dict.fromkeys(_too_few(row, percentiles, counts))} for row in rows]
+
+
+def _too_few(row: Row, percentiles: Mapping[str, Number], counts: Mapping[str, str]) -> Iterator[str]:
+    values = outcomes(row) | {key: row.get(column) for key, column in counts.items()}
+    for column, number in percentiles.items():
+        if row.get(column) is not None and not enough(number, values):
+            yield column
+
+
+def outcomes(row: Row) -> dict[str, float | None]:
+    """How many traces and requests of a cell completed, failed and were cut off, by path in summary.json."""
+    return {path: row.get(path.replace(".", "_")) for paths in OUTCOMES.values() for path in paths}
 
 
 def to_arrow(rows: Sequence[Row]) -> pa.Table:
