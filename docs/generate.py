@@ -136,7 +136,7 @@ FIGURES = {  # of an engine's counters, as the report names them
 
 
 def engine_catalog() -> str:
-    """What trie/engines/catalog.py declares of each engine."""
+    """What trie/engines/catalog/ declares of each engine."""
     signs = [("engine", "dialect", "recognised by", "context in /v1/models", "requests in flight")]
     for engine in ENGINES:
         words = "; ".join(sign.description for sign in engine.all_signs)

@@ -15,6 +15,7 @@ from trie.engines.prometheus import has_names
 from trie.one_line import one_line
 
 MODELS, METRICS = "/v1/models", "/metrics"
+SERVER_INFO = ("/get_server_info", "/server_info")  # of SGLang; vLLM has the second one
 VERSION_LENGTH = 40  # characters of a version that are kept
 
 
@@ -230,3 +231,8 @@ class Engine:
     def metric(self, name: str) -> str:
         """The whole name of a metric."""
         return f"{self.metrics_prefix}:{name}"
+
+
+def is_count(value: object) -> bool:
+    """Whether a JSON value is a whole number above 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
