@@ -54,3 +54,46 @@ def test_mistakes_are_told_in_one_line(module: Command, tmp_path: Path) -> None:
         assert expected in finished.stderr
         assert finished.stderr.count("\n") == 1
         assert not (tmp_path / "x").exists()
+
+
+def test_show_prints_a_workload_by_name_and_what_it_asks_of_a_cache(module: Command, tmp_path: Path) -> None:
+    flags = ("--concurrency", "4", "--cache-tokens", "5000", "--deadline", "20")
+    finished = module("workload", "show", "sample", *flags, "--html", "page.html")
+    assert finished.returncode == 0, finished.stderr
+    for text in (
+        "sample: 48 traces, 183 requests",
+        "ideal hit",
+        "4 active traces hold",
+        "with 5,000 tokens of cache expect a hit rate of",
+        "after 20 s,",
+        "prompt of the final request (tokens)",
+    ):
+        assert text in finished.stdout
+    assert max(map(len, finished.stdout.splitlines())) <= 120
+    page = (tmp_path / "page.html").read_text()
+    assert "Expected hit rate by size of the cache" in page
+    numbers = json.loads(module("workload", "show", "sample", *flags, "--profile", "gpu", "--json").stdout)
+    assert (numbers["traces"], numbers["requests"], numbers["turns"]["max"]) == (48, 183, 6.0)
+    cache = numbers["cache"]
+    assert (cache["concurrency"], cache["cache_tokens"], cache["assumed_prompt_tok_s"]) == (4, 5000, 30000)
+    assert 0 < cache["hit_rate"] <= cache["ideal_hit_rate"] < 1
+    assert cache["knee_concurrency"] <= 48
+
+
+def test_show_refuses_what_it_cannot_show_in_one_line(module: Command) -> None:
+    for arguments, expected in (
+        (["sampel"], "workload=sampel: no such workload; did you mean sample?"),
+        (["sample", "--concurrency", "0"], "--concurrency 0: must be above 0"),
+        (["sample", "--profile", "gpux"], "--profile gpux: must be one of"),
+        (["sample", "--profile", "gpu", "--prompt-speed", "5"], "--profile: goes without --prompt-speed"),
+    ):
+        finished = module("workload", "show", *arguments)
+        assert finished.returncode == 1
+        assert expected in finished.stderr
+        assert finished.stderr.count("\n") == 1
+
+
+def test_show_fits_a_narrow_window_and_plain_ascii(module: Command) -> None:
+    finished = module("workload", "show", "sample", COLUMNS="80", PYTHONIOENCODING="ascii")
+    assert finished.returncode == 0, finished.stderr
+    assert max(map(len, finished.stdout.splitlines())) <= 80

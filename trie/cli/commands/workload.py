@@ -24,6 +24,7 @@ def parser() -> Parser:
     arguments = Parser(prog="trie workload", description="Import, check and look at workloads.")
     commands = arguments.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     _import_arguments(commands.add_parser("import", help="make traces out of another tool's files"))
+    _show_arguments(commands.add_parser("show", help="what a workload is, and what it will ask of a server's cache"))
     validate = commands.add_parser("validate", help="check every row of a JSONL file")
     validate.add_argument("path", type=Path, metavar="PATH", help="a JSONL file")
     return arguments
@@ -55,6 +56,20 @@ def _import_arguments(arguments: argparse.ArgumentParser) -> None:
     add("--report", action="store_true", help="print the report of the import as JSON")
 
 
+def _show_arguments(arguments: argparse.ArgumentParser) -> None:
+    arguments.description = "A workload in numbers, and the hit rate to expect from a cache of a given size."
+    add = arguments.add_argument
+    add("workload", metavar="WORKLOAD", help="a name (agentic, qa, office, sample, ...) or the path of a JSONL file")
+    add("--concurrency", type=int, default=8, metavar="C", help="active traces (default: 8)")
+    add("--cache-tokens", type=int, metavar="N", help="tokens that the server's cache holds")
+    add("--prompt-speed", type=float, metavar="TOK_S", help="new prompt tokens per second (default: 20000)")
+    add("--answer-speed", type=float, metavar="TOK_S", help="tokens per second of each answer (default: 50)")
+    add("--profile", metavar="NAME", help="take both speeds from a profile of the embedded endpoint (gpu, ...)")
+    add("--deadline", type=float, metavar="S", help="say how many traces a deadline after S seconds cuts off")
+    add("--html", type=Path, metavar="FILE", help="write a page with plots")
+    add("--json", action="store_true", help="print the numbers as JSON")
+
+
 def main(arguments: list[str]) -> int:
     """Do what the subcommand says.
 
@@ -62,7 +77,7 @@ def main(arguments: list[str]) -> int:
         TrieError: for a source or a workload that can't be read.
     """
     options = parser().parse_args(arguments)
-    return {"import": _import, "validate": _validate}[options.command](options)
+    return {"import": _import, "show": _show, "validate": _validate}[options.command](options)
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -99,6 +114,13 @@ def _tokens(name: str) -> Tokens:
 
     tokenizer = load(name)
     return lambda texts: [len(ids) for ids in tokenizer.encode_all(texts)]
+
+
+def _show(options: argparse.Namespace) -> int:
+    from trie.cli.show_workload import show  # numpy, not for --help
+
+    show(options)
+    return 0
 
 
 def _validate(options: argparse.Namespace) -> int:
