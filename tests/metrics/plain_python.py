@@ -246,12 +246,16 @@ def decode(run: Run) -> dict[str, Any] | None:
         return None
     kinds = Counter(kind for row in run.ok if (kind := speed(row)[2]))
     hidden = [row["hidden_tokens"] for row in run.ok if row["hidden_tokens"]]
+    counted = [row for row in run.ok if row["usage_completion_tokens"] is not None]
+    surplus = [n for row in counted if (n := row["chunks"] - row["usage_completion_tokens"]) > 0]
     return {
         "requests": sum(kinds.values()),
         "not_measured": {why: kinds[why] for why in ("one_chunk", "one_read", "burst", "too_fast")},
         "hidden_requests": len(hidden),
         "hidden_tokens": sum(hidden),
         "adjusted_requests": kinds["adjusted"],
+        "surplus_requests": len(surplus),
+        "surplus_chunks": sum(surplus),
     }
 
 

@@ -105,6 +105,18 @@ def test_the_verdict_says_how_many_and_why(unseen: list[RequestRecord], ok: bool
     assert f"of 20 answers of several tokens {words}" in check.found
 
 
+@pytest.mark.parametrize(("cases", "ok"), [(1, True), (2, False)])
+def test_text_that_is_no_token_is_told_by_the_counts(cases: int, ok: bool) -> None:
+    """A gateway's progress text, then the 11 tokens that usage counts: of 20 answers one is 5 %, two are more."""
+    rows = [row(session, chunks=12 if session < cases else 11) for session in range(20)]
+    figures = summary(*rows)
+    assert figures.decode is not None
+    assert (figures.decode.surplus_requests, figures.decode.surplus_chunks) == (cases, cases)
+    (check,) = [check for check in figures.verdict if check.id == "text_is_tokens"]
+    assert (check.ok, check.level) == (ok, "error")
+    assert check.found.startswith(f"{cases} of 20 answers hold more chunks of text than tokens by usage")
+
+
 def test_without_streaming_nothing_is_said_of_it() -> None:
     figures = summary(row(chunks=0, first_token_s=None, last_token_s=None), stream=False)
     assert figures.decode is None

@@ -121,6 +121,8 @@ class DecodeSeen:
     hidden_requests: int  # some of whose tokens were counted and never sent
     hidden_tokens: int
     adjusted_requests: int  # whose speed is that of what was seen and not the reference's
+    surplus_requests: int = 0  # with more chunks of text than the server counts tokens
+    surplus_chunks: int = 0  # of theirs beyond their tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,12 +224,15 @@ def _cache(columns: Columns, sessions: Traces, numbers: Mapping[str, Any]) -> Ca
 
 def _decode(columns: Columns) -> DecodeSeen:
     ok, requests = columns.outcome("ok"), decode_speeds(columns)
+    surplus = np.maximum(columns["chunks"] - columns["usage_completion_tokens"], 0.0)[ok]
     return DecodeSeen(
         requests=int((requests.several & ok).sum()),
         not_measured={why: int((mask & ok).sum()) for why, mask in requests.not_seen.items()},
         hidden_requests=int((ok & (requests.hidden_tokens > 0)).sum()),
         hidden_tokens=int(requests.hidden_tokens[ok].sum()),
         adjusted_requests=int((requests.adjusted & ok).sum()),
+        surplus_requests=int((surplus > 0).sum()),
+        surplus_chunks=int(np.nansum(surplus)),
     )
 
 

@@ -16,15 +16,29 @@ WHY = {
 SEEN = Condition(
     "decode_speed_seen", "warning", "decode speed was seen", "decode speed was not seen, or not that of all tokens"
 )
-CONDITIONS = (SEEN,)
+TEXT_IS_TOKENS = Condition(
+    "text_is_tokens",
+    "error",
+    "all text is tokens that the server counts",
+    "more text came than the server counts tokens",
+)
+CONDITIONS = (SEEN, TEXT_IS_TOKENS)
 
 
 def stream_checks(run: Evidence) -> Iterator[Check]:
-    """How many answers have no decode speed, or one of a part of their tokens; nothing for a run without a stream.
+    """Whether text is tokens, and how many answers have no speed, or one of a part of their tokens; of streams alone.
 
     Answers that came whole in one read are another check's (`tokens_seen_as_they_came`).
     """
-    decode = run.summary.decode
+    decode, ok = run.summary.decode, run.summary.requests["ok"]
+    if decode is not None and ok and run.summary.drift.requests_with_usage:
+        yield TEXT_IS_TOKENS.check(
+            decode.surplus_requests <= UNSEEN_SHARE * ok,
+            f"{decode.surplus_requests} of {ok} answers hold more chunks of text than tokens by usage, "
+            f"{decode.surplus_chunks:,} in all",
+            "TTFT may be that of a text which is no token (progress of a gateway, an echo), or usage leaves tokens "
+            "out: look at a stream with curl -N, and ask the server itself rather than what stands before it",
+        )
     if decode is None or not decode.requests:
         return
     unseen = {why: decode.not_measured.get(why, 0) for why in WHY}
