@@ -82,3 +82,28 @@ def test_a_limit_on_failures_ends_a_virtual_run_with_the_error_of_a_real_one(scr
     done = script(*VIRTUAL, "profile=faulty", "sim.fault_rate=1", "sim.faults=[http_500]", "max_failures=7")
     assert done.returncode == 1
     assert "every request failed: http_status, 7 times" in done.stderr
+
+
+def test_a_forecast_is_laid_behind_the_measured_curves_of_a_sweep(script: Command, tmp_path: Path):
+    line = ("-m", "workload=sample", "profile=fast", "html=false", "progress=none", "duration=4")
+    assert script(*line, "concurrency=1,2", "hydra.sweep.dir=measured").returncode == 0
+    assert script(*line, "concurrency=1,2,4,8", "clock=virtual", "hydra.sweep.dir=ahead").returncode == 0
+    done = script("report", "measured", "--forecast", "ahead")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "measured" / "sweep.html").read_text()
+    assert "Dashed: a forecast in virtual time, of which no server was measured." in page
+    assert '"forecast"' in page
+    assert script("report", "measured").returncode == 0
+    assert "Dashed: a forecast" not in (tmp_path / "measured" / "sweep.html").read_text()
+
+
+def test_what_is_no_forecast_is_refused(script: Command):
+    line = ("-m", "workload=sample", "profile=fast", "html=false", "progress=none", "duration=2", "concurrency=1,2")
+    assert script(*line, "hydra.sweep.dir=measured").returncode == 0
+    done = script("report", "measured", "--forecast", "measured")
+    assert done.returncode == 1
+    assert "is not of virtual time; trie compare has those" in done.stderr
+    other = ("-m", "workload=agentic-synthetic", "clock=virtual", "duration=60", "html=false", "concurrency=1,2")
+    assert script(*other, "hydra.sweep.dir=other").returncode == 0
+    done = script("report", "measured", "--forecast", "other")
+    assert done.stderr == "trie: --forecast: one curve of sample is needed, found none\n"

@@ -231,7 +231,7 @@ def _key(override: str) -> str:
     return override.lstrip("+").partition("=")[0]
 
 
-def show(directory: Path, cells: Sequence[Cell]) -> None:
+def show(directory: Path, cells: Sequence[Cell], forecast: Sequence[Cell] = ()) -> None:
     """Rewrite a sweep's report, print its headline, and last its directory alone on a line, for scripts.
 
     Raises:
@@ -241,5 +241,5 @@ def show(directory: Path, cells: Sequence[Cell]) -> None:
     from trie.sweep.page import write
     from trie.sweep.terminal import show_headline
 
-    show_headline(write(directory, cells), console())
+    show_headline(write(directory, cells, forecast), console())
     print(directory, flush=True)

@@ -25,6 +25,7 @@ SchedulerName = Literal["separate", "chunked"]
 BLOCKS = 10  # of time, in each run, for the intervals
 WITHIN = 2.26  # t-quantile of 95 % with BLOCKS - 1 degrees of freedom
 PASSES = 3  # over which the lengths of steps are refined
+OUTLIER = 10.0  # times the median error, above which an error counts less
 LEAST = 20  # requests, below which a figure would be chance
 
 
@@ -140,11 +141,10 @@ class _Solved:
 def _parameters(
     runs: Sequence[Observations], timelines: Sequence[Timeline], scheduler: SchedulerName, which: NDArray[np.bool_]
 ) -> _Solved:
-    """Decode first, then prefill with it, and with that decode once more."""
+    """Decode first, and with it prefill, whose steps are decode's too."""
     chunked = scheduler == "chunked"
-    step = _steps(runs, timelines, which, chunked=chunked, prefill_s=None)
+    step = _steps(runs, timelines, which, chunked=chunked)
     prefill_s, overhead_s, ttft_error = _prefill(runs, timelines, which, step, chunked=chunked)
-    step = _steps(runs, timelines, which, chunked=chunked, prefill_s=prefill_s)
     values = {
         "prefill_tok_s": 1.0 / max(prefill_s, 1e-12),
         "decode_base_s": step.base_s,
@@ -161,7 +161,6 @@ class _Step:
     base_s: float
     per_request_s: float
     per_context_s: float
-    prefill_s: float
     error: float = 0.0
     batches: tuple[float, float] = (1.0, 1.0)
 
@@ -171,38 +170,23 @@ class _Step:
 
 
 def _steps(
-    runs: Sequence[Observations],
-    timelines: Sequence[Timeline],
-    which: NDArray[np.bool_],
-    *,
-    chunked: bool,
-    prefill_s: float | None,
+    runs: Sequence[Observations], timelines: Sequence[Timeline], which: NDArray[np.bool_], *, chunked: bool
 ) -> _Step:
-    """The time of a step from those between first and last chunk; `prefill_s` of a prompt token where it is known."""
-    step = _Step(1.0, 0.0, 0.0, prefill_s or 0.0)
+    """The time of a step from those between first and last chunk; with chunks, of the prompts in them as well."""
+    step = _Step(1.0, 0.0, 0.0)
     for _ in range(PASSES):
         parts = [_features(run, timeline, step, chunked=chunked) for run, timeline in zip(runs, timelines, strict=True)]
         steps, batch, context, prompts, seconds = (np.concatenate(column) for column in zip(*parts, strict=True))
         several = which & (steps >= 1) & (seconds > 0)
         if int(several.sum()) < LEAST:
             raise ValueError(f"{int(several.sum())} answers of several chunks: {LEAST} are needed")
-        known = prompts * prefill_s if chunked and prefill_s is not None else 0.0
-        columns = [steps, steps * (batch - 1)]
-        if chunked:
-            columns += [steps * context] + ([prompts] if prefill_s is None else [])
-        solved = _positive(np.column_stack(columns)[several], (seconds - known)[several], seconds[several])
-        solved = np.r_[solved, np.zeros(4 - len(solved))]
-        expected = sum(value * column for value, column in zip(solved, columns, strict=False)) + known
-        error = float(np.median(np.abs(expected - seconds)[several] / seconds[several]))
-        spread = np.percentile(batch[several], (1, 99))
-        step = _Step(
-            float(solved[0]),
-            float(solved[1]),
-            float(solved[2]),
-            float(solved[3]) if prefill_s is None else prefill_s,
-            error,
-            (float(spread[0]), float(spread[1])),
-        )
+        features = [steps, steps * (batch - 1), *([steps * context, prompts] if chunked else [])]
+        columns = np.column_stack(features)[several]
+        solved = _positive(columns, seconds[several])
+        error = float(np.median(np.abs(columns @ solved - seconds[several]) / seconds[several]))
+        low, high = np.percentile(batch[several], (1, 99))
+        context_s = float(solved[2]) if chunked else 0.0
+        step = _Step(float(solved[0]), float(solved[1]), context_s, error, (float(low), float(high)))
     if step.batches[1] - step.batches[0] < 0.5:
         raise ValueError(
             f"batches were between {step.batches[0]:.1f} and {step.batches[1]:.1f} requests: what a further request "
@@ -257,8 +241,7 @@ def _prefill(
     if computed.max() < 2 * max(computed.min(), 1.0):
         raise ValueError("the prompts that were computed were all of one length: what a token costs can't be told")
     columns = np.column_stack([computed, np.ones(len(computed))])
-    scale = np.maximum(time_s, np.median(time_s) / 4)
-    slope, intercept = _positive(columns, time_s, np.maximum(scale, 1e-6))
+    slope, intercept = _positive(columns, time_s)
     ttft = np.concatenate([run.first - run.sent for run in runs])[clear]
     error = float(np.median(np.abs(columns @ (slope, intercept) - time_s) / ttft))
     return float(slope), float(intercept), error
@@ -275,11 +258,14 @@ def _alone(run: Observations) -> NDArray[np.bool_]:
     return alone
 
 
-def _positive(columns: Floats, values: Floats, scale: Floats) -> Floats:
-    """Least squares of relative errors, large ones counted less (Huber), with no value below 0."""
+def _positive(columns: Floats, values: Floats) -> Floats:
+    """Least squares of errors relative to what is expected, with no parameter below 0.
+
+    Relative to what was measured they would count long times less, and the mean would come out too low.
+    """
     free = list(range(columns.shape[1]))
     while True:
-        solved = _robust(columns[:, free] / scale[:, None], values / scale)
+        solved = _relative(columns[:, free], values)
         if (solved >= 0).all():
             break
         del free[int(np.argmin(solved * np.abs(columns[:, free]).mean(axis=0)))]
@@ -288,12 +274,14 @@ def _positive(columns: Floats, values: Floats, scale: Floats) -> Floats:
     return out
 
 
-def _robust(columns: Floats, values: Floats, passes: int = 5) -> Floats:
+def _relative(columns: Floats, values: Floats, passes: int = 5) -> Floats:
+    scale = np.full(len(values), max(float(values.mean()), 1e-12))
     weights = np.ones(len(values))
     for _ in range(passes):
-        root = np.sqrt(weights)
-        solved = np.linalg.lstsq(columns * root[:, None], values * root, rcond=None)[0]
-        errors = np.abs(values - columns @ solved)
-        limit = 2.0 * float(np.median(errors)) + 1e-12
-        weights = np.minimum(1.0, limit / np.maximum(errors, 1e-300))
+        factors = weights / scale
+        solved = np.linalg.lstsq(columns * factors[:, None], values * factors, rcond=None)[0]
+        expected = columns @ solved
+        scale = np.maximum(expected, 0.1 * max(float(np.median(expected)), 1e-12))
+        errors = np.abs(values - expected) / scale
+        weights = np.sqrt(np.minimum(1.0, OUTLIER * np.median(errors) / np.maximum(errors, 1e-300)))
     return np.asarray(solved, dtype=np.float64)

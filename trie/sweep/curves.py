@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
+from trie.errors import ReportError
 from trie.metrics.definitions import Number
 from trie.metrics.shown_numbers import mark
 from trie.report.number_format import short
@@ -78,6 +79,7 @@ class Curve:
     workload: str
     variant: str
     points: Sequence[Point]  # by concurrency
+    forecast: Sequence[Point] = ()  # of the same workload in virtual time, where one is laid behind it
 
     @property
     def label(self) -> str:
@@ -99,6 +101,26 @@ def curves(rows: Sequence[Row]) -> list[Curve]:
         Curve(workload, variant, [Point(number, of_curve[number]) for number in sorted(of_curve)])
         for (workload, variant), of_curve in points.items()
     ]
+
+
+def with_forecast(measured: Sequence[Curve], forecast: Sequence[Row]) -> list[Curve]:
+    """The curves with those of a forecast behind them: of the same variant, or the workload's only one.
+
+    Raises:
+        ReportError: for a workload that the forecast does not have, or has in several variants.
+    """
+    behind = curves(forecast)
+    return [replace(curve, forecast=_same(curve, behind).measured) for curve in measured]
+
+
+def _same(curve: Curve, others: Sequence[Curve]) -> Curve:
+    """The curve of the same workload among others."""
+    of_workload = [other for other in others if other.workload == curve.workload]
+    exact = [other for other in of_workload if other.variant == curve.variant]
+    if len(exact or of_workload) == 1:
+        return (exact or of_workload)[0]
+    variants = ", ".join(other.variant for other in of_workload) or "none"
+    raise ReportError(f"--forecast: one curve of {curve.label} is needed, found {variants}")
 
 
 def throughput(curves: Iterable[Curve]) -> str:

@@ -29,7 +29,7 @@ from trie.storage.run_dir import REPORT, SUMMARY, whole
 from trie.storage.sweep_dir import Cell as SweepCell
 from trie.storage.sweep_dir import Status
 from trie.sweep import plots
-from trie.sweep.curves import IN_TOTAL, KNEE, THROUGHPUTS, Curve, Point, best, curves, knee, throughput
+from trie.sweep.curves import IN_TOTAL, KNEE, THROUGHPUTS, Curve, Point, best, curves, knee, throughput, with_forecast
 from trie.sweep.table import Row, columns, outcomes, rows, shown, to_arrow
 
 PARQUET, CSV, PAGE = "sweep.parquet", "sweep.csv", "sweep.html"
@@ -42,8 +42,10 @@ ABOUT = (
 )
 
 
-def write(directory: Path, cells: Sequence[SweepCell]) -> list[Row]:
+def write(directory: Path, cells: Sequence[SweepCell], forecast: Sequence[SweepCell] = ()) -> list[Row]:
     """Write the report anew from what the cells tell; returns its table.
+
+    The curves of a forecast's cells are laid behind those of the page.
 
     Raises:
         TrieError: when the files can't be written; never for what is wrong with a cell.
@@ -51,14 +53,14 @@ def write(directory: Path, cells: Sequence[SweepCell]) -> list[Row]:
     table = rows(cells)
     _write_parquet(directory / PARQUET, table)
     _write_csv(directory / CSV, table)
-    page(directory, table).write(directory / PAGE)
+    page(directory, table, rows(forecast) if forecast else ()).write(directory / PAGE)
     return table
 
 
-def page(directory: Path, rows: Sequence[Row]) -> Page:
+def page(directory: Path, rows: Sequence[Row], forecast: Sequence[Row] = ()) -> Page:
     """The page of a sweep, from its table; links lead to the cells' own pages where they have one."""
     rows = shown(rows)
-    every = curves(rows)
+    every = with_forecast(curves(rows), shown(forecast)) if forecast else curves(rows)
     column = throughput(every)
     headline: list[Block] = []
     if any(curve.measured for curve in every):

@@ -15,6 +15,7 @@ HIT_RATES = ("cache_hit_rate_pct_mean", "eligible_cache_hit_rate_pct_mean", "cac
 LATENCIES = {"latency": "per_trace.latency_s", "ttft": "per_request.ttft_s", "tpot": "per_request.tpot_s"}
 PERCENTILES = ("p50", "p90", "p99")
 DASH = [5, 4]
+FORECAST = "Dashed: a forecast in virtual time, of which no server was measured."
 PLACES = ("left above", "right above", "left below", "right below")  # of a point's label
 Columns = dict[str, list[Any]]
 
@@ -26,23 +27,25 @@ def unit_of(column: str) -> str:
 
 def overview(curves: Sequence[Curve], column: str) -> Plot:
     """Throughput of all workloads against concurrency."""
-    data: Columns = {"workload": [], "concurrency": [], "mean": [], "low": [], "high": []}
-    for curve in curves:
-        for name, values in _spreads(curve, column).items():
-            data[name] += values
-        data["workload"] += [curve.label] * (len(data["mean"]) - len(data["workload"]))
+    data = _together("workload", {curve.label: _spreads(curve.measured, column) for curve in curves})
+    forecast = _together("workload", {curve.label: _spreads(curve.forecast, column) for curve in curves})
     title = f"completion {unit_of(column)}"
     colour = {"field": "workload", "type": "nominal", "title": None, "sort": [curve.label for curve in curves]}
     return Plot(
         key="throughput",
         title="Steady completion throughput against concurrency",
         caption="After the first fifth of each run."
-        + (" Bars are the range of the repeats." if _repeated(curves) else ""),
-        data={"means": data},
+        + (" Bars are the range of the repeats." if _repeated(curves) else "")
+        + (f" {FORECAST}" if forecast["mean"] else ""),
+        data={"means": data, **_behind(forecast)},
         labels={"concurrency": "Concurrency", "mean": title, "low": "lowest repeat", "high": "highest repeat"},
         wide=True,
         spec={
-            "layer": [_range_bar(), {"mark": _line(), "encoding": {"y": _up(data, title)}}],
+            "layer": [
+                *_dashed(forecast),
+                {"data": {"name": "means"}, **_range_bar()},
+                {"data": {"name": "means"}, "mark": _line(), "encoding": {"y": _up(data, title, forecast)}},
+            ],
             "encoding": {"x": _concurrency(curves), "color": colour},
         },
     )
@@ -64,7 +67,7 @@ def of_curve(curve: Curve, column: str, key: str) -> Iterator[Plot]:
 
 def _throughput(curve: Curve, column: str, key: str) -> Plot:
     title = f"completion {unit_of(column)}"
-    means = _spreads(curve, column)
+    means, forecast = _spreads(curve.measured, column), _spreads(curve.forecast, column)
     at = knee(curve, column)
     named: Columns = {"concurrency": [], "label": []}
     if at is not None:
@@ -74,10 +77,11 @@ def _throughput(curve: Curve, column: str, key: str) -> Plot:
         key=f"{key}-throughput",
         title="Throughput against concurrency",
         caption=_conditions(curve) + (definition if at else "No knee: throughput may rise on beyond the last point."),
-        data={"means": means, "knee": named},
+        data={"means": means, "knee": named, **_behind(forecast)},
         labels={"concurrency": "Concurrency", "mean": title, "low": "lowest repeat", "high": "highest repeat"},
         spec={
             "layer": [
+                *_dashed(forecast),
                 {"data": {"name": "knee"}, "mark": {"type": "rule", "strokeDash": DASH, "color": GREY}},
                 {
                     "data": {"name": "knee"},
@@ -88,7 +92,7 @@ def _throughput(curve: Curve, column: str, key: str) -> Plot:
                     "data": {"name": "means"},
                     **_range_bar(),
                 },
-                {"data": {"name": "means"}, "mark": _line(color=BLUE), "encoding": {"y": _up(means, title)}},
+                {"data": {"name": "means"}, "mark": _line(color=BLUE), "encoding": {"y": _up(means, title, forecast)}},
             ],
             "encoding": {"x": _concurrency([curve])},
         },
@@ -189,20 +193,23 @@ def _names(curve: Curve, column: str, across: str, *, lower: bool) -> dict[int, 
 def _lines(curve: Curve, key: str, name: str, series: Mapping[str, Number]) -> Plot:
     """Numbers of one unit against concurrency, by what they are called in the legend."""
     unit = next(iter(series.values())).metric.display.unit
-    data: Columns = {"series": [], "concurrency": [], "mean": [], "low": [], "high": []}
-    for label, number in series.items():
-        for part, values in _spreads(curve, number.column).items():
-            data[part] += values
-        data["series"] += [label] * (len(data["mean"]) - len(data["series"]))
+    data, forecast = (
+        _together("series", {label: _spreads(points, number.column) for label, number in series.items()})
+        for points in (curve.measured, curve.forecast)
+    )
     order = list(series)
     return Plot(
         key=key,
         title=f"{name} against concurrency",
         caption=_conditions(curve) + ", ".join(order) + ".",
-        data={"means": data},
+        data={"means": data, **_behind(forecast)},
         labels={"concurrency": "Concurrency", "series": "Statistic", "mean": f"mean ({unit})"},
         spec={
-            "layer": [_range_bar(), {"mark": _line(), "encoding": {"y": _up(data, unit)}}],
+            "layer": [
+                *_dashed(forecast),
+                {"data": {"name": "means"}, **_range_bar()},
+                {"data": {"name": "means"}, "mark": _line(), "encoding": {"y": _up(data, unit, forecast)}},
+            ],
             "encoding": {
                 "x": _concurrency([curve]),
                 "color": {"field": "series", "type": "nominal", "title": None, "sort": order},
@@ -240,9 +247,9 @@ def _outcomes(curve: Curve, key: str) -> Plot:
     )
 
 
-def _spreads(curve: Curve, column: str) -> Columns:
+def _spreads(points: Sequence[Point], column: str) -> Columns:
     """Mean, lowest and highest of a column by concurrency, where it was measured, in the unit that people read."""
-    spreads = {point.concurrency: spread for point in curve.measured if (spread := point.spread(column)) is not None}
+    spreads = {point.concurrency: spread for point in points if (spread := point.spread(column)) is not None}
     factor = columns()[column].metric.display.factor
     return {
         "concurrency": list(spreads),
@@ -252,9 +259,32 @@ def _spreads(curve: Curve, column: str) -> Columns:
     }
 
 
+def _together(name: str, spreads: Mapping[str, Columns]) -> Columns:
+    """Spreads of several curves in one table, told apart by a column of that name."""
+    data: Columns = {name: [], "concurrency": [], "mean": [], "low": [], "high": []}
+    for label, columns_of in spreads.items():
+        for part, values in columns_of.items():
+            data[part] += values
+        data[name] += [label] * len(columns_of["mean"])
+    return data
+
+
+def _behind(forecast: Columns) -> dict[str, Columns]:
+    return {"forecast": forecast} if forecast["mean"] else {}
+
+
+def _dashed(forecast: Columns) -> list[dict[str, Any]]:
+    """A forecast's line, without points: nothing was measured."""
+    if not forecast["mean"]:
+        return []
+    mark = {"type": "line", "strokeDash": DASH, "opacity": 0.7, "clip": True, "tooltip": True}
+    return [{"data": {"name": "forecast"}, "mark": mark, "encoding": {"y": {"field": "mean", "type": "quantitative"}}}]
+
+
 def _conditions(curve: Curve) -> str:
     """A caption's first words: what the bars are where cells were repeated, and which points would mislead."""
     repeats = "Points are means over repeats, bars their range. " if _repeated([curve]) else ""
+    repeats += f"{FORECAST} " if curve.forecast else ""
     invalid = [str(point.concurrency) for point in curve.measured if not point.valid]
     return repeats + (f"Invalid by their own verdict: {', '.join(invalid)}. " if invalid else "")
 
@@ -265,16 +295,16 @@ def _repeated(curves: Sequence[Curve]) -> bool:
 
 def _concurrency(curves: Sequence[Curve]) -> dict[str, Any]:
     """The axis of all plots against load: ticks where something was measured."""
-    numbers = sorted({point.concurrency for curve in curves for point in curve.points})
+    numbers = sorted({point.concurrency for curve in curves for point in (*curve.points, *curve.forecast)})
     channel = zoomable(
         "x", field="concurrency", type="quantitative", title="concurrency", scale={"zero": False, "padding": 12}
     )
     return {**channel, "axis": {"values": numbers, "labelOverlap": True}}
 
 
-def _up(data: Columns, title: str) -> dict[str, Any]:
+def _up(data: Columns, title: str, forecast: Columns) -> dict[str, Any]:
     """An axis from zero, with room above the highest point."""
-    most = max(data["high"], default=0.0) or 1.0
+    most = max([*data["high"], *forecast["high"]], default=0.0) or 1.0
     return {"field": "mean", "type": "quantitative", "title": title, "scale": {"domain": [0, 1.05 * most]}}
 
 

@@ -27,6 +27,9 @@ def parser() -> Parser:
     arguments.add_argument(
         "--json", action="store_true", help="print summary.json, or a sweep's table, instead of tables"
     )
+    arguments.add_argument(
+        "--forecast", type=Path, metavar="SWEEP", help="of a sweep: lay the curves of a sweep in virtual time behind"
+    )
     arguments.add_argument("--no-html", action="store_true", help="leave a run's report.html as it is")
     arguments.add_argument(
         "--plots", type=Path, metavar="DIR", help="write each plot of a run into a file of its own in DIR"
@@ -43,24 +46,30 @@ def main(arguments: list[str]) -> int:
     """
     options = parser().parse_args(arguments)
     if sweep_dir.is_sweep(options.directory):
-        _sweep(options.directory, as_json=options.json)
-    else:
-        _run(options)
+        _sweep(options.directory, options.forecast, as_json=options.json)
+        return 0
+    if options.forecast is not None:
+        raise ReportError(f"--forecast {options.forecast}: goes with a sweep; {options.directory} is a run")
+    _run(options)
     return 0
 
 
-def _sweep(directory: Path, *, as_json: bool) -> None:
+def _sweep(directory: Path, forecast: Path | None, *, as_json: bool) -> None:
     from trie.metrics.evaluate_run import summarized  # numpy and pyarrow, not for --help
 
     cells = [summarized(cell) for cell in sweep_dir.find(directory)]
+    behind = [summarized(cell) for cell in sweep_dir.find(forecast)] if forecast is not None else []
+    measured = next((cell for cell in behind if cell.config.get("clock") != "virtual"), None)
+    if measured is not None:
+        raise ReportError(f"--forecast {forecast}: {measured.path.name} is not of virtual time; trie compare has those")
     if as_json:
         from trie.sweep.page import write
 
-        print(json.dumps(write(directory, cells), indent=1))
+        print(json.dumps(write(directory, cells, behind), indent=1))
         return
     from trie.cli import sweeper  # not for a run
 
-    sweeper.show(directory, cells)
+    sweeper.show(directory, cells, behind)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ ENGINE = Engine(
         cached_tokens=("prefix_cache_hits_total",),
         completion_tokens=("generation_tokens_total",),
         requests=("request_success_total",),
+        preemptions=("num_preemptions_total",),
         queue_s="queue_time_seconds",
         ttft_s="time_to_first_token_seconds",
         itl_s="inter_token_latency_seconds",
