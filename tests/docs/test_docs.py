@@ -41,6 +41,24 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_into_a_page_lead_to_a_heading(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^):#]*)#([^)]+)\)", page.read_text()):
+        text = (page.parent / target if target else page).read_text()
+        headings = [heading.lower() for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+        assert anchor in {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}, (
+            f"{target}#{anchor}"
+        )
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_a_page_begins_with_a_sentence(page: Path) -> None:
+    """It says what the page answers, before any list, table or command."""
+    title, opening = page.read_text().split("\n\n")[:2]
+    assert title.startswith("# ")
+    assert re.match(r"[A-Za-z][^|`]*?[.:]", opening), opening
+
+
 def test_commands_compose(tmp_path: Path) -> None:
     """Every `trie key=value ...` of the documents names groups, options and keys that exist."""
     commands = re.findall(r"^trie ((?:[\w.]+=\S+ ?|\\\n\s+)+)", README, flags=re.MULTILINE)
