@@ -84,7 +84,8 @@ class Run:
         self.wall_s: float = (
             end["wall_time_s"] if end else max((row["end_s"] for row in rows if row["end_s"] is not None), default=0.0)
         )
-        self._reporting = {row["worker"] for row in rows if row["usage_cached_tokens"] is not None}
+        writes_zeros = {row["worker"] for row in rows if row["usage_cached_tokens"] == 0}
+        self._omits_zeros = {row["worker"] for row in rows if row["usage_cached_tokens"]} - writes_zeros
 
     def state(self, session: Session) -> str:
         if any(row["is_final"] and row["outcome"] == "ok" for row in session):
@@ -98,7 +99,7 @@ class Run:
     def left_out(self, row: Row) -> bool:
         """A 0 that the server did not write."""
         missing = row["usage_cached_tokens"] is None and row["usage_prompt_tokens"] is not None
-        return missing and row["worker"] in self._reporting
+        return missing and row["worker"] in self._omits_zeros
 
     def cached(self, row: Row) -> int | None:
         return 0 if self.left_out(row) else row["usage_cached_tokens"]

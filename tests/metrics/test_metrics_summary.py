@@ -76,6 +76,15 @@ def test_a_zero_left_out_of_usage_is_a_zero_where_others_report():
     assert found.facts["cache"]["omitted_zero_requests"] == 1
 
 
+def test_a_server_that_writes_its_zeros_leaves_none_out():
+    """What is missing beside a 0 that is written is no 0: a proxy loses it, or several servers answer."""
+    found = summary([row(0, usage_cached_tokens=None), row(1, usage_cached_tokens=0), row(2, usage_cached_tokens=50)])
+    rate = found.per_trace["cache_hit_rate_pct"]
+    assert rate is not None
+    assert (rate.n, rate.mean) == (2, pytest.approx(25.0))
+    assert (found.cache.omitted_zero_requests, found.cache.traces_left_out) == (0, 1)
+
+
 def test_a_server_that_never_reports_cached_tokens_leaves_the_columns_unmeasured():
     rows = [row(0, 0, turns=1, usage_cached_tokens=None), row(0, 1, turns=1, sent=2.0, usage_cached_tokens=None)]
     found = summary(rows)

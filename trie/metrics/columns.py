@@ -95,15 +95,19 @@ class Columns:
 
     @cached_property
     def omitted_zeros(self) -> Bools:
-        """Which rows report usage without cached tokens where others of the same worker report them.
+        """Which rows report usage without cached tokens where others of the same worker report them, and none a 0.
 
         Several engines leave the field out where it would be 0; a server that never reports it is another matter, also
-        beside one that does.
+        beside one that does, and so is one that writes its zeros.
         """
-        reported = ~np.isnan(self["usage_cached_tokens"])
+        cached = self["usage_cached_tokens"]
         worker, names = self.names("worker")
-        reporting = np.bincount(worker[reported] + 1, minlength=len(names) + 1) > 0  # the first: those that name none
-        return ~reported & ~np.isnan(self["usage_prompt_tokens"]) & reporting[worker + 1]
+
+        def workers_with(rows: Bools) -> Bools:
+            return np.bincount(worker[rows] + 1, minlength=len(names) + 1) > 0  # the first: those that name none
+
+        omitting = workers_with(cached > 0) & ~workers_with(cached == 0)
+        return np.isnan(cached) & ~np.isnan(self["usage_prompt_tokens"]) & omitting[worker + 1]
 
     @cached_property
     def cached_tokens(self) -> Floats:
