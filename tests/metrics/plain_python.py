@@ -469,7 +469,10 @@ def drift(run: Run) -> dict[str, Any]:
     short = [row for row, missing in zip(completed, differences, strict=True) if missing > 0]
     by_limit = (None, "length", "max_tokens", "max_output_tokens", "model_length")
     uncounted = [row for row in run.ok if row["usage_completion_tokens"] is None]
-    unknown = sum(row["requested_completion_tokens"] for row in uncounted if row["finish_reason"] not in by_limit)
+    by_itself = [row for row in uncounted if row["finish_reason"] not in by_limit]
+    streamed = [row for row in uncounted if row["finish_reason"] in by_limit and row["chunks"]]
+    unknown = sum(row["requested_completion_tokens"] for row in by_itself)
+    unknown += sum(max(row["requested_completion_tokens"] - row["chunks"], 0) for row in streamed)
     return {
         "requests_with_usage": len(counted),
         "offset_tokens": run.manifest["prompts"]["offset_tokens"],

@@ -180,6 +180,13 @@ def test_answers_that_end_by_themselves_and_report_no_usage_have_no_known_length
     assert (known.ok, known.level) == (share == 0.0, "error")
 
 
+@pytest.mark.parametrize(("chunks", "share"), [(20, 0.0), (15, 0.25), (0, 0.0)])
+def test_chunks_tell_whether_a_stream_without_usage_reached_its_limit(chunks: int, share: float):
+    """A gateway that caps answers at 15 tokens of the 20 asked for says `length` too; a plain answer has no chunks."""
+    fields = {"requested_completion_tokens": 20, "usage_completion_tokens": None, "finish_reason": "length"}
+    assert summary([row(chunks=chunks, **fields)]).drift.completion_unknown_ratio == share
+
+
 def test_tpot_by_hand():
     tpot = summary(two_turns()).per_request["tpot_s"]
     assert tpot is not None

@@ -67,8 +67,8 @@ def _unknown(run: Evidence) -> Iterator[Check]:
     if unknown is not None:
         yield COMPLETION_LENGTHS_KNOWN.check(
             unknown <= run.settings.limits.completion_drift,
-            f"{unknown:.2%} of the requested completion tokens stand for answers that ended by themselves and report "
-            "no usage: completion tok/s counts them as if they had come",
+            f"{unknown:.2%} of the requested completion tokens are of answers without usage that ended by themselves, "
+            "or came in fewer chunks than tokens: completion tok/s and decode speed count them as if they had come",
             "endpoint.include_usage=true, or endpoint.ignore_eos=true where the server knows it",
         )
 

@@ -29,11 +29,17 @@ def _completion_long(columns: Columns) -> Sums:
 
 
 def _completion_unknown(columns: Columns) -> Sums:
-    """Answers without usage are as long as asked only where the limit of tokens ended them."""
+    """Answers without usage are as long as asked only where the limit of tokens ended them, and as chunks show.
+
+    A server that caps answers says `length` too: of a stream, tokens beyond its chunks may never have come.
+    """
     index, reasons = columns.names("finish_reason")
     by_limit = np.array([*(reason in BY_LIMIT for reason in reasons), True])[index]  # the last: without a reason
     requested, uncounted = columns["requested_completion_tokens"], np.isnan(columns["usage_completion_tokens"])
-    return sums(np.where(uncounted & ~by_limit, requested, 0.0), requested, columns.outcome("ok"))
+    chunks = columns["chunks"]
+    unseen = np.where(chunks > 0, np.maximum(requested - chunks, 0.0), 0.0)
+    unknown = np.where(by_limit, unseen, requested)
+    return sums(np.where(uncounted, unknown, 0.0), requested, columns.outcome("ok"))
 
 
 LENGTH_METRICS = (
@@ -96,8 +102,8 @@ LENGTH_METRICS = (
         shown=PERCENT,
         better="lower",
         definition=(
-            "share of the requested completion tokens that stand for answers without usage which ended before their "
-            "limit, by their finish_reason: how many came is not known"
+            "share of the requested completion tokens of which nothing tells that they came: of answers without usage, "
+            "all where the finish_reason is not the limit, else those beyond the chunks of a stream"
         ),
         formula=Ratio(_completion_unknown),
     ),
