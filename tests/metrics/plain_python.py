@@ -278,7 +278,7 @@ def workload(run: Run) -> dict[str, Any]:
     }
     order = sorted(run.ok, key=lambda row: row["end_s"])
     until = order[-1]["end_s"] if order else 0.0
-    if silence(run)["dead"]:
+    if silence(run, rate_limited=True)["dead"]:
         until = max(row["end_s"] for row in run.rows if row["outcome"] == "cancelled")
     return {key: windows(run, [(row["end_s"], count(row)) for row in order], until) for key, count in tokens.items()}
 
@@ -303,9 +303,9 @@ def slope(points: list[tuple[float, int]], since: float, until: float) -> Number
 # Silence
 
 
-def silence(run: Run) -> dict[str, Any]:
+def silence(run: Run, *, rate_limited: bool = False) -> dict[str, Any]:
     cancelled = (row for row in run.rows if row["outcome"] == "cancelled" and row["sent_s"] is not None)
-    opened = [row for row in cancelled if row["end_s"] is not None and row["rate_limited"] == 0]
+    opened = [row for row in cancelled if row["end_s"] is not None and (rate_limited or not row["rate_limited"])]
     if not opened:
         none = {"open_requests": 0, "at_end_s": None, "longest_before_s": None, "dead": False}
         return none | {"stuck_requests": 0, "stuck_s": 0.0, "longest_wait_s": None}

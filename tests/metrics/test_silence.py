@@ -79,6 +79,16 @@ def test_no_window_leaves_a_dead_tail_out() -> None:
     assert (idle.overall, idle.steady_state) == (2.0, 10.0)
 
 
+def test_no_window_leaves_out_the_time_in_which_all_were_sent_away() -> None:
+    """As above, and what is open waits after a 429: the server does not hang, and the time counts all the same."""
+    rows = [row(i, sent=float(i), latency=1.0, ttft=0.1, completion=10) for i in range(8)]
+    waiting = row(8, sent=8.0, end_s=40.0, rate_limited=1, **CUT)
+    found, checks = judged([*rows, waiting], 40.0)
+    rates = found.workload["completion_tok_s"]
+    assert (rates.overall, rates.last_30s, rates.steady_state) == (2.0, 0.0, 0.0)
+    assert "answered_to_the_end" not in checks
+
+
 def test_a_steady_state_that_is_unlike_the_whole_run_is_said() -> None:
     rows = [row(i, sent=float(i), latency=1.0, ttft=0.1, completion=10) for i in range(8)]
     _, checks = judged(rows, 40.0)

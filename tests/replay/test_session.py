@@ -132,6 +132,21 @@ async def test_a_cancelled_request_has_one_row_with_what_had_come(tmp_path: Path
     assert (counters.requests_ok, counters.requests_cancelled, counters.requests_in_flight) == (1, 1, 0)
 
 
+async def test_a_request_cancelled_in_the_pause_before_a_retry_ended_then(tmp_path: Path) -> None:
+    """The server asks for a pause of 30 s; the request waits 0.3 s of it, and is open until then."""
+    async with scripted(LATER) as (url, requests), run_state(url, tmp_path / "r", max_retries=1) as state:
+        asked: list[float] = []
+
+        def is_time() -> bool:
+            asked.extend([time.perf_counter()] if requests and not asked else [])
+            return bool(asked) and time.perf_counter() > asked[0] + 0.3
+
+        await cancelled_when(state, prompts_of(trace()), is_time)
+    (row,) = rows_in(tmp_path / "r")
+    assert (row["outcome"], row["http_status"]) == ("cancelled", 503)
+    assert row["end_s"] - row["sent_s"] >= 0.29
+
+
 async def test_a_session_that_is_cancelled_for_no_reason_of_the_run_says_so(tmp_path: Path) -> None:
     async with scripted(BEGUN) as (url, requests), run_state(url, tmp_path / "r") as state:
         await cancelled_when(state, prompts_of(trace()), lambda: bool(requests))

@@ -92,6 +92,7 @@ class Requester:
                 request.failure = request.answer.failure(stream=True)
         except asyncio.CancelledError:
             self._decode_rest(request)
+            request.exchange.end = perf_counter()  # of a pause between attempts: not the end of the attempt before it
             raise
         finally:
             self._hide_keys(request)

@@ -17,10 +17,15 @@ FACTOR = 2.0  # times the longest before
 LEAST_S, MOST_S, LEAST_SHARE = 2.0, 30.0, 0.05  # silence that matters: a share of the run, within bounds
 
 
-def silence(columns: Columns) -> Silence:
-    """What was open at the end of a run, and how long nothing had come of it."""
+def silence(columns: Columns, *, rate_limited: bool = False) -> Silence:
+    """What was open at the end of a run, and how long nothing had come of it.
+
+    Args:
+        columns: of the rows.
+        rate_limited: count requests that were answered with 429: they wait as long as the server told them to.
+    """
     open_ = columns.outcome("cancelled") & np.isfinite(columns["sent_s"]) & np.isfinite(columns["end_s"])
-    open_ &= columns["rate_limited"] == 0  # those wait as long as the server told them to
+    open_ &= rate_limited | (columns["rate_limited"] == 0)
     if not open_.any():
         return Silence()
     until = float(columns["end_s"][open_].max())
@@ -45,8 +50,9 @@ def silence(columns: Columns) -> Silence:
 
 
 def dead_until(columns: Columns) -> float | None:
-    """The end of a run whose server had fallen silent before; None where it had not."""
-    return float(columns["end_s"][columns.outcome("cancelled")].max()) if silence(columns).dead else None
+    """The end of a run whose server had fallen silent before, or had sent all away; None where it had not."""
+    dead = silence(columns, rate_limited=True).dead
+    return float(columns["end_s"][columns.outcome("cancelled")].max()) if dead else None
 
 
 def _longest(columns: Columns, open_: Bools, until: float) -> float:
