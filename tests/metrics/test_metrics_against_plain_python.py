@@ -1,4 +1,4 @@
-"""Every number of summary.json against a second computation, which follows docs/metrics.md and knows no numpy.
+"""Every number and check of summary.json against a second computation, after docs/metrics.md and docs/checks.md.
 
 The runs are made up: sessions that complete, fail and are cut off, retries, requests that were never sent, answers in
 one chunk and in bursts, usage that is missing as a whole or in part. Instants are tenths of seconds, so that many are
@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import plain_checks
 import plain_python
 import pyarrow.parquet as pq
 import pytest
@@ -56,6 +57,14 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "counters of one server of several": {
         "end": {**END, "engine": {**ENGINE, "counters": {**COUNTERS, "vllm:prompt_tokens_total": 50.0}}}
+    },
+    "of a mixture, skipped and synthetic": {
+        "end": {**END, "reason": "max_failures", "wall_time_s": 301.0},
+        "max_failures": 5,
+        "workload": {"skipped_too_long": 3, "synthetic": True},
+        "server": {"in_flight_before": 2, "engines": ["vLLM 0.32.0", "SGLang 0.5"]},
+        "history": "recorded",
+        "limits": {"failure_rate": 0.5, "censored_share": 0.9, "prompt_drift": 9.0, "completion_drift": 9.0},
     },
     "under 30 s": {"end": {**END, "wall_time_s": 20.0}},
     "of no time": {"end": {**END, "wall_time_s": 0.0}},
@@ -111,7 +120,7 @@ def request(draw: Draw, queued: float, outcome: Outcome, *, reports: str) -> dic
     if reports != "nothing":  # as in files from before these columns
         fields |= {"first_token_lag_s": draw.choice((0.0, 0.002, 3.0)), "later_lag_s": draw.choice((0.0, 0.05))}
     if draw.chance(0.1):
-        fields["last_token_s"] = None
+        fields |= draw.choice(({"last_token_s": None}, {"first_token_s": None, "last_token_s": None}))
     if outcome is not Outcome.ok:
         fields |= ended_early(draw, outcome, fields)
     return fields
@@ -173,9 +182,15 @@ def against_plain_python(run: Path) -> None:
     written = json.loads((run / "summary.json").read_text())
     manifest = json.loads((run / "manifest.json").read_text())
     rows = [line for part in sorted((run / "requests").glob("*.parquet")) for line in pq.read_table(part).to_pylist()]
-    del written["verdict"], written["valid"]
-    differences = same(written, plain_python.summary(rows, manifest))
+    checks, valid = written.pop("verdict"), written.pop("valid")
+    expected = plain_python.summary(rows, manifest)
+    differences = same(written, expected)
     assert not differences, "\n".join(differences)
+    failing = plain_checks.failing(expected, manifest)
+    assert {check["id"]: check["level"] for check in checks if not check["ok"]} == failing
+    assert valid == ("error" not in failing.values())
+    levels = [check["level"] for check in checks]
+    assert levels == sorted(levels), "errors first"
 
 
 def same(written: Any, expected: Any, path: str = "") -> list[str]:
