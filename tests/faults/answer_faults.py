@@ -323,6 +323,9 @@ UNSEEN_TOKENS = Chapter(
               delta(reasoning_content=" a"), delta(reasoning_content=" b"), delta("stop", content=" c"),
               json_event({"choices": [], "usage": {"completion_tokens": 3, **thinking(2)}}), DONE),
               row={"chunks": 3, "usage_reasoning_tokens": 2, "hidden_tokens": 0}),
+        Fault(what="the first 9 tokens held back and sent at once, then one by one",
+              **held(" a" * 9, *[" a"] * 11, tokens=20),
+              row={"chunks": 12, "first_chunk_tokens": 9, "hidden_tokens": 0, "burst_share": 0.45}),
         Fault(what="a first chunk that tells how many tokens it holds, then one by one", row={
               "chunks": 3, "first_chunk_tokens": 18, "hidden_tokens": 0, "burst_share": 0.05}, script=(HEAD, *(
               step for n, text in ((18, " a" * 18), (19, " b"), (20, " c")) for step in (chunked(json_event(

@@ -20,6 +20,7 @@ from trie.one_line import one_line
 from trie.storage.record import Outcome, RequestRecord
 
 EVENT_STREAM = "text/event-stream"
+LARGE_SHARE = 0.1  # of an answer's text in its first chunk, from which on its tokens move the decode speed
 MAX_STALE = 16  # connections found closed before one attempt is counted
 
 
@@ -257,7 +258,7 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
     row.worker = None if exchange.worker is None else one_line(exchange.worker, 200)
     token_ends = answer.token_ends
     row.chunks = len(token_ends)
-    row.first_chunk_tokens = answer.first_chunk_tokens
+    row.first_chunk_tokens = answer.first_chunk_tokens or _first_chunk_by_text(answer)
     row.hidden_tokens = answer.hidden_tokens
     if token_ends and exchange.read_at:
         arrivals = exchange.arrivals(token_ends)
@@ -267,6 +268,17 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
     if request.failure is not None:
         row.outcome = Outcome.failed
         row.error_kind, row.error = request.failure[0], one_line(request.failure[1])
+
+
+def _first_chunk_by_text(answer: response.Answer) -> int | None:
+    """Tokens of a first chunk by its share of the text; None where that is small, or each chunk may be a token.
+
+    A parser that holds the beginning back lets it go at once: its tokens took no time after the first.
+    """
+    sizes, tokens = answer.token_sizes, answer.completion_tokens or 0
+    if answer.hidden_tokens or not 1 < len(sizes) < tokens or sizes[0] < LARGE_SHARE * sum(sizes):
+        return None
+    return max(round(tokens * sizes[0] / sum(sizes)), 1) if sizes[0] else None
 
 
 def _burst_share(row: RequestRecord, answer: response.Answer, arrivals: Sequence[float]) -> float:

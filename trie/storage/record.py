@@ -58,7 +58,9 @@ class RequestRecord:
     burst_share: float | None = None  # largest part of the answer that came in one read
     finish_reason: str | None = None  # the server's own word for how the answer ended
     chunks: int = 0  # events that bore a token; not a count of tokens
-    first_chunk_tokens: int | None = None  # tokens in the first of them, where the server tells
+    first_chunk_tokens: int | None = (
+        None  # in the first of them, as the server tells, else by text where it has 10 % of it
+    )
     max_gap_s: float | None = None  # longest time between two reads that brought tokens
     request_bytes: int = 0  # of the request's body
     response_bytes: int = 0  # of the response's body, after any decompression

@@ -39,8 +39,8 @@ REQUEST_METRICS = (
         shown=MS,
         better="lower",
         definition=(
-            "(last token - first token) / (completion tokens that were sent - tokens of the first chunk, 1 where the "
-            "server does not tell); requests whose tokens were seen as they came"
+            "(last token - first token) / (completion tokens that were sent - tokens of the first chunk, 1 where a "
+            "row has none); requests whose tokens were seen as they came"
         ),
         formula=Values(lambda columns: decode_speeds(columns).tpot_s, streaming=True),
         headline=Headline(curve=True),
