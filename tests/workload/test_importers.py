@@ -23,11 +23,13 @@ from helpers.import_examples import (
     row,
 )
 
+from trie.config import WorkloadConfig
 from trie.errors import WorkloadError
 from trie.workload.importers.convert import AUTO, convert
 from trie.workload.importers.fidelity import Fidelity
 from trie.workload.importers.formats import FORMATS
 from trie.workload.importers.session import DRAWN_RANGE, Options
+from trie.workload.load import load
 from trie.workload.trace import parse_trace
 
 Rows = list[dict[str, Any]]
@@ -231,3 +233,19 @@ def test_a_source_that_is_no_good_is_refused_in_one_line(files: dict[str, str], 
         imported(written(tmp_path, files))
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_format_is_named_with_the_command_that_imports_it(example: Example, tmp_path: Path) -> None:
+    written(tmp_path, example.files)
+    path = tmp_path / next(iter(example.files))
+    title = next(importer.title for importer in FORMATS if importer.name == example.format)
+    with pytest.raises(WorkloadError) as caught:
+        load(WorkloadConfig(path=str(path)))
+    assert str(caught.value).startswith(f"{path}: is {title} (")
+    assert str(caught.value).endswith(f"; trie workload import {path} -o mine.jsonl makes traces of it")
+
+
+def test_a_mistake_in_a_row_of_the_trace_format_stays_what_it_is(tmp_path: Path) -> None:
+    path = written(tmp_path, {"mine.jsonl": lines({**row(1, [], [], [], 1), "input_prompt_length": 0})})
+    with pytest.raises(WorkloadError, match=r"mine.jsonl:1: input_prompt_length: found 0, must be a whole number"):
+        load(WorkloadConfig(path=str(path)))

@@ -81,7 +81,32 @@ def _whole(config: WorkloadConfig) -> Workload:
         log.warning(
             "%s is not the recorded file (sha256 %s..., recorded %s...)", path, found[:12], config.hub_sha256[:12]
         )
-    return Workload(config.name, jsonl.parse(content, where=str(path)), source, found)
+    return Workload(config.name, _parse(content, path), source, found)
+
+
+def _parse(content: bytes, path: Path) -> list[Trace]:
+    """The traces of a file.
+
+    Raises:
+        WorkloadError: for a file of another format, with the command that imports it.
+    """
+    try:
+        return jsonl.parse(content, where=str(path))
+    except WorkloadError as error:
+        raise WorkloadError(_import_instead(path) or str(error)) from error
+
+
+def _import_instead(path: Path) -> str | None:
+    """What a file of another format is, and the command that makes traces of it; None for any other mistake."""
+    from trie.workload.importers import formats, own  # only for a mistake
+
+    try:
+        importer, reason = formats.detect(path)
+    except WorkloadError:
+        return None
+    if importer is own.TRIE:
+        return None
+    return f"{path}: is {importer.title} ({reason}); trie workload import {path} -o mine.jsonl makes traces of it"
 
 
 def from_traces(rows: Iterable[Trace | Mapping[str, Any]], *, name: str = "custom") -> Workload:
