@@ -41,7 +41,7 @@ def sessions(source: Source) -> Iterator[Session]:
                 source.assume(BRANCHES)
             session, count = count, count + 1
         last_of[row.get("chat_id", count)] = session
-        store.add(session, None, call)
+        store.add_numbered(session, None, call)
     yield from stored(store)
 
 

@@ -5,24 +5,35 @@ from __future__ import annotations
 from array import array
 from collections.abc import Hashable, Iterator
 from math import isnan, nan
+from typing import Any
 
 import numpy as np
 
 from trie.workload.importers.session import Call
 
-NONE = -1  # of counts
+MOST = 2**31 - 1  # a length that is too large is refused later, by the rule for lengths
+AT_ONCE = 10_000  # requests that are unpacked together
+NO_COUNT = -1
+# The fields of a call that a source may leave out, with their types and what stands for nothing.
+OPTIONAL: tuple[tuple[str, str, float], ...] = (
+    ("reasoning", "i", 0),
+    ("start_s", "d", nan),
+    ("end_s", "d", nan),
+    ("wait_s", "d", nan),
+    ("survives", "i", NO_COUNT),
+    ("compacted", "b", 0),
+)
+NOTHING = {"reasoning": 0, "start_s": None, "end_s": None, "wait_s": None, "survives": None, "compacted": False}
 
 
 class CallStore:
-    """Some 60 bytes a request, and a hash a session: no name is kept."""
+    """Some 20 bytes a request, 8 more for each time that its source states, and a hash a session: no name is kept."""
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}  # hash of a session's key -> its number
-        self._session = array("I")
-        self._order = array("d")
-        self._counts = tuple(array("i") for _ in range(4))  # prompt, completion, reasoning, survives
-        self._times = tuple(array("d") for _ in range(3))  # start, end, wait
-        self._compacted: set[int] = set()
+        self._session, self._prompt, self._completion = array("I"), array("i"), array("i")
+        self._order: array[float] | None = None
+        self._optional: dict[str, array[Any]] = {}
 
     def __len__(self) -> int:
         return len(self._session)
@@ -30,45 +41,65 @@ class CallStore:
     def add(self, key: Hashable, order: float | None, call: Call) -> None:
         """A request of the session `key`; those of a session are put in the order of `order`, then of their coming."""
         numbers = self._numbers
-        self._session.append(numbers.setdefault(hash(key), len(numbers)))
-        prompt, completion, reasoning, start_s, end_s, wait_s, survives, compacted = call
-        if compacted:
-            self._compacted.add(len(self._order))
-        self._order.append(0.0 if order is None else order)
-        prompts, completions, reasonings, survivals = self._counts
-        prompts.append(_fitting(prompt))
-        completions.append(_fitting(completion))
-        reasonings.append(_fitting(reasoning))
-        survivals.append(NONE if survives is None else _fitting(survives))
-        starts, ends, waits = self._times
-        starts.append(nan if start_s is None else start_s)
-        ends.append(nan if end_s is None else end_s)
-        waits.append(nan if wait_s is None else wait_s)
+        self.add_numbered(numbers.setdefault(hash(key), len(numbers)), order, call)
+
+    def add_numbered(self, session: int, order: float | None, call: Call) -> None:
+        """The same for sessions that are numbered already."""
+        place = len(self._session)
+        self._session.append(session)
+        self._prompt.append(min(max(call.prompt, NO_COUNT), MOST))
+        self._completion.append(min(max(call.completion, NO_COUNT), MOST))
+        if order is not None and self._order is None:
+            self._order = array("d", [0.0]) * place
+        if self._order is not None:
+            self._order.append(order or 0.0)
+        values = (call.reasoning, call.start_s, call.end_s, call.wait_s, call.survives, call.compacted)
+        for (name, kind, nothing), value in zip(OPTIONAL, values, strict=True):
+            column = self._optional.get(name)
+            if column is None:
+                if value is None or value == nothing:
+                    continue
+                column = self._optional[name] = array(kind, [nothing]) * place
+            column.append(nothing if value is None else value)
 
     def sessions(self) -> Iterator[list[Call]]:
-        """The requests of each session, sessions in the order in which they came first."""
-        session = np.frombuffer(self._session, np.uint32) if self._session else np.zeros(0, np.uint32)
-        places = np.lexsort((np.frombuffer(self._order), session)) if self._session else session
-        bounds = np.flatnonzero(np.diff(session[places])) + 1
-        for start, end in zip([0, *bounds.tolist()], [*bounds.tolist(), len(places)], strict=True):
-            if end > start:
-                yield [self._call(place) for place in places[start:end].tolist()]
+        """The requests of each session, sessions in the order of their numbers."""
+        calls: list[Call] = []
+        last = None
+        for place in self._places():
+            session = self._session[place]
+            if session != last and calls:
+                yield calls
+                calls = []
+            last = session
+            calls.append(self._call(place))
+        if calls:
+            yield calls
+
+    def _places(self) -> Iterator[int]:
+        """Where the requests stand, by session and order."""
+        if not self._session:
+            return
+        session = np.frombuffer(self._session, np.uint32)
+        if self._order is not None:
+            places = np.lexsort((np.frombuffer(self._order), session))
+        elif np.all(session[1:] >= session[:-1]):
+            yield from range(len(session))
+            return
+        else:
+            places = np.argsort(session, kind="stable")
+        places = places.astype(np.uint32)
+        for start in range(0, len(places), AT_ONCE):
+            yield from places[start : start + AT_ONCE].tolist()
 
     def _call(self, place: int) -> Call:
-        prompt, completion, reasoning, survives = (counts[place] for counts in self._counts)
-        start_s, end_s, wait_s = (None if isnan(times[place]) else times[place] for times in self._times)
-        return Call(
-            prompt,
-            completion,
-            reasoning,
-            start_s,
-            end_s,
-            wait_s,
-            None if survives == NONE else survives,
-            place in self._compacted,
-        )
-
-
-def _fitting(count: int) -> int:
-    """A count that can be packed: one that is too large is refused later, by the rule for lengths."""
-    return min(max(count, NONE), 2**31 - 1)
+        values = dict(NOTHING)
+        for name, column in self._optional.items():
+            value = column[place]
+            if name.endswith("_s"):
+                values[name] = None if isnan(value) else value
+            elif name == "survives":
+                values[name] = None if value == NO_COUNT else value
+            else:
+                values[name] = value
+        return Call(self._prompt[place], self._completion[place], **values)  # type: ignore[arg-type]

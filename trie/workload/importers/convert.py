@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
 from collections.abc import Iterator
+from math import inf, isnan, nan
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +20,7 @@ from trie.workload.importers.session import Options, Rows
 
 AUTO = "auto"
 START = "start_offset_s"
+START_PACKED = struct.Struct("d")
 
 
 def convert(
@@ -63,21 +66,22 @@ def _rows(importer: Importer, source: Source) -> Iterator[dict[str, Any]]:
 
 def _write_from_zero(rows: Iterator[dict[str, Any]], out: IO[bytes]) -> None:
     """The rows with their starts since the first one, which is known once all are made."""
-    first = None
-    with tempfile.TemporaryFile() as spool:
+    first = inf
+    with tempfile.TemporaryFile() as bodies, tempfile.TemporaryFile() as starts:
         for row in rows:
-            start_s = row.get(START)
+            start_s = row.pop(START, None)
             if start_s is not None:
-                first = start_s if first is None else min(first, start_s)
-            spool.write(orjson.dumps(row) + b"\n")
-        spool.seek(0)
-        for line in spool:
-            if first is None or b'"start_offset_s"' not in line:
+                first = min(first, start_s)
+            bodies.write(orjson.dumps(row) + b"\n")
+            starts.write(START_PACKED.pack(nan if start_s is None else start_s))
+        bodies.seek(0)
+        starts.seek(0)
+        for line in bodies:
+            (start_s,) = START_PACKED.unpack(starts.read(START_PACKED.size))
+            if isnan(start_s):
                 out.write(line)
-                continue
-            row = orjson.loads(line)
-            row[START] = round(row[START] - first, 3)
-            out.write(orjson.dumps(row) + b"\n")
+            else:
+                out.write(b'%s,"%s":%s}\n' % (line[:-2], START.encode(), repr(round(start_s - first, 3)).encode()))
 
 
 def _why(fidelity: Fidelity) -> str:

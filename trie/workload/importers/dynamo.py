@@ -51,7 +51,7 @@ def sessions(source: Source) -> Iterator[Session]:
         elif with_agents:
             store.add(str(key), call.start_s, call)
         else:
-            store.add(prefixes.session(HASHES.get(row) or ()), call.start_s, call)
+            store.add_numbered(prefixes.session(HASHES.get(row) or ()), call.start_s, call)
     if with_agents is False:
         source.assume(BY_HASH)
     yield from stored(store)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,14 +29,14 @@ class Field(NamedTuple):
     def tokens(self, row: Mapping[str, Any]) -> int | None:
         """The value as a whole number."""
         value = self.get(row)
-        return value if type(value) is int else whole(value)
+        return value if type(value) is int or value is None else whole(value)
 
     def seconds(self, row: Mapping[str, Any]) -> float | None:
         """The value as seconds: a number in the field's unit, or a date."""
         value = self.get(row)
-        if type(value) is str:
-            return instant(value, self.unit)
-        return None if value is None or isinstance(value, bool | list | dict) else value * self.unit
+        if type(value) is float or type(value) is int:
+            return value * self.unit
+        return instant(value, self.unit) if type(value) is str else None
 
 
 NOWHERE = Field(())
@@ -78,17 +77,12 @@ def whole(value: Any) -> int | None:
     return int(number) if number.is_integer() else None
 
 
-_FRACTION = re.compile(r"(\.\d{6})\d+")  # Python reads microseconds, Azure writes tenths of them
-
-
 def instant(text: str, unit: float = 1.0) -> float | None:
     """Seconds since 1970 out of a date, or a number in `unit`; a date without a zone is UTC."""
     try:
+        if text[4:5] == "-":
+            moment = datetime.fromisoformat(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         return float(text) * unit
     except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(_FRACTION.sub(r"\1", text))
-    except ValueError:
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -92,14 +92,15 @@ def call_of(row: Mapping[str, Any], fields: Fields) -> Call | None:
     prompt, completion = fields.prompt.tokens(row), fields.completion.tokens(row)
     if prompt is None or completion is None:
         return None
+    reasoning, start, end, wait, survives = fields.reasoning, fields.start, fields.end, fields.wait, fields.survives
     return Call(
         prompt,
         completion,
-        fields.reasoning.tokens(row) or 0,
-        fields.start.seconds(row),
-        fields.end.seconds(row),
-        fields.wait.seconds(row),
-        fields.survives.tokens(row),
+        (reasoning.names and reasoning.tokens(row)) or 0,
+        start.seconds(row) if start.names else None,
+        end.seconds(row) if end.names else None,
+        wait.seconds(row) if wait.names else None,
+        survives.tokens(row) if survives.names else None,
     )
 
 

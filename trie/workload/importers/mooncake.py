@@ -18,6 +18,7 @@ FIELDS = Fields(
     wait=Field(("delay", "delay_ms"), MS),
 )
 HASHES = "hash_ids"
+OPEN_SESSIONS = 500_000  # that may still go on: of more, the one that went on longest ago has ended
 BY_HASH = "a session is the requests that each begin with all whole blocks of the one before"
 
 
@@ -42,7 +43,7 @@ def sessions(source: Source) -> Iterator[Session]:
         elif (session := row.get("session_id")) is not None:
             named.add(str(session), None, call)
         else:
-            hashed.add(prefixes.session(row.get(HASHES) or ()), None, call)
+            hashed.add_numbered(prefixes.session(row.get(HASHES) or ()), None, call)
     if len(named):
         whole = source.whole_prompts("Mooncake with session_id")
         for session in stored(named):
@@ -66,14 +67,18 @@ class Prefixes:
 
     def session(self, hashes: Sequence[int]) -> int:
         """The session of a prompt with these blocks, of which the last may be partial."""
+        ends = self._ends
         for block in reversed(hashes):
-            if (session := self._ends.pop(block, None)) is not None:
+            if block in ends:
+                session = ends.pop(block)
                 break
         else:
             session = self._count
             self._count += 1
         if len(hashes) > 1:
-            self._ends[hashes[-2]] = session
+            ends[hashes[-2]] = session
+            if len(ends) > OPEN_SESSIONS:
+                del ends[next(iter(ends))]
         return session
 
 
