@@ -97,3 +97,15 @@ def test_show_fits_a_narrow_window_and_plain_ascii(module: Command) -> None:
     finished = module("workload", "show", "sample", COLUMNS="80", PYTHONIOENCODING="ascii")
     assert finished.returncode == 0, finished.stderr
     assert max(map(len, finished.stdout.splitlines())) <= 80
+
+
+def test_synthesize_draws_a_stand_in_and_one_that_is_fitted(module: Command, tmp_path: Path) -> None:
+    drawn = module("workload", "synthesize", "--like", "agentic", "-n", "300", "--seed", "7", "-o", "drawn.jsonl")
+    assert drawn.stdout == "drawn.jsonl: 300 synthetic traces; trie workload=drawn.jsonl replays them\n"
+    fitted = module("workload", "synthesize", "--fit", "./drawn.jsonl", "-n", "100", "-o", "fitted.jsonl")
+    assert fitted.returncode == 0, fitted.stderr
+    assert "  turns " in fitted.stdout
+    assert "ideal hit rate: 95" in fitted.stdout or "ideal hit rate: 96" in fitted.stdout
+    assert module("workload", "validate", "fitted.jsonl").stdout.startswith("fitted.jsonl: 100 traces")
+    refused = module("workload", "synthesize", "-o", "x")
+    assert "one of the arguments --like --fit is required" in refused.stderr

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trie.cli.arguments import Parser
+from trie.config.workload import MAX_ROWS
 from trie.errors import ConfigError, WorkloadError
 from trie.storage.run_dir import whole, write_json
-from trie.workload.trace import MAX_LATENCY_S, parse_trace
+from trie.workload.trace import MAX_LATENCY_S, Trace, parse_trace
 
 if TYPE_CHECKING:
     from trie.workload.importers.importer import Tokens
@@ -25,6 +26,7 @@ def parser() -> Parser:
     commands = arguments.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     _import_arguments(commands.add_parser("import", help="make traces out of another tool's files"))
     _show_arguments(commands.add_parser("show", help="what a workload is, and what it will ask of a server's cache"))
+    _synthesize_arguments(commands.add_parser("synthesize", help="draw traces like those of a workload"))
     validate = commands.add_parser("validate", help="check every row of a JSONL file")
     validate.add_argument("path", type=Path, metavar="PATH", help="a JSONL file")
     return arguments
@@ -70,6 +72,17 @@ def _show_arguments(arguments: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print the numbers as JSON")
 
 
+def _synthesize_arguments(arguments: argparse.ArgumentParser) -> None:
+    arguments.description = "Traces drawn from distributions: a labelled stand-in, or one fitted to a file of yours."
+    add = arguments.add_argument
+    source = arguments.add_mutually_exclusive_group(required=True)
+    source.add_argument("--like", choices=("agentic", "qa", "office"), help="a stand-in that comes with the package")
+    source.add_argument("--fit", metavar="WORKLOAD", help="learn from a workload: a name, or the path of a JSONL file")
+    add("-n", type=int, default=8192, dest="rows", metavar="ROWS", help="traces to draw (default: 8192)")
+    add("--seed", type=int, default=0, help="the same seed draws the same traces (default: 0)")
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help="the JSONL file to write")
+
+
 def main(arguments: list[str]) -> int:
     """Do what the subcommand says.
 
@@ -77,7 +90,9 @@ def main(arguments: list[str]) -> int:
         TrieError: for a source or a workload that can't be read.
     """
     options = parser().parse_args(arguments)
-    return {"import": _import, "show": _show, "validate": _validate}[options.command](options)
+    return {"import": _import, "show": _show, "synthesize": _synthesize, "validate": _validate}[options.command](
+        options
+    )
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -121,6 +136,36 @@ def _show(options: argparse.Namespace) -> int:
 
     show(options)
     return 0
+
+
+def _synthesize(options: argparse.Namespace) -> int:
+    from trie.workload import jsonl, synthetic
+
+    if not 1 <= options.rows <= MAX_ROWS:
+        raise ConfigError(f"-n {options.rows}: must be from 1 to {MAX_ROWS}")
+    if options.like is not None:
+        traces = synthetic.draw(options.like, options.rows, options.seed)
+    else:
+        closeness, traces = _fitted(options)
+        print("\n".join(closeness))
+    with whole(options.output) as aside:
+        aside.write_bytes(jsonl.dump(traces))
+    print(f"{options.output}: {len(traces):,} synthetic traces; trie workload={options.output} replays them")
+    return 0
+
+
+def _fitted(options: argparse.Namespace) -> tuple[list[str], list[Trace]]:
+    """How near the drawn traces are to those they were fitted to, and the traces."""
+    from trie.config.shipped_groups import workload_named_or_at
+    from trie.workload.fitted import closeness, fit, workload_of
+    from trie.workload.load import load
+
+    workload = load(workload_named_or_at(options.fit))
+    traces = fit(workload).draw(options.rows, options.seed)
+    near = closeness(workload, workload_of(traces, workload.name))
+    recorded, drawn = ("-" if rate is None else f"{rate:.2%}" for rate in near.ideal_hit_rates)
+    distances = [f"  {title:<28} {distance:.3f}" for title, distance in near.distances.items()]
+    return ["Kolmogorov-Smirnov distances:", *distances, f"ideal hit rate: {recorded} recorded, {drawn} drawn"], traces
 
 
 def _validate(options: argparse.Namespace) -> int:
