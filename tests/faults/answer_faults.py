@@ -326,6 +326,10 @@ UNSEEN_TOKENS = Chapter(
         Fault(what="the first 9 tokens held back and sent at once, then one by one",
               **held(" a" * 9, *[" a"] * 11, tokens=20),
               row={"chunks": 12, "first_chunk_tokens": 9, "hidden_tokens": 0, "burst_share": 0.45}),
+        Fault(what="the same in chunks of their own", script=(HEAD, chunked(say_text(" a") * 9), *(
+              step for _ in range(11) for step in (0.02, chunked(say_text(" a")))),
+              chunked(say_text("", "length") + counts(20) + DONE), b"0\r\n\r\n"),
+              row={"chunks": 20, "first_chunk_tokens": 9, "hidden_tokens": 0, "burst_share": 0.45}),
         Fault(what="a first chunk that tells how many tokens it holds, then one by one", row={
               "chunks": 3, "first_chunk_tokens": 18, "hidden_tokens": 0, "burst_share": 0.05}, script=(HEAD, *(
               step for n, text in ((18, " a" * 18), (19, " b"), (20, " c")) for step in (chunked(json_event(

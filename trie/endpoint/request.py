@@ -20,7 +20,7 @@ from trie.one_line import one_line
 from trie.storage.record import Outcome, RequestRecord
 
 EVENT_STREAM = "text/event-stream"
-LARGE_SHARE = 0.1  # of an answer's text in its first chunk, from which on its tokens move the decode speed
+LARGE_SHARE = 0.1  # of an answer in its first read, from which on its tokens move the decode speed
 MAX_STALE = 16  # connections found closed before one attempt is counted
 
 
@@ -258,10 +258,11 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
     row.worker = None if exchange.worker is None else one_line(exchange.worker, 200)
     token_ends = answer.token_ends
     row.chunks = len(token_ends)
-    row.first_chunk_tokens = answer.first_chunk_tokens or _first_chunk_by_text(answer)
+    row.first_chunk_tokens = answer.first_chunk_tokens
     row.hidden_tokens = answer.hidden_tokens
     if token_ends and exchange.read_at:
         arrivals = exchange.arrivals(token_ends)
+        row.first_chunk_tokens = answer.first_chunk_tokens or _tokens_at_first(answer, arrivals)
         row.first_token_s, row.last_token_s = since(arrivals[0]), since(arrivals[-1])
         row.max_gap_s = max(map(sub, arrivals[1:], arrivals), default=None)
         row.burst_share = _burst_share(row, answer, arrivals)
@@ -270,15 +271,18 @@ def fill(row: RequestRecord, request: Request, began: float) -> None:
         row.error_kind, row.error = request.failure[0], one_line(request.failure[1])
 
 
-def _first_chunk_by_text(answer: response.Answer) -> int | None:
-    """Tokens of a first chunk by its share of the text; None where that is small, or each chunk may be a token.
+def _tokens_at_first(answer: response.Answer, arrivals: Sequence[float]) -> int | None:
+    """Tokens of the first read by its share of the answer; None where that is small, or all there is.
 
-    A parser that holds the beginning back lets it go at once: its tokens took no time after the first.
+    A parser that holds the beginning back lets it go at once, in a chunk or in several: its tokens took no time.
     """
     sizes, tokens = answer.token_sizes, answer.completion_tokens or 0
-    if answer.hidden_tokens or not 1 < len(sizes) < tokens or sizes[0] < LARGE_SHARE * sum(sizes):
+    weights = sizes if tokens > len(sizes) and any(sizes) else [1] * len(sizes)
+    first = sum(weight for weight, instant in zip(weights, arrivals, strict=True) if instant == arrivals[0])
+    if answer.hidden_tokens or len(sizes) > tokens or not LARGE_SHARE * sum(weights) <= first < sum(weights):
         return None
-    return max(round(tokens * sizes[0] / sum(sizes)), 1) if sizes[0] else None
+    tokens_at_first = round(tokens * first / sum(weights))
+    return tokens_at_first if tokens_at_first > 1 else None
 
 
 def _burst_share(row: RequestRecord, answer: response.Answer, arrivals: Sequence[float]) -> float:

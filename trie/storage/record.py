@@ -59,7 +59,7 @@ class RequestRecord:
     finish_reason: str | None = None  # the server's own word for how the answer ended
     chunks: int = 0  # events that bore a token; not a count of tokens
     first_chunk_tokens: int | None = (
-        None  # in the first of them, as the server tells, else by text where it has 10 % of it
+        None  # in the first of them, as the server tells; else in the first read, where it has 10 % of all
     )
     max_gap_s: float | None = None  # longest time between two reads that brought tokens
     request_bytes: int = 0  # of the request's body
