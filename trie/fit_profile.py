@@ -73,10 +73,10 @@ def fit_profile(runs: Sequence[EvaluatedRun], name: str, scheduler: SchedulerNam
         if not len(rows.sent):
             raise ConfigError(f"{run.run.path}: no streamed answer with usage; there is nothing to fit")
     try:
-        fits = [fit(observed, one) for one in ([scheduler] if scheduler else SCHEDULERS)]
+        fits = [fit(observed, name) for name in ([scheduler] if scheduler else SCHEDULERS)]
     except ValueError as error:
         raise ConfigError(f"trie fit: {error}") from None
-    best = min(fits, key=lambda one: one.decode_error + one.ttft_error)
+    best = min(fits, key=lambda fitted: fitted.decode_error + fitted.ttft_error)
     plans = [_Plan.of(run) for run in runs]
     sim, notes = _settings(best, name, runs, observed)
     sim, more = _with_cache(sim, runs, observed, plans)
@@ -156,7 +156,7 @@ def _settings(
     block = math.gcd(*{int(value) for value in cached if value > 0}) or 16
     contexts = [run.manifest.server.max_model_len for run in runs]
     longest = max(int((rows.prompt_tokens + rows.completion_tokens).max()) for rows in observed)
-    values: dict[str, Any] = {name: _rounded(one.value) for name, one in best.estimates.items()}
+    values: dict[str, Any] = {key: _rounded(estimate.value) for key, estimate in best.estimates.items()}
     sim = SimConfig(
         profile=name,
         scheduler=best.scheduler,

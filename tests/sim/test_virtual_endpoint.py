@@ -113,13 +113,24 @@ CHUNKED = {
 }
 
 
+# Sessions that come close together, so that their contexts grow at the same time.
+CROWD = st.lists(
+    st.tuples(
+        st.integers(0, 20),
+        st.lists(st.tuples(st.integers(1, 40), st.integers(1, 30), st.integers(0, 3)), min_size=1, max_size=4),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
 @settings(deadline=None, max_examples=300)
 @given(
-    SESSIONS,
-    st.integers(1, 4),
-    st.integers(71, 160),  # of at most 280 tokens in 70 blocks: memory is scarce
+    st.one_of(SESSIONS, CROWD),
+    st.integers(1, 6),
+    st.integers(71, 100),  # of at most 280 tokens in 70 blocks: memory is scarce
     st.integers(1, 3),
-    st.integers(13, 60),
+    st.integers(19, 60),
     st.dictionaries(st.integers(0, 7), st.integers(0, 400), max_size=3),
 )
 def test_so_do_they_with_chunks_of_prompts_and_scarce_memory(sessions, slots, blocks, per_chunk, step_tokens, leave):  # noqa: PLR0917

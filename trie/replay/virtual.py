@@ -8,8 +8,7 @@ real time does within a pass of its event loop takes no time here, so the client
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from math import inf
 from typing import Any
@@ -18,43 +17,14 @@ from trie.config import RunConfig
 from trie.endpoint.retry import FIRST_PAUSE_S, MAX_DOUBLINGS, MAX_PAUSE_S, RETRYABLE_KINDS
 from trie.errors import ConfigError
 from trie.replay.failure_policy import Backoff
+from trie.replay.virtual_request import Failure, OpenRequest, Session, failure_of, refusal, row_of
 from trie.sim.faults import REFUSED
 from trie.sim.virtual import Prompt, Reply, SessionJob, VirtualEndpoint
 from trie.storage.record import Outcome, RequestRecord
-from trie.workload.trace import PlannedRequest, Trace
+from trie.workload.trace import Trace
 
 DEADLINE, ALL_TRACES = "deadline", "max_traces"  # why a run ended, unless `stop` was told why
 ROWS_AT_ONCE = 20_000  # that are written as one part
-
-Failure = tuple[str, str]  # kind and text
-
-
-@dataclass(slots=True, eq=False)
-class Session:
-    """A trace being replayed."""
-
-    trace: Trace
-    session_id: int
-    slot: int
-    requests: Iterator[PlannedRequest]
-    tokens: int = 0  # of its text so far, as the server counts them
-
-
-@dataclass(slots=True, eq=False)
-class OpenRequest:
-    """A request from the instant at which it is due to its end."""
-
-    session: Session
-    plan: PlannedRequest
-    queued: float
-    attempt_sent: float = 0.0
-    headers: float | None = None
-    attempts: int = 0
-    rate_limited: int = 0
-    status: int | None = None
-    failure: Failure | None = None  # of its last attempt
-    job: SessionJob | None = None  # while the model has it
-    closed: bool = False
 
 
 class VirtualReplay:
@@ -185,7 +155,7 @@ class VirtualReplay:
         request.headers = self.now if at_once else None
         if fault in REFUSED or fault == "disconnect":
             request.rate_limited += request.status == 429
-            failure = _refusal(fault, request.status)
+            failure = refusal(fault, request.status)
             self._attempt_failed(request, failure, pause_s=0.0 if request.status == 429 else None)
             return
         prompt = Prompt(request.session.session_id, request.session.tokens, recited=config.history == "recorded")
@@ -226,7 +196,7 @@ class VirtualReplay:
             )
         if request.headers is None:
             request.headers, request.status = reply.end_s, 200
-        failure = None if job.fault is None else _failure(job.fault, reply, stream=self._config.stream)
+        failure = None if job.fault is None else failure_of(job.fault, reply, stream=self._config.stream)
         if failure is not None and failure[0] in RETRYABLE_KINDS and not reply.chunks:
             self._owners.pop(job)
             request.job = None
@@ -250,7 +220,7 @@ class VirtualReplay:
 
     def _cut_off(self, request: OpenRequest) -> None:
         """The run ends: the request is cancelled."""
-        row = self._row(request, self._cut(request), Outcome.cancelled)
+        row = row_of(request, self._cut(request), Outcome.cancelled)
         row.error_kind = self.stop_reason
         self._record(row)
 
@@ -260,7 +230,7 @@ class VirtualReplay:
         del self._open[request]
         if request.job is not None:
             del self._owners[request.job]
-        row = self._row(request, reply, Outcome.ok if failure is None else Outcome.failed)
+        row = row_of(request, reply, Outcome.ok if failure is None else Outcome.failed)
         if failure is not None:
             row.error_kind, row.error = failure
             self._record(row)
@@ -294,37 +264,6 @@ class VirtualReplay:
             del self._waiting_for_recovery[pause]
             self._next_session(pause[0])
 
-    def _row(self, request: OpenRequest, reply: Reply, outcome: Outcome) -> RequestRecord:
-        session, plan = request.session, request.plan
-        return RequestRecord(
-            trace_id=session.trace.row,
-            session_id=session.session_id,
-            slot=session.slot,
-            turn=plan.turn,
-            num_turns=session.trace.num_turns,
-            is_final=plan.is_final,
-            outcome=outcome,
-            http_status=request.status,
-            attempts=request.attempts,
-            rate_limited=request.rate_limited,
-            queued_s=request.queued,
-            sent_s=request.queued,
-            attempt_sent_s=request.attempt_sent,
-            headers_s=request.headers,
-            first_token_s=reply.first_s,
-            last_token_s=reply.last_s,
-            end_s=reply.end_s,
-            new_prompt_tokens=plan.new_prompt_tokens,
-            cached_prompt_tokens=plan.cached_prompt_tokens,
-            requested_completion_tokens=plan.completion_tokens,
-            usage_prompt_tokens=reply.prompt_tokens,
-            usage_completion_tokens=reply.completion_tokens,
-            usage_cached_tokens=reply.cached_tokens,
-            finish_reason=reply.finish,
-            chunks=reply.chunks,
-            max_gap_s=reply.max_gap_s,
-        )
-
     def _record(self, row: RequestRecord) -> None:
         self._note(row)
         self._rows.append(row)
@@ -341,24 +280,3 @@ def _bos(config: RunConfig) -> tuple[int, int]:
     added = int(config.sim.add_bos)
     taken = config.endpoint.bos_tokens
     return (added if config.prompts.calibrate else 0) if taken is None else taken, added
-
-
-def _refusal(fault: str | None, status: int | None) -> Failure:
-    if status is None:
-        return "disconnected", "the connection was reset before an answer"
-    return "http_status", f"HTTP {status}: injected fault {fault}"
-
-
-def _failure(fault: str, reply: Reply, *, stream: bool) -> Failure | None:
-    """What the client calls a response that a fault has changed, or None where it is whole."""
-    if fault == "reset":
-        return "reset", "the connection broke in the answer"
-    if fault == "error_event":
-        return "error_event", "injected fault error_event"
-    if fault == "empty":
-        return "no_tokens", "the answer holds no token"
-    if fault == "truncated" and stream:
-        return "truncated", f"the stream ended after {reply.chunks} chunks without finish_reason or usage"
-    if fault == "truncated":
-        return "bad_response", "not JSON: half of the answer"
-    return None

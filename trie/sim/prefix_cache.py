@@ -171,9 +171,10 @@ class SessionCache:
 
     def insert(self, chain: Sequence[tuple[Hashable, int]]) -> None:
         for text, blocks in reversed(chain):
-            if blocks > self._level(text):
+            if blocks > (self._level(text) if self._pins else 0):
                 self._use(text, blocks)
-        self.trim()
+        if self._blocks > self.capacity:
+            self.trim()
 
     def pin(self, chain: Sequence[tuple[Hashable, int]]) -> None:
         for text, blocks in chain:
@@ -217,12 +218,14 @@ class SessionCache:
 
     def _use(self, text: Hashable, blocks: int) -> None:
         """The first blocks of a text are used: what is not pinned of them is one stretch now."""
-        stretches, held = self._texts[text], self._holds(text)
-        self._blocks += max(blocks - held, 0)
-        if len(stretches) == 1 and held <= blocks:  # the usual case: a text that grows
-            stretches[0].end = blocks
-            self._stretches.move_to_end(stretches[0])
+        stretches = self._texts[text]
+        if len(stretches) == 1 and stretches[0].end <= blocks:  # the usual case: a text that grows
+            stretch = stretches[0]
+            self._blocks += blocks - stretch.end
+            stretch.end = blocks
+            self._stretches.move_to_end(stretch)
             return
+        self._blocks += max(blocks - self._holds(text), 0)
         while stretches and stretches[-1].end <= blocks:
             del self._stretches[stretches.pop()]
         self._add(text, blocks)

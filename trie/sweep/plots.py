@@ -8,6 +8,7 @@ from typing import Any
 from trie.metrics.definitions import Number, metric_of
 from trie.report.html.plot import BLUE, GREY, RED, TEAL, Plot, zoomable
 from trie.sweep.curves import PER_GPU, Curve, Point, best, knee, pareto
+from trie.sweep.forecast import FORECAST, behind, dashed, together
 from trie.sweep.table import FAILED_SHARE, columns
 
 DECODE, TTFAT = "decode_tps_p50", "ttfat_s_p50"
@@ -15,7 +16,6 @@ HIT_RATES = ("cache_hit_rate_pct_mean", "eligible_cache_hit_rate_pct_mean", "cac
 LATENCIES = {"latency": "per_trace.latency_s", "ttft": "per_request.ttft_s", "tpot": "per_request.tpot_s"}
 PERCENTILES = ("p50", "p90", "p99")
 DASH = [5, 4]
-FORECAST = "Dashed: a forecast in virtual time, of which no server was measured."
 PLACES = ("left above", "right above", "left below", "right below")  # of a point's label
 Columns = dict[str, list[Any]]
 
@@ -27,8 +27,8 @@ def unit_of(column: str) -> str:
 
 def overview(curves: Sequence[Curve], column: str) -> Plot:
     """Throughput of all workloads against concurrency."""
-    data = _together("workload", {curve.label: _spreads(curve.measured, column) for curve in curves})
-    forecast = _together("workload", {curve.label: _spreads(curve.forecast, column) for curve in curves})
+    data = together("workload", {curve.label: _spreads(curve.measured, column) for curve in curves})
+    forecast = together("workload", {curve.label: _spreads(curve.forecast, column) for curve in curves})
     title = f"completion {unit_of(column)}"
     colour = {"field": "workload", "type": "nominal", "title": None, "sort": [curve.label for curve in curves]}
     return Plot(
@@ -37,12 +37,12 @@ def overview(curves: Sequence[Curve], column: str) -> Plot:
         caption="After the first fifth of each run."
         + (" Bars are the range of the repeats." if _repeated(curves) else "")
         + (f" {FORECAST}" if forecast["mean"] else ""),
-        data={"means": data, **_behind(forecast)},
+        data={"means": data, **behind(forecast)},
         labels={"concurrency": "Concurrency", "mean": title, "low": "lowest repeat", "high": "highest repeat"},
         wide=True,
         spec={
             "layer": [
-                *_dashed(forecast),
+                *dashed(forecast),
                 {"data": {"name": "means"}, **_range_bar()},
                 {"data": {"name": "means"}, "mark": _line(), "encoding": {"y": _up(data, title, forecast)}},
             ],
@@ -77,11 +77,11 @@ def _throughput(curve: Curve, column: str, key: str) -> Plot:
         key=f"{key}-throughput",
         title="Throughput against concurrency",
         caption=_conditions(curve) + (definition if at else "No knee: throughput may rise on beyond the last point."),
-        data={"means": means, "knee": named, **_behind(forecast)},
+        data={"means": means, "knee": named, **behind(forecast)},
         labels={"concurrency": "Concurrency", "mean": title, "low": "lowest repeat", "high": "highest repeat"},
         spec={
             "layer": [
-                *_dashed(forecast),
+                *dashed(forecast),
                 {"data": {"name": "knee"}, "mark": {"type": "rule", "strokeDash": DASH, "color": GREY}},
                 {
                     "data": {"name": "knee"},
@@ -194,7 +194,7 @@ def _lines(curve: Curve, key: str, name: str, series: Mapping[str, Number]) -> P
     """Numbers of one unit against concurrency, by what they are called in the legend."""
     unit = next(iter(series.values())).metric.display.unit
     data, forecast = (
-        _together("series", {label: _spreads(points, number.column) for label, number in series.items()})
+        together("series", {label: _spreads(points, number.column) for label, number in series.items()})
         for points in (curve.measured, curve.forecast)
     )
     order = list(series)
@@ -202,11 +202,11 @@ def _lines(curve: Curve, key: str, name: str, series: Mapping[str, Number]) -> P
         key=key,
         title=f"{name} against concurrency",
         caption=_conditions(curve) + ", ".join(order) + ".",
-        data={"means": data, **_behind(forecast)},
+        data={"means": data, **behind(forecast)},
         labels={"concurrency": "Concurrency", "series": "Statistic", "mean": f"mean ({unit})"},
         spec={
             "layer": [
-                *_dashed(forecast),
+                *dashed(forecast),
                 {"data": {"name": "means"}, **_range_bar()},
                 {"data": {"name": "means"}, "mark": _line(), "encoding": {"y": _up(data, unit, forecast)}},
             ],
@@ -257,28 +257,6 @@ def _spreads(points: Sequence[Point], column: str) -> Columns:
         "low": [spread.low * factor for spread in spreads.values()],
         "high": [spread.high * factor for spread in spreads.values()],
     }
-
-
-def _together(name: str, spreads: Mapping[str, Columns]) -> Columns:
-    """Spreads of several curves in one table, told apart by a column of that name."""
-    data: Columns = {name: [], "concurrency": [], "mean": [], "low": [], "high": []}
-    for label, columns_of in spreads.items():
-        for part, values in columns_of.items():
-            data[part] += values
-        data[name] += [label] * len(columns_of["mean"])
-    return data
-
-
-def _behind(forecast: Columns) -> dict[str, Columns]:
-    return {"forecast": forecast} if forecast["mean"] else {}
-
-
-def _dashed(forecast: Columns) -> list[dict[str, Any]]:
-    """A forecast's line, without points: nothing was measured."""
-    if not forecast["mean"]:
-        return []
-    mark = {"type": "line", "strokeDash": DASH, "opacity": 0.7, "clip": True, "tooltip": True}
-    return [{"data": {"name": "forecast"}, "mark": mark, "encoding": {"y": {"field": "mean", "type": "quantitative"}}}]
 
 
 def _conditions(curve: Curve) -> str:

@@ -53,9 +53,9 @@ def main(arguments: list[str]) -> int:
     from trie.storage.run_dir import RunDir, whole
 
     paths = [
-        cell
+        folder
         for path in options.runs
-        for cell in ([one.path for one in sweep_dir.find(path)] if sweep_dir.is_sweep(path) else [path])
+        for folder in ([cell.path for cell in sweep_dir.find(path)] if sweep_dir.is_sweep(path) else [path])
     ]
     runs = [evaluate(RunDir.open(path)) for path in paths]
     virtual = next((run for run in runs if run.manifest.clock == "virtual"), None)

@@ -1,0 +1,95 @@
+"""A request in virtual time: what is known of it while it is open, what a fault is called, and its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trie.sim.virtual import Reply, SessionJob
+from trie.storage.record import Outcome, RequestRecord
+from trie.workload.trace import PlannedRequest, Trace
+
+Failure = tuple[str, str]  # kind and text
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A trace being replayed."""
+
+    trace: Trace
+    session_id: int
+    slot: int
+    requests: Iterator[PlannedRequest]
+    tokens: int = 0  # of its text so far, as the server counts them
+
+
+@dataclass(slots=True, eq=False)
+class OpenRequest:
+    """A request from the instant at which it is due to its end."""
+
+    session: Session
+    plan: PlannedRequest
+    queued: float
+    attempt_sent: float = 0.0
+    headers: float | None = None
+    attempts: int = 0
+    rate_limited: int = 0
+    status: int | None = None
+    failure: Failure | None = None  # of its last attempt
+    job: SessionJob | None = None  # while the model has it
+    closed: bool = False
+
+
+def row_of(request: OpenRequest, reply: Reply, outcome: Outcome) -> RequestRecord:
+    """The row of a request that has ended, or was cut off."""
+    session, plan = request.session, request.plan
+    return RequestRecord(
+        trace_id=session.trace.row,
+        session_id=session.session_id,
+        slot=session.slot,
+        turn=plan.turn,
+        num_turns=session.trace.num_turns,
+        is_final=plan.is_final,
+        outcome=outcome,
+        http_status=request.status,
+        attempts=request.attempts,
+        rate_limited=request.rate_limited,
+        queued_s=request.queued,
+        sent_s=request.queued,
+        attempt_sent_s=request.attempt_sent,
+        headers_s=request.headers,
+        first_token_s=reply.first_s,
+        last_token_s=reply.last_s,
+        end_s=reply.end_s,
+        new_prompt_tokens=plan.new_prompt_tokens,
+        cached_prompt_tokens=plan.cached_prompt_tokens,
+        requested_completion_tokens=plan.completion_tokens,
+        usage_prompt_tokens=reply.prompt_tokens,
+        usage_completion_tokens=reply.completion_tokens,
+        usage_cached_tokens=reply.cached_tokens,
+        finish_reason=reply.finish,
+        chunks=reply.chunks,
+        max_gap_s=reply.max_gap_s,
+    )
+
+
+def refusal(fault: str | None, status: int | None) -> Failure:
+    """What the client calls an attempt that got no answer."""
+    if status is None:
+        return "disconnected", "the connection was reset before an answer"
+    return "http_status", f"HTTP {status}: injected fault {fault}"
+
+
+def failure_of(fault: str, reply: Reply, *, stream: bool) -> Failure | None:
+    """What the client calls a response that a fault has changed, or None where it is whole."""
+    if fault == "reset":
+        return "reset", "the connection broke in the answer"
+    if fault == "error_event":
+        return "error_event", "injected fault error_event"
+    if fault == "empty":
+        return "no_tokens", "the answer holds no token"
+    if fault == "truncated" and stream:
+        return "truncated", f"the stream ended after {reply.chunks} chunks without finish_reason or usage"
+    if fault == "truncated":
+        return "bad_response", "not JSON: half of the answer"
+    return None
