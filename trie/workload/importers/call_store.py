@@ -14,16 +14,8 @@ from trie.workload.importers.session import Call
 MOST = 2**31 - 1  # a length that is too large is refused later, by the rule for lengths
 AT_ONCE = 10_000  # requests that are unpacked together
 NO_COUNT = -1
-# The fields of a call that a source may leave out, with their types and what stands for nothing.
-OPTIONAL: tuple[tuple[str, str, float], ...] = (
-    ("reasoning", "i", 0),
-    ("start_s", "d", nan),
-    ("end_s", "d", nan),
-    ("wait_s", "d", nan),
-    ("survives", "i", NO_COUNT),
-    ("compacted", "b", 0),
-)
-NOTHING = {"reasoning": 0, "start_s": None, "end_s": None, "wait_s": None, "survives": None, "compacted": False}
+# The fields of a call behind its lengths, in their order: the type of a column, and what stands for nothing in it.
+OPTIONAL: tuple[tuple[str, float], ...] = (("i", 0), ("d", nan), ("d", nan), ("d", nan), ("i", NO_COUNT), ("b", 0))
 
 
 class CallStore:
@@ -33,7 +25,7 @@ class CallStore:
         self._numbers: dict[int, int] = {}  # hash of a session's key -> its number
         self._session, self._prompt, self._completion = array("I"), array("i"), array("i")
         self._order: array[float] | None = None
-        self._optional: dict[str, array[Any]] = {}
+        self._optional: list[array[Any] | None] = [None] * len(OPTIONAL)  # made when a source first states one
 
     def __len__(self) -> int:
         return len(self._session)
@@ -53,14 +45,13 @@ class CallStore:
             self._order = array("d", [0.0]) * place
         if self._order is not None:
             self._order.append(order or 0.0)
-        values = (call.reasoning, call.start_s, call.end_s, call.wait_s, call.survives, call.compacted)
-        for (name, kind, nothing), value in zip(OPTIONAL, values, strict=True):
-            column = self._optional.get(name)
-            if column is None:
-                if value is None or value == nothing:
-                    continue
-                column = self._optional[name] = array(kind, [nothing]) * place
-            column.append(nothing if value is None else value)
+        for at, (column, value) in enumerate(zip(self._optional, call[2:], strict=True)):
+            if column is not None:
+                column.append(OPTIONAL[at][1] if value is None else value)
+            elif value is not None and value != OPTIONAL[at][1]:
+                kind, nothing = OPTIONAL[at]
+                first = self._optional[at] = array(kind, [nothing]) * place
+                first.append(value)
 
     def sessions(self) -> Iterator[list[Call]]:
         """The requests of each session, sessions in the order of their numbers."""
@@ -93,13 +84,16 @@ class CallStore:
             yield from places[start : start + AT_ONCE].tolist()
 
     def _call(self, place: int) -> Call:
-        values = dict(NOTHING)
-        for name, column in self._optional.items():
-            value = column[place]
-            if name.endswith("_s"):
-                values[name] = None if isnan(value) else value
-            elif name == "survives":
-                values[name] = None if value == NO_COUNT else value
-            else:
-                values[name] = value
-        return Call(self._prompt[place], self._completion[place], **values)  # type: ignore[arg-type]
+        reasoning, start_s, end_s, wait_s, survives, compacted = (
+            None if column is None else column[place] for column in self._optional
+        )
+        return Call(
+            self._prompt[place],
+            self._completion[place],
+            reasoning or 0,
+            None if start_s is None or isnan(start_s) else start_s,
+            None if end_s is None or isnan(end_s) else end_s,
+            None if wait_s is None or isnan(wait_s) else wait_s,
+            None if survives == NO_COUNT else survives,
+            bool(compacted),
+        )

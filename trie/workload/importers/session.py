@@ -86,35 +86,47 @@ class Rows:
         if not kept:
             return None
         calls = [session.calls[at] for at in kept]
-        turns = [self._turn(before, after) for before, after in pairwise(calls)]
+        last = calls[-1]
         self._fidelity.requests += len(calls)
-        self._fidelity.turns += len(turns)
+        self._fidelity.turns += len(calls) - 1
         row: dict[str, Any] = {
-            "num_turns": len(turns),
+            "num_turns": len(calls) - 1,
             "input_prompt_length": calls[0].prompt,
-            "assistant_response_length": [call.completion for call in calls[:-1]],
-            "tool_call_output_length": [new for new, _, _ in turns],
-            "tool_call_latency": [wait_s for _, _, wait_s in turns],
-            "final_assistant_response_length": calls[-1].completion,
+            "assistant_response_length": [],
+            "tool_call_output_length": [],
+            "tool_call_latency": [],
+            "final_assistant_response_length": last.completion,
         }
-        if any(call.reasoning for call in calls):
+        if len(calls) > 1:
+            self._add_turns(row, calls)
+        if last.reasoning or any(call.reasoning for call in calls):
             row["reasoning_length"] = [call.reasoning for call in calls]
-        if any(survives is not None for _, survives, _ in turns):
-            row["context_reset"] = [None, *(survives for _, survives, _ in turns)]
-        if children := self._children(session, kept):
+        if session.subagents and (children := self._children(session, kept)):
             row["subagents"] = children
         return row
 
+    def _add_turns(self, row: dict[str, Any], calls: Sequence[Call]) -> None:
+        turns = [self._turn(before, after) for before, after in pairwise(calls)]
+        row["assistant_response_length"] = [call.completion for call in calls[:-1]]
+        row["tool_call_output_length"] = [new for new, _, _ in turns]
+        row["tool_call_latency"] = [wait_s for _, _, wait_s in turns]
+        if any(survives is not None for _, survives, _ in turns):
+            row["context_reset"] = [None, *(survives for _, survives, _ in turns)]
+
     def _allowed(self, call: Call) -> bool:
         """Whether a request can be replayed; one without an answer failed."""
+        if (
+            0 < call.completion <= MAX_TOKENS
+            and 0 < call.prompt <= MAX_TOKENS
+            and 0 <= call.reasoning <= call.completion
+        ):
+            return True
         if call.completion < 1:
             self._fidelity.dropped["requests without an answer"] += 1
-        elif not 1 <= call.prompt <= MAX_TOKENS or call.completion > MAX_TOKENS:
-            self._fidelity.dropped["requests whose lengths are not possible"] += 1
-        elif not 0 <= call.reasoning <= call.completion:
+        elif call.reasoning > call.completion or call.reasoning < 0:
             self._fidelity.dropped["requests with more reasoning than answer"] += 1
         else:
-            return True
+            self._fidelity.dropped["requests whose lengths are not possible"] += 1
         return False
 
     def _turn(self, before: Call, after: Call) -> tuple[int, int | None, float]:
