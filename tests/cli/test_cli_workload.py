@@ -109,3 +109,23 @@ def test_synthesize_draws_a_stand_in_and_one_that_is_fitted(module: Command, tmp
     assert module("workload", "validate", "fitted.jsonl").stdout.startswith("fitted.jsonl: 100 traces")
     refused = module("workload", "synthesize", "-o", "x")
     assert "one of the arguments --like --fit is required" in refused.stderr
+
+
+def test_a_run_on_imported_rows_holds_the_report_of_the_import(module: Command, tmp_path: Path) -> None:
+    (tmp_path / "theirs.jsonl").write_text(MOONCAKE.files["trace.jsonl"])
+    module("workload", "import", "theirs.jsonl", "-o", "mine.jsonl")
+    run = ("workload=./mine.jsonl", "clock=virtual", "duration=20", "html=false")
+    finished = module(*run, "hydra.run.dir=run")
+    assert "(imported from mooncake)" in " ".join(finished.stdout.split())
+    held = json.loads((tmp_path / "run" / "manifest.json").read_text())["workload"]["imported"]
+    assert held == json.loads((tmp_path / "mine.jsonl.import.json").read_text())
+    with (tmp_path / "mine.jsonl").open("a") as rows:
+        rows.write(json.dumps(MOONCAKE.rows[1]) + "\n")
+    module(*run, "hydra.run.dir=changed")
+    assert json.loads((tmp_path / "changed" / "manifest.json").read_text())["workload"]["imported"] is None
+
+
+def test_drawn_rows_are_known_as_synthetic(module: Command) -> None:
+    module("workload", "synthesize", "--like", "qa", "-n", "30", "-o", "drawn.jsonl")
+    assert json.loads(module("workload", "show", "./drawn.jsonl", "--json").stdout)["synthetic"] is True
+    assert json.loads(module("workload", "show", "sample", "--json").stdout)["synthetic"] is False

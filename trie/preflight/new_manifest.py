@@ -51,6 +51,7 @@ def new_manifest(ready: Prepared, repository: Repository | None) -> Manifest:
             skipped_too_long=workload.skipped,
             synthetic=workload.synthetic,
             mean_turns=round(fmean(trace.num_turns for trace in workload.traces), 3),
+            imported=workload.imported,
         ),
         prompts=_prompts(ready),
         seed=ready.seed,

@@ -24,7 +24,8 @@ def head(manifest: Manifest) -> Iterable[tuple[str, str]]:
     label = f" [{STAND_IN}]" if workload.synthetic else ""
     skipped = workload.skipped_too_long
     without = f" ({skipped} more skipped: too long for the model's context)" if skipped else ""
-    yield "workload", f"{workload.name}{label}: {workload.traces} traces{without}, {workload.source}"
+    imported = f" (imported from {workload.imported.get('format')})" if workload.imported else ""
+    yield "workload", f"{workload.name}{label}: {workload.traces} traces{without}, {workload.source}{imported}"
     where = "embedded endpoint (simulated)" if server.embedded else _server(server)
     if settings.clock == "virtual":
         where = f"none was measured: virtual time, {simulated_by(settings)}"

@@ -32,6 +32,7 @@ class Workload(_Object):
     skipped_too_long: int = 0
     synthetic: bool
     mean_turns: float | None = None
+    imported: Mapping[str, Any] | None = None  # the report of the import that made the workload's file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

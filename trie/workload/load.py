@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -15,6 +16,9 @@ from trie.config import WorkloadConfig
 from trie.errors import WorkloadError
 from trie.workload import hub, jsonl, synthetic
 from trie.workload.trace import Trace, Workload, parse_trace
+
+IMPORT_REPORT = ".import.json"  # beside the rows: what the import kept, dropped and assumed
+SYNTHETIC_ROW = b'"source":"synthetic'  # as `trie workload synthesize` writes it
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +85,23 @@ def _whole(config: WorkloadConfig) -> Workload:
         log.warning(
             "%s is not the recorded file (sha256 %s..., recorded %s...)", path, found[:12], config.hub_sha256[:12]
         )
-    return Workload(config.name, _parse(content, path), source, found)
+    return Workload(
+        config.name,
+        _parse(content, path),
+        source,
+        found,
+        synthetic=SYNTHETIC_ROW in content,
+        imported=_import_report(path, found),
+    )
+
+
+def _import_report(path: Path, sha256: str) -> Mapping[str, Any] | None:
+    """What `trie workload import` left beside a file; None where there is nothing, or the file was changed since."""
+    try:
+        report = json.loads(path.with_name(path.name + IMPORT_REPORT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return report if isinstance(report, dict) and report.get("sha256") == sha256 else None
 
 
 def _parse(content: bytes, path: Path) -> list[Trace]:

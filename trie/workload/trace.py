@@ -74,6 +74,7 @@ class Workload:
     source: str  # where they came from, for people: a path, a hub file, "synthetic stand-in"
     sha256: str  # of the file's bytes, or of the JSON lines that a stand-in would be written as
     synthetic: bool = False  # drawn from distributions: never to be taken for the recorded traces
+    imported: Mapping[str, Any] | None = None  # the report of the import that made its file
     skipped: int = 0  # traces left out, since the model's context can't hold them
 
 

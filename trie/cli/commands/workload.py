@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from trie.workload.importers.importer import Tokens
 
 SHOWN_MISTAKES = 20
-REPORT = ".import.json"  # beside the rows: what the import kept, dropped and assumed
 
 
 def parser() -> Parser:
@@ -98,6 +98,7 @@ def main(arguments: list[str]) -> int:
 def _import(options: argparse.Namespace) -> int:
     from trie.workload.importers.convert import convert  # numpy, not for --help
     from trie.workload.importers.session import Options
+    from trie.workload.load import IMPORT_REPORT
 
     for flag, value in (("--cap-wait", options.cap_wait), ("--answer-speed", options.answer_speed)):
         if not value > 0:
@@ -111,9 +112,13 @@ def _import(options: argparse.Namespace) -> int:
     tokens = None if options.tokenizer is None else _tokens(options.tokenizer)
     with whole(options.output) as aside, aside.open("wb") as out:
         fidelity = convert(options.source, out, format_name=options.format, options=settings, tokens=tokens)
-    write_json(options.output.with_name(options.output.name + REPORT), fidelity.to_json())
+        out.close()
+        with aside.open("rb") as rows:
+            sha256 = hashlib.file_digest(rows, "sha256").hexdigest()
+    kept = {"sha256": sha256, **fidelity.to_json()}
+    write_json(options.output.with_name(options.output.name + IMPORT_REPORT), kept)
     if options.report:
-        print(json.dumps(fidelity.to_json(), indent=1))
+        print(json.dumps(kept, indent=1))
         return 0
     from trie.cli.console import console  # not for JSON
     from trie.report.terminal import print_lines
@@ -139,6 +144,8 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _synthesize(options: argparse.Namespace) -> int:
+    import orjson
+
     from trie.workload import jsonl, synthetic
 
     if not 1 <= options.rows <= MAX_ROWS:
@@ -149,7 +156,8 @@ def _synthesize(options: argparse.Namespace) -> int:
         closeness, traces = _fitted(options)
         print("\n".join(closeness))
     with whole(options.output) as aside:
-        aside.write_bytes(jsonl.dump(traces))
+        label = {"source": f"synthetic, {options.like or 'fitted'}, seed {options.seed}"}
+        aside.write_bytes(b"".join(orjson.dumps(jsonl.row(trace) | label) + b"\n" for trace in traces))
     print(f"{options.output}: {len(traces):,} synthetic traces; trie workload={options.output} replays them")
     return 0
 
