@@ -51,7 +51,7 @@ from trie.cli import errors, main
         ("concurrency=-1", "concurrency=-1: no such concurrency"),
         ("concurrency=true", "no such concurrency"),
         ("endpoint=http://", "no such endpoint"),
-        ("endpoint=http://h/v1?key=1", "needs quotes of its own"),
+        ("endpoint=http://h/v1?key=1", "endpoint.base_url: holds key=(hidden), which would be written down"),
         ("+nope=1", "nope: no such key"),
         ("=1", "=1: no key in front of the ="),
         ("--nope", "unrecognized arguments: --nope"),
