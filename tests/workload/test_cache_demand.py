@@ -79,6 +79,7 @@ def test_the_knee_of_the_concurrency_is_the_last_that_fits() -> None:
     knee = knee_concurrency(traces, 300_000, pace)
     assert 2 <= knee < 64
     assert knee_concurrency(traces, 1, pace) == 0
+    assert knee_concurrency(traces[:5], 300_000, pace) > 1, "a short file is begun again at its end"
     assert knee_concurrency(traces, 600_000, pace) > knee
 
 

@@ -32,7 +32,8 @@ def show(options: argparse.Namespace) -> None:
     if (cache := options.cache_tokens) is not None:
         some = cache_demand.first_of(workload.traces, options.concurrency)
         hit_rate = cache_demand.replay_once(some, options.concurrency, pace, cache).hit_rate
-        knee = cache_demand.knee_concurrency(workload.traces, cache, pace)
+        if demand.whole.hit_rate:
+            knee = cache_demand.knee_concurrency(workload.traces, cache, pace)
     shown = report.Shown(describe(workload), demand, cache, hit_rate, knee, options.deadline)
     if options.html is not None:
         report.page(shown).write(options.html)

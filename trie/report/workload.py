@@ -14,10 +14,10 @@ from rich.text import Text
 from trie.one_line import lasting
 from trie.report.html.document import Card, Cards, Column, Note, Page, Section
 from trie.report.html.document import Table as PageTable
-from trie.report.html.plot import BLUE, SHORT_TICKS, TEAL, Plot, Values, quoted, zoomable
+from trie.report.html.plot import BLUE, LOG_TICKS, SHORT_TICKS, TEAL, Plot, Values, quoted, zoomable
 from trie.report.number_format import percent, short
 from trie.report.terminal import print_lines
-from trie.workload.cache_demand import KNEE, Demand
+from trie.workload.cache_demand import KNEE, MOST_CONCURRENT, Demand
 from trie.workload.cache_demand import to_json as demand_to_json
 from trie.workload.describe import Description, Quantity
 
@@ -92,15 +92,25 @@ def cache(shown: Shown) -> Iterator[tuple[str, str]]:
     demand = shown.demand
     held, count = demand.whole.held, f"{demand.concurrency:,} active traces"
     yield "held", f"{count} hold {_tokens(held.p95)} at p95 (mean {_tokens(held.mean)}, at most {_tokens(held.max)})"
-    yield "knee", f"{_tokens(demand.knee_tokens)} of cache give {KNEE:.0%} of the ideal hit rate"
-    if shown.cache_tokens is not None:
-        knee = f"more than {shown.knee:,} active traces are too many" if shown.knee else "one trace is too many"
+    if not demand.whole.hit_rate:
+        yield "knee", "no request repeats what an earlier one of its trace had: no cache helps"
+    else:
+        yield "knee", f"{_tokens(demand.knee_tokens)} of cache give {KNEE:.0%} of the ideal hit rate"
+    if shown.cache_tokens is not None and demand.whole.hit_rate:
         rates = f"{percent(shown.hit_rate)}, of {percent(demand.whole.hit_rate)} with a cache of any size"
-        yield "cache", f"with {_tokens(shown.cache_tokens)} of cache expect a hit rate of {rates}; {knee}"
+        yield "cache", f"with {_tokens(shown.cache_tokens)} of cache expect a hit rate of {rates}; {_knee(shown.knee)}"
     yield "pace", _pace(demand)
     if shown.deadline_s is not None:
         share = demand.whole.cut_off(shown.deadline_s)
         yield "deadline", f"after {lasting(shown.deadline_s)}, {percent(share, 0)} of the traces begun are cut off"
+
+
+def _knee(concurrency: int | None) -> str:
+    if not concurrency:
+        return "one active trace is too many"
+    if concurrency == MOST_CONCURRENT:
+        return f"{MOST_CONCURRENT:,} active traces are not too many"
+    return f"more than {concurrency:,} active traces are too many"
 
 
 def _pace(demand: Demand) -> str:
@@ -108,7 +118,7 @@ def _pace(demand: Demand) -> str:
     more_ms = pace.step_per_request_s * 1e3
     per_request = f", {more_ms:g} ms more for each further request" if more_ms else ""
     return (
-        f"the first {demand.traces:,} traces take {lasting(whole.duration_s)}, at an assumed {pace.prompt_tok_s:,.0f} "
+        f"{demand.traces:,} traces take {lasting(whole.duration_s)}, at an assumed {pace.prompt_tok_s:,.0f} "
         f"new prompt tokens per second and {pace.answer_step_s * 1e3:g} ms for a token of an answer{per_request}"
     )
 
@@ -135,8 +145,9 @@ def _distributions(quantities: Sequence[Quantity], console: Console) -> Table:
     for _ in range(4):
         grid.add_column(no_wrap=True)
     for quantity in quantities:
-        low, high, counts = bins(quantity)
-        ends = (short(low[0]), short(high[-1])) if len(counts) else ("no", "values")
+        _, _, counts = bins(quantity)
+        values = quantity.values
+        ends = (short(float(values.min())), short(float(values.max()))) if len(values) else ("no", "values")
         grid.add_row(_heading(quantity), ends[0], _bars(counts, console), ends[1])
     return grid
 
@@ -210,8 +221,11 @@ def page(shown: Shown) -> Page:
 def _histogram(quantity: Quantity) -> Plot:
     low, high, counts = bins(quantity)
     heading = _heading(quantity)
-    scale = {"type": "symlog", "constant": 0.01 if quantity.unit == "s" else 1}
-    x = {"field": "low", "type": "quantitative", "title": heading, "scale": scale, "axis": {**SHORT_TICKS}}
+    ends = [float(low[0]), float(high[-1])]
+    kind = {"type": "log"} if ends[0] > 0 else {"type": "symlog", "constant": 0.01 if quantity.unit == "s" else 1}
+    scale = {**kind, "domain": ends, "nice": False}
+    ticks = LOG_TICKS if ends[0] > 0 else SHORT_TICKS
+    x = {"field": "low", "type": "quantitative", "title": heading, "scale": scale, "axis": {**ticks}}
     return Plot(
         key=quantity.key.replace("_", "-"),
         title=quantity.title.capitalize(),
@@ -219,11 +233,12 @@ def _histogram(quantity: Quantity) -> Plot:
         data={"rows": {"low": low, "high": high, "count": counts}},
         labels={"low": f"from {heading}", "high": f"to {heading}", "count": "Count"},
         spec={
-            "mark": {"type": "bar", "color": BLUE},
+            "mark": {"type": "rect", "color": BLUE},
             "encoding": {
                 "x": x,
                 "x2": {"field": "high"},
                 "y": {"field": "count", "type": "quantitative", "title": "count"},
+                "y2": {"datum": 0},
                 "tooltip": [
                     quoted("low", "from", ",.4~g"),
                     quoted("high", "to", ",.4~g"),
@@ -241,7 +256,7 @@ def _curve(demand: Demand) -> Plot:
     return Plot(
         key="hit-rate-by-cache",
         title="Expected hit rate by size of the cache",
-        caption=f"{demand.concurrency} active traces, the first {demand.traces:,} of the workload.",
+        caption=f"{demand.concurrency} active traces, {demand.traces:,} traces of the workload.",
         data={"rows": {"size": list(sizes), "rate": [100.0 * rate for rate in rates]}},
         labels={"size": "Cache (tokens)", "rate": "Hit rate (%)"},
         wide=True,

@@ -15,6 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import cycle, islice
 from math import ceil, inf
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from trie.workload.trace import PlannedRequest, Trace
 KNEE = 0.95  # share of the ideal hit rate at which a cache is called large enough
 TRACES = (256, 12, 1024)  # of the workload's first: at least, for each slot, at most
 SIZES = 12  # of the cache
-MOST_CONCURRENT = 4096
+MOST_CONCURRENT = 1024  # more are not tried
 SAME_S = 1e-9  # instants as near as this are one: a request that comes as a step ends joins the next one
 Floats = NDArray[np.float64]
 
@@ -72,7 +73,7 @@ class Demand:
 
     concurrency: int
     pace: Pace
-    traces: int  # of the workload's first that were replayed
+    traces: int  # of the workload that were replayed
     whole: Pass  # with a cache of any size
     curve: tuple[tuple[int, float], ...]  # sizes in tokens, and their hit rates
 
@@ -108,9 +109,10 @@ def demand(traces: Sequence[Trace], concurrency: int, pace: Pace) -> Demand:
 
 
 def first_of(traces: Sequence[Trace], concurrency: int) -> Sequence[Trace]:
-    """As many traces as show what the loop comes to; more only take longer."""
+    """As many traces as show what the loop comes to, begun again at the end of the file; more only take longer."""
     least, for_each, most = TRACES
-    return traces[: max(min(max(least, for_each * concurrency), most), 2 * concurrency)]
+    count = max(min(max(least, for_each * concurrency), most), 2 * concurrency)
+    return list(islice(cycle(traces), count))
 
 
 def knee_concurrency(traces: Sequence[Trace], cache_tokens: int, pace: Pace) -> int:
@@ -125,10 +127,10 @@ def knee_concurrency(traces: Sequence[Trace], cache_tokens: int, pace: Pace) -> 
         return replay_once(some, concurrency, pace, cache_tokens).hit_rate >= KNEE * ideal
 
     high = 1
-    while high <= min(len(traces), MOST_CONCURRENT) and fits(high):
+    while high <= MOST_CONCURRENT and fits(high):
         high *= 2
     low = high // 2
-    while high - low > 1:
+    while high - low > 1 and high <= MOST_CONCURRENT:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low

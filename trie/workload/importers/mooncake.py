@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ FIELDS = Fields(
     wait=Field(("delay", "delay_ms"), MS),
 )
 HASHES = "hash_ids"
-OPEN_SESSIONS = 500_000  # that may still go on: of more, the one that went on longest ago has ended
+OPEN_SESSIONS = 100_000  # that may still go on: of more, the one that went on longest ago has ended
 BY_HASH = "a session is the requests that each begin with all whole blocks of the one before"
 
 
@@ -62,7 +63,7 @@ class Prefixes:
     """
 
     def __init__(self) -> None:
-        self._ends: dict[int, int] = {}  # last whole block of a session's last prompt -> session
+        self._ends: OrderedDict[int, int] = OrderedDict()  # last whole block of a session's last prompt -> session
         self._count = 0
 
     def session(self, hashes: Sequence[int]) -> int:
@@ -78,7 +79,7 @@ class Prefixes:
         if len(hashes) > 1:
             ends[hashes[-2]] = session
             if len(ends) > OPEN_SESSIONS:
-                del ends[next(iter(ends))]
+                ends.popitem(last=False)
         return session
 
 
