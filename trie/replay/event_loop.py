@@ -24,7 +24,7 @@ from itertools import chain, pairwise
 from time import perf_counter, process_time
 from typing import Any
 
-INTERVAL_S = 0.005
+INTERVAL_S = 0.002
 NOTICEABLE_S = 0.001  # a lag below this is no lag: timers themselves are as coarse
 SWITCH_S = 0.0005  # after which another thread hands the interpreter back
 GC_THRESHOLDS = (50_000, 20, 100)
@@ -59,7 +59,7 @@ class LoopGate:
 
 
 class LoopHealth:
-    """Samples the running loop's lateness every 5 ms between `start` and `stop`; instants are `perf_counter` seconds.
+    """Samples the running loop's lateness every 2 ms between `start` and `stop`; instants are `perf_counter` seconds.
 
     What the server's bytes suffered at most is the lateness of the loop while a request was open.
     """
@@ -97,22 +97,25 @@ class LoopHealth:
             self._late_by.append(lag)
         self._wait(now)
 
-    def worst(self, start: float, end: float) -> float:
+    def worst(self, start: float, end: float, *, unseen_s: float = 0.0) -> float:
         """The longest time that the loop stood still between two instants, in seconds; 0.0 for none worth noting.
+
+        A standstill is seen from the moment that a sample was due. It may have begun right after the sample before:
+        `unseen_s=INTERVAL_S` counts that time in, for a bound that is never too small.
 
         Of a standstill that had begun before, or went on after, only the part between them counts. One that no beat has
         shown yet counts too: after it the loop may handle a response before the beat.
         """
         first = bisect_left(self._late_at, start)
         last = bisect_right(self._late_at, end)
-        inside = max(self._late_by[first + 1 : last], default=0.0)
+        inside = max(self._late_by[first + 1 : last], default=-unseen_s) + unseen_s
         edges = [
-            (self._late_at[at] - self._late_by[at], self._late_at[at])
+            (self._late_at[at] - self._late_by[at] - unseen_s, self._late_at[at])
             for at in (first, last)
             if at < len(self._late_at)
         ]
         if (now := perf_counter()) - self._due > NOTICEABLE_S:
-            edges.append((self._due, now))
+            edges.append((self._due - unseen_s, now))
         return float(max(inside, *(min(until, end) - max(due, start) for due, until in edges), 0.0))
 
     def facts(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from trie.endpoint.headers import header
 from trie.endpoint.request import Request, fill
 from trie.endpoint.request_body import Conversation
 from trie.prompts.builder import SessionPrompts
+from trie.replay.event_loop import INTERVAL_S
 from trie.replay.run_state import CANCELLED, RunState
 from trie.storage.record import Outcome, RequestRecord
 from trie.workload.trace import PlannedRequest
@@ -82,8 +83,8 @@ def _note_lag(state: RunState, request: Request, row: RequestRecord) -> None:
     if not row.loop_lag_s or row.sent_s is None:
         return
     if row.first_token_s is not None:
-        row.first_token_lag_s = worst(began + row.sent_s, began + row.first_token_s)
-    row.later_lag_s = worst(began + (row.first_token_s or row.sent_s), end)
+        row.first_token_lag_s = worst(began + row.sent_s, began + row.first_token_s, unseen_s=INTERVAL_S)
+    row.later_lag_s = worst(began + (row.first_token_s or row.sent_s), end, unseen_s=INTERVAL_S)
 
 
 def _count(state: RunState, row: RequestRecord) -> None:

@@ -51,7 +51,7 @@ CLIENT_METRICS = (
         unit="s",
         shown=MS,
         better="lower",
-        definition="lateness of the client's own event loop, sampled every 5 ms",
+        definition="lateness of the client's own event loop, sampled every 2 ms",
     ),
     Metric(
         section=RUN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ def _sample(file: Path) -> Iterator[Mapping[str, Any]]:
         return
     if first[1].lstrip()[:1] not in (b"{", b"["):
         text = (line.decode("utf-8", "replace") for _, line in islice(source.lines(file), 2))
-        yield from csv.DictReader(text)
+        with suppress(csv.Error):  # no table either, such as one endless word
+            yield from csv.DictReader(text)
         return
     for document in source.documents(file):
         if isinstance(document.content, dict):
