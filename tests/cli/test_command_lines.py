@@ -273,6 +273,9 @@ def test_flags_may_stand_between_settings(script: Command) -> None:
         ("trie report --js", "--json"),
         ("trie export run --format a", "aiperf"),
         ("trie probe workload=q", "workload=qa"),
+        ("trie workload im", "import"),
+        ("trie workload show age --js", "--json"),
+        ("trie workload synthesize --like off", "office"),
     ],
 )
 def test_tab_completion(script: Command, line: str, offered: str) -> None:

@@ -183,6 +183,16 @@ def test_what_was_dropped_is_counted(tmp_path: Path) -> None:
     assert burst.dropped["requests without an answer"] == 1
 
 
+def test_a_torn_last_line_is_dropped_and_counted(example: Example, tmp_path: Path) -> None:
+    if not next(iter(example.files)).endswith(".jsonl"):
+        pytest.skip("no JSON lines")
+    whole, _ = of(example, tmp_path)
+    torn = {name: text + '{"type": "assist' for name, text in example.files.items()}
+    rows, fidelity = imported(written(tmp_path / "torn", torn), texts=example.texts, **example.options)
+    assert rows == whole
+    assert fidelity.dropped["rows that are no JSON objects"] == len(torn)
+
+
 def test_a_long_wait_is_cut_and_counted(tmp_path: Path) -> None:
     rows, fidelity = of(BURSTGPT_SESSIONS, tmp_path, cap_wait_s=10.0)
     assert rows[0]["tool_call_latency"] == [10.0]
@@ -243,6 +253,12 @@ def test_a_file_of_another_format_is_named_with_the_command_that_imports_it(exam
         load(WorkloadConfig(path=str(path)))
     assert str(caught.value).startswith(f"{path}: is {title} (")
     assert str(caught.value).endswith(f"; trie workload import {path} -o mine.jsonl makes traces of it")
+
+
+def test_a_folder_of_another_format_is_named_too(tmp_path: Path) -> None:
+    written(tmp_path, CODEX.files)
+    with pytest.raises(WorkloadError, match=r"is Codex rollouts \(.*trie workload import .* makes traces of it"):
+        load(WorkloadConfig(path=str(tmp_path)))
 
 
 def test_a_mistake_in_a_row_of_the_trace_format_stays_what_it_is(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import redirect_stdout
 from importlib import import_module
 
@@ -27,7 +27,7 @@ def answer(complete: Callable[[], int], commands: Collection[str]) -> int:
     if command == "help":
         _offer(key for key in settings() if key.startswith(word))
     elif command is not None and (command not in OF_SETTINGS or (command == "probe" and word.startswith("-"))):
-        _offer(_flags(command, words[-1], word))  # where that is nothing, the shell offers its files
+        _offer(_flags(words, word))  # where that is nothing, the shell offers its files
     else:
         if not words:
             _offer(name for name in commands if name.startswith(word))
@@ -49,11 +49,21 @@ def _hydras(complete: Callable[[], int], line: str) -> list[str]:
     return output.getvalue().split()
 
 
-def _flags(command: str, before: str, word: str) -> list[str]:
-    """A command's flags that begin as the word at the cursor does, or the choices of the flag before it."""
+def _flags(words: Sequence[str], word: str) -> list[str]:
+    """A command's flags that begin as the word at the cursor does, or the choices of the flag before it.
+
+    Of a command that has commands of its own, these, or the flags of the one that was given.
+    """
+    command, *given = words
     actions = import_module(f"trie.cli.commands.{command}").parser()._actions  # noqa: SLF001 - argparse has no other way
     for action in actions:
-        if before in action.option_strings and action.choices is not None:
+        if isinstance(action.choices, dict):
+            if not given:
+                return [name for name in action.choices if name.startswith(word)]
+            if given[0] in action.choices:
+                actions = action.choices[given[0]]._actions  # noqa: SLF001 - as above
+    for action in actions:
+        if words[-1] in action.option_strings and action.choices is not None:
             return [choice for choice in map(str, action.choices) if choice.startswith(word)]
     flags = [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
     return [flag for flag in flags if word.startswith("-") and flag.startswith(word)]

@@ -169,7 +169,7 @@ def _bundled(name: str) -> bytes:
 
 def _read(path: Path) -> bytes:
     if path.is_dir():
-        raise WorkloadError(f"{path}: is a folder, must be a JSONL file")
+        raise WorkloadError(_import_instead(path) or f"{path}: is a folder, must be a JSONL file")
     try:
         return path.read_bytes()
     except FileNotFoundError:

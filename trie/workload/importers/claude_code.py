@@ -43,10 +43,8 @@ def sessions(source: Source) -> Iterator[Session]:
     for main, subagents in _by_session(files.files(source.path)):
         agents: dict[str, Agent] = {}
         for file in (main, *subagents):
-            for document in files.documents(file):
-                source.fidelity.rows += 1
-                if isinstance(document.content, dict):
-                    _read(document.content, file, agents, seen, source)
+            for _, line in source.objects_of(file):
+                _read(line, file, agents, seen, source)
         yield from _sessions(agents)
 
 

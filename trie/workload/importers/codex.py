@@ -89,10 +89,8 @@ def sessions(source: Source) -> Iterator[Session]:
     """A session a file."""
     for file in files.files(source.path):
         rollout = Rollout()
-        for document in files.documents(file):
-            source.fidelity.rows += 1
-            if isinstance(document.content, dict):
-                rollout.read(document.content, source)
+        for _, line in source.objects_of(file):
+            rollout.read(line, source)
         if rollout.calls:
             yield Session(rollout.calls, start_s=rollout.calls[0].start_s)
         else:

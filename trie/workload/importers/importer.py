@@ -26,20 +26,19 @@ class Source:
     fidelity: Fidelity
     tokens: Tokens | None = None
 
-    def documents(self) -> Iterator[source.Document]:
-        """The JSON documents of all files, each counted."""
-        for file in source.files(self.path):
-            for document in source.documents(file):
-                self.fidelity.rows += 1
-                yield document
-
     def objects(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The documents that are objects, with their places; others are counted as dropped."""
-        for document in self.documents():
+        """The JSON objects of all files, with their places."""
+        for file in source.files(self.path):
+            yield from self.objects_of(file)
+
+    def objects_of(self, file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Those of one file; what is none, such as the torn last line of a log, is counted as dropped."""
+        for document in source.documents(file):
+            self.fidelity.rows += 1
             if isinstance(document.content, dict):
                 yield document.where, document.content
             else:
-                self.fidelity.dropped["rows that are no JSON objects"] += 1
+                self.drop("rows that are no JSON objects")
 
     def drop(self, reason: str) -> None:
         """Count what is left out."""

@@ -75,20 +75,22 @@ def lines(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def documents(file: Path) -> Iterator[Document]:
-    """The JSON objects of a file: one a line, the members of one array, or objects over several lines.
+    """The JSON values of a file: one a line, the members of one array, or objects over several lines.
+
+    A line that is no JSON gives None.
 
     Raises:
-        WorkloadError: for what is no JSON, with its line.
+        WorkloadError: for a file whose first line is none, and that is none as a whole.
     """
     rows = lines(file)
     for number, line in rows:
         try:
             content = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
+        except orjson.JSONDecodeError:
             if number == 1 and line.lstrip()[:1] in (b"{", b"["):
                 yield from _documents_over_lines(file)
                 return
-            raise WorkloadError(f"{file}:{number}: not a JSON object: {error}") from None
+            content = None
         if isinstance(content, list):
             yield from (Document(file, at, member) for at, member in enumerate(content, 1))
         else:
