@@ -104,6 +104,27 @@ async def test_a_template_that_leaves_a_message_out_is_refused(prompts: Prompts)
         await verify_lengths(prompts, ask, longest=100_000, chat=True)
 
 
+@pytest.mark.parametrize("kept", [(0, 1), (0, 2), (0,)], ids=["no tool output", "no answer", "neither"])
+async def test_what_a_template_adds_does_not_hide_a_message_that_it_leaves_out(
+    prompts: Prompts, kept: tuple[int, ...]
+) -> None:
+    """Texts of a short workload have fewer tokens than the call of a tool that the template writes in their place."""
+
+    async def ask(*texts: bytes) -> int:
+        return b"".join(texts[place] for place in kept if place < len(texts)).count(b" ") + 60 * (len(texts) // 2)
+
+    with pytest.raises(PromptError, match=r"leaves a message out; try endpoint\.tool_role=user"):
+        await verify_lengths(prompts, ask, longest=92, chat=True)
+
+
+@pytest.mark.parametrize("longest", [1, 4, 9, 92])
+async def test_a_short_conversation_that_is_counted_whole_is_verified(prompts: Prompts, longest: int) -> None:
+    async def ask(*texts: bytes) -> int:
+        return b"".join(texts).count(b" ") + 60 * (len(texts) // 2)
+
+    assert (await verify_lengths(prompts, ask, longest=longest, chat=True)).template == Template(0, 60)
+
+
 def thinking(*, counts_reasoning: bool, keeps_answers: bool = True) -> Callable[..., Awaitable[int]]:
     """A chat's server that adds 4 tokens to a first message and 11 with each turn, and may leave texts out."""
 

@@ -111,7 +111,7 @@ LATENCIES: dict[str, tuple[str, Callable[[pd.DataFrame], pd.Series]]] = {
     "latency_s": ("e2e_request_latency_seconds", lambda rows: rows.end_s - rows.sent_s),
     "tpot_s": (
         "request_time_per_output_token_seconds",
-        lambda rows: (rows.end_s - rows.first_token_s) / (rows.usage_completion_tokens - 1),
+        lambda rows: (rows.last_token_s - rows.first_token_s) / (rows.usage_completion_tokens - 1),
     ),
 }
 

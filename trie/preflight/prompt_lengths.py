@@ -24,6 +24,9 @@ log = logging.getLogger("trie")
 
 LENGTHS = (16, 4096)
 CONVERSATION = (16, 256, 256)  # prompt, answer, tool output: a turn that a template leaves out is more than it can add
+LEFT_OUT = (
+    "the template leaves a message out; try endpoint.tool_role=user, or accept the drift with prompts.calibrate=false"
+)
 REASONING_TOKENS = 64  # of that answer, where reasoning goes back: less than half, and more than a template adds
 UNKNOWN_CONTEXT = 1 << 30  # tokens
 IDS_TOKENS = 16  # of the prompt by which the server is asked whether it takes ids
@@ -177,6 +180,10 @@ async def _per_turn(
     texts = [prompts.text(length, (STEP, "turn", place)) for place, length in enumerate(lengths)]
     thoughts = {"reasoning": prompts.text(thought_tokens, (STEP, "thoughts"))} if reasoning else {}
     count = await count_tokens(*texts, **thoughts)
+    if output < CONVERSATION[2]:  # so short that what a template adds may hide a message that it leaves out
+        halves = [lengths[0], *(max(length // 2, 1) for length in lengths[1:])]
+        shorter = [prompts.text(length, (STEP, "half", place)) for place, length in enumerate(halves)]
+        _require_growth(count, await count_tokens(*shorter, **thoughts), sum(lengths) - sum(halves))
     sent = sum(lengths) + thought_tokens
     added = (count or 0) - sent - first_tokens
     if -thought_tokens <= added < 0:
@@ -184,10 +191,21 @@ async def _per_turn(
     if added < 0:
         raise PromptError(
             f"{STEP}: the server counts {count or 0} tokens for a conversation of {sent} and the "
-            f"{first_tokens} of its template: the template leaves a message out; try endpoint.tool_role=user, or "
-            "accept the drift with prompts.calibrate=false"
+            f"{first_tokens} of its template: {LEFT_OUT}"
         )
     return added, True
+
+
+def _require_growth(longer: int | None, shorter: int | None, tokens: int) -> None:
+    """Refuse a server whose count does not grow as a conversation's answer and tool output do.
+
+    Raises:
+        PromptError: when one of them is not in the count.
+    """
+    if longer is not None and shorter is not None and longer - shorter < tokens:
+        raise PromptError(
+            f"{STEP}: the server counts {longer - shorter} tokens more for {tokens} more in a conversation: {LEFT_OUT}"
+        )
 
 
 async def _counted(sender: Sender, form: PromptForm, *texts: bytes, reasoning: bytes) -> int | None:
