@@ -10,7 +10,8 @@ from trie.config import ConcurrencyConfig, EndpointConfig, RunConfig, SimConfig,
 from trie.replay.virtual import VirtualReplay
 from trie.storage.record import RequestRecord
 from trie.workload import synthetic
-from trie.workload.cache_demand import Demand, Pace, demand, knee_concurrency, replay_once
+from trie.workload.cache_demand import Demand, demand, knee_concurrency, replay_once
+from trie.workload.closed_loop import Pace
 from trie.workload.trace import Trace
 
 # A token of a prompt costs 1/1024 s, one of an answer 1/64 s.

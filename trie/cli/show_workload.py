@@ -10,7 +10,7 @@ from trie.config import SimConfig, shipped_groups
 from trie.errors import ConfigError
 from trie.report import workload as report
 from trie.workload import cache_demand
-from trie.workload.cache_demand import Pace
+from trie.workload.closed_loop import Pace
 from trie.workload.describe import describe
 from trie.workload.load import load
 
