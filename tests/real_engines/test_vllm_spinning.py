@@ -40,6 +40,7 @@ def test_a_run_whose_client_was_starved_says_so(start_vllm: Start, replay: Repla
             write(replay.folder / "workload.jsonl", [trace(400, [128], [40], 128)]),
             f"tokenizer_model={model.folder(TinyModel())}",
             "prompts.calibrate=false",
+            "client.priority=normal",  # at real-time priority it is not starved where the witness is
             f"concurrency={STREAMS}",
             f"max_traces={12 * STREAMS}",
         )
