@@ -143,7 +143,7 @@ def _distributions(quantities: Sequence[Quantity], console: Console) -> Table:
     """A line each: the least value, how often the values of each bin are, the greatest."""
     grid = Table.grid(padding=(0, 1))
     for _ in range(4):
-        grid.add_column(no_wrap=True)
+        grid.add_column(no_wrap=True, overflow="crop")  # an ellipsis is no ASCII
     for quantity in quantities:
         _, _, counts = bins(quantity)
         values = quantity.values
