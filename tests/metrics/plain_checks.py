@@ -66,6 +66,7 @@ def client(summary: Json, manifest: Json, limits: Json) -> Rules:
         for section in own["excess"].values()
         for metric in section.values()
         for item in metric.values()
+        if item["seconds"] > 0.002
     ]
     yield "client_on_time", "error", max(shares, default=0.0) > limits["client_error"]
     yield "client_loop_on_time", "warning", above(own["loop_lag_p99_s"], limits["loop_lag_s"])
