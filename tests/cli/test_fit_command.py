@@ -37,15 +37,19 @@ def test_runs_become_a_profile_which_forecasts(script: Command, tmp_path: Path):
     assert "virtual time: the model of profile mine is replayed against" in done.stdout
 
 
-def test_json_has_each_run_measured_and_simulated(script: Command, tmp_path: Path):
+def test_json_and_page_have_each_run_measured_and_simulated(script: Command, tmp_path: Path):
     for concurrency in (1, 4):
         script(*VIRTUAL, f"concurrency={concurrency}", f"hydra.run.dir=c{concurrency}")
         measured(tmp_path, f"c{concurrency}")
-    done = script("fit", "c1", "c4", "--json", "--scheduler", "separate")
+    done = script("fit", "c1", "c4", "--json", "--scheduler", "separate", "--html", "fit.html")
     found = json.loads(done.stdout)
     assert [run["concurrency"] for run in found["runs"]] == [1, 4]
     assert all(abs(figure["ratio"]) < 0.02 for run in found["runs"] for figure in run["figures"])
     assert found["parameters"]["decode_base_s"]["value"] == pytest.approx(0.012, rel=0.01)
+    page = (tmp_path / "fit.html").read_text()
+    for figure in found["runs"][1]["figures"]:
+        assert f'data-value="{figure["measured"]!r}"' in page
+        assert figure["name"] in page
 
 
 def test_what_can_t_be_fitted_is_refused_in_one_line(script: Command, tmp_path: Path):

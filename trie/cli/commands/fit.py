@@ -33,6 +33,7 @@ def parser() -> Parser:
     )
     arguments.add_argument("--scheduler", choices=["auto", "separate", "chunked"], default="auto")
     arguments.add_argument("--json", action="store_true", help="print the figures as JSON")
+    arguments.add_argument("--html", type=Path, metavar="FILE", help="write a page with measured and simulated figures")
     return arguments
 
 
@@ -65,6 +66,10 @@ def main(arguments: list[str]) -> int:
     if options.output:
         with whole(options.output) as aside:
             aside.write_text(to_yaml(profile), encoding="utf-8")
+    if options.html:
+        from trie.fit_page import write
+
+        write(profile, options.html)
     if options.json:
         print(json.dumps(to_json(profile), indent=1))
     else:
