@@ -45,6 +45,26 @@ def test_plan_of_the_full_sweep_comes_from_one_command(script: Command, tmp_path
     assert not (tmp_path / "multirun").exists()
 
 
+def test_a_profile_says_what_each_cell_is_expected_to_give(script: Command, tmp_path: Path) -> None:
+    line = (
+        "-m",
+        "endpoint=http://127.0.0.1:9/v1",
+        "model=M",
+        "concurrency=2,4",
+        "duration=60",
+        "repeats=2",
+        "plan=true",
+    )
+    done = script(*line, "profile=slow", "plan_json=plan.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    cells = json.loads((tmp_path / "plan.json").read_text())["cells"]
+    assert [cell["forecast"]["profile"] for cell in cells] == ["slow"] * 4
+    completed = {cell["concurrency"]: cell["forecast"]["traces_completed"] for cell in cells}
+    for concurrency, traces in completed.items():
+        assert re.search(rf"^│ ?sample +│ +{concurrency} ?│ +{traces} ?│", done.stdout, re.MULTILINE)
+    assert "profile slow in virtual time, no server was measured" in " ".join(done.stdout.split())
+
+
 @pytest.mark.slow
 def test_the_full_sweep_as_typed_is_workload_major(script: Command) -> None:
     done = script("-m", "workload=agentic,qa,office", "concurrency=8,16,24,32,40,48", "plan=true")

@@ -6,10 +6,11 @@ Hydra's own sweeper starts all jobs in one go, says which failed after the last,
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -23,7 +24,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from trie.cli import typed_config
-from trie.config import CommandConfig, RunConfig
+from trie.config import Clock, CommandConfig, RunConfig
 from trie.errors import ConfigError, RunDirError, TrieError
 from trie.one_line import lasting
 from trie.storage import sweep_dir
@@ -32,6 +33,7 @@ from trie.sweep import plan
 from trie.sweep.plan import Planned
 
 log = logging.getLogger("trie")
+NO_PROFILE = "default"  # the embedded endpoint's own, fitted to nothing
 OTHER_SERVERS = ("endpoint", "endpoint.base_url", "model")  # another of these, and nothing is in its cache
 
 
@@ -42,6 +44,8 @@ class Job:
     number: int  # from 0, in the order of the sweep
     overrides: list[str]
     planned: Planned
+    config: RunConfig | None  # None where its settings are refused
+    profile: str  # that was chosen
 
 
 class Cells(BasicSweeper):  # type: ignore[misc]
@@ -57,6 +61,8 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         directory = Path(self.config.hydra.sweep.dir)
         cells = list(self._cells(arguments, settings, directory))
         _refuse_shared(cells)
+        if settings.plan:
+            cells = list(_forecasts(cells))
         self._show(cells, settings, directory)
         if settings.plan:
             return []
@@ -90,9 +96,9 @@ class Cells(BasicSweeper):  # type: ignore[misc]
     def _cell(self, number: int, overrides: list[str], config: DictConfig, swept: set[str], directory: Path) -> Job:
         path = directory / str(config.hydra.sweep.subdir)
         earlier = sweep_dir.intact(sweep_dir.read(path)) if path.is_dir() else None
-        refused = None
+        refused, run = None, None
         try:
-            typed_config.validate(typed_config.without_hydra(config))
+            run = typed_config.validate(typed_config.without_hydra(config))
         except ConfigError as error:
             refused = str(error)
         others = [item for item in overrides if _key(item) in swept - {"workload", "concurrency", "repeat"}]
@@ -107,7 +113,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
             again=bool(config.rerun),
             refused=refused,
         )
-        return Job(number, overrides, planned)
+        return Job(number, overrides, planned, run, str(config.hydra.runtime.choices.profile))
 
     def _show(self, cells: Sequence[Job], settings: CommandConfig, directory: Path) -> None:
         from trie.cli.console import console  # what draws is not for those who draw nothing
@@ -116,6 +122,8 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         planned = [cell.planned for cell in cells]
         sweep = plan.Plan(str(directory), planned, settings.order, settings.pause)
         show_plan(sweep, datetime.now().astimezone(), console())
+        if settings.plan_json is not None:
+            _write_plan(sweep, Path(settings.plan_json))
         for cell in planned:
             if not cell.to_do:
                 log.info("done before, skipped: %s", directory / cell.name)
@@ -165,6 +173,37 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         show(directory, sweep_dir.find(directory))
         if failed:
             raise TrieError(f"{len(failed)} of {len(cells)} cells failed; run the same command again to measure them")
+
+
+def _forecasts(cells: Sequence[Job]) -> Iterator[Job]:
+    """The cells with what virtual time says of them, where there is a profile to ask."""
+    memory: dict[str, Planned] = {}
+    for cell in cells:
+        if cell.config is None or (cell.profile == NO_PROFILE and cell.config.clock is not Clock.virtual):
+            yield cell
+            continue
+        same = repr(replace(cell.config, repeat=1, seed=None))  # lengths alone matter in virtual time
+        if same not in memory:
+            memory[same] = _with_forecast(cell.planned, cell.config)
+        known = memory[same]
+        yield replace(cell, planned=replace(cell.planned, forecast=known.forecast, no_forecast=known.no_forecast))
+
+
+def _with_forecast(planned: Planned, config: RunConfig) -> Planned:
+    from trie.sweep.cell_forecast import forecast  # numpy and pyarrow, not for a plan without
+    from trie.workload.load import load
+
+    try:
+        return replace(planned, forecast=forecast(config, load(config.workload)))
+    except TrieError as error:
+        return replace(planned, no_forecast=str(error))
+
+
+def _write_plan(sweep: plan.Plan, path: Path) -> None:
+    try:
+        path.write_text(json.dumps(sweep.to_json(), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"plan_json={path}: can't be written: {error.strerror}") from error
 
 
 def report(directory: Path) -> None:

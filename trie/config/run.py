@@ -246,7 +246,12 @@ class CommandConfig(RunConfig):
     rerun: bool = setting(
         False, "measure the finished cells of a sweep again; their earlier results are kept", measured=False
     )
-    plan: bool = setting(False, "show the plan of a sweep and measure nothing", measured=False)
+    plan: bool = setting(
+        False,
+        "show the plan of a sweep and measure nothing; with a profile also what each cell is expected to give",
+        measured=False,
+    )
+    plan_json: str | None = setting(None, "file to write the plan of a sweep into, as JSON", measured=False)
 
     def run(self) -> RunConfig:
         """The run alone."""

@@ -39,9 +39,18 @@ async def prepared_virtually(config: RunConfig, workload: Workload) -> AsyncIter
     Raises:
         WorkloadError: for traces that the model's context can't hold.
     """
-    context, model = config.sim.max_model_len, config.sim.model
     log.warning("virtual time: the model of profile %s is replayed against, no server is measured", config.sim.profile)
-    yield Prepared(
+    yield preparation(config, workload)
+
+
+def preparation(config: RunConfig, workload: Workload) -> Prepared:
+    """The same without a word.
+
+    Raises:
+        WorkloadError: for traces that the model's context can't hold.
+    """
+    context, model = config.sim.max_model_len, config.sim.model
+    return Prepared(
         config=config,
         workload=fitting(workload, context, skip=config.workload.skip_too_long),
         servers=(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 from trie.engines.counters import Counters as EngineCounters
 from trie.engines.counters import growth, read_counters
@@ -14,14 +14,21 @@ from trie.replay.failure_policy import FailureWatch
 from trie.replay.run_state import CANCELLED
 from trie.replay.virtual import VirtualReplay
 from trie.sim.metrics_text import metrics_text
-from trie.storage.parquet_parts import PartsWriter
 from trie.storage.record import Outcome, RequestRecord
 
 
-class VirtualRun:
-    """One run; nothing happens before `run`."""
+class Writer(Protocol):
+    """Takes the rows of a run in lists, and is told of its end."""
 
-    def __init__(self, ready: Prepared, writer: PartsWriter) -> None:
+    def write(self, records: list[RequestRecord]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class VirtualRun:
+    """One run; nothing happens before `run` or `simulate`."""
+
+    def __init__(self, ready: Prepared, writer: Writer) -> None:
         config = ready.config
         self.ended = False  # its rows are all on disk
         self._counters = Counters()
@@ -43,6 +50,15 @@ class VirtualRun:
     def stop(self, reason: str) -> None:
         """End the run at the instant it has come to."""
         self._replay.stop(reason)
+
+    def simulate(self) -> float:
+        """The replay alone, here and now; returns how long it would have lasted, in seconds.
+
+        Raises:
+            ConfigError: for what has no answer in virtual time.
+        """
+        self._replay.run()
+        return self._replay.now
 
     async def run(self) -> None:
         """Replay in a thread, so that signals and cancellation are heard.

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from trie.config import Order
 from trie.storage.sweep_dir import Status
+
+if TYPE_CHECKING:
+    from trie.sweep.cell_forecast import CellForecast
 
 T = TypeVar("T")
 
@@ -26,6 +29,8 @@ class Planned:
     why: str = ""  # it is not done
     again: bool = False  # measured again although it is done
     refused: str | None = None  # why its settings are not allowed
+    forecast: CellForecast | None = None  # where a profile was chosen
+    no_forecast: str | None = None  # why there is none although one was
 
     @property
     def to_do(self) -> bool:
@@ -64,6 +69,33 @@ class Plan:
     def to_go_s(self) -> float:
         """Seconds of replay and pauses that are ahead."""
         return time_to_go(self.cells, self.pause_s)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain values."""
+        return {
+            "directory": self.directory,
+            "order": self.order.name,
+            "pause_s": self.pause_s,
+            "total_s": self.total_s,
+            "to_go_s": self.to_go_s,
+            "cells": [_cell_to_json(cell) for cell in self.cells],
+        }
+
+
+def _cell_to_json(cell: Planned) -> dict[str, Any]:
+    return {
+        "name": cell.name,
+        "row": cell.row,
+        "concurrency": cell.concurrency,
+        "repeat": cell.repeat,
+        "duration_s": cell.duration_s,
+        "status": None if cell.status is None else cell.status.name,
+        "why": cell.why,
+        "to_do": cell.to_do,
+        "refused": cell.refused,
+        "forecast": None if cell.forecast is None else cell.forecast.to_json(),
+        "no_forecast": cell.no_forecast,
+    }
 
 
 def time_to_go(cells: Iterable[Planned], pause_s: float) -> float:

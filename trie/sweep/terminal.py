@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from rich.box import HEAVY_HEAD
 from rich.console import Console
@@ -14,11 +15,14 @@ from trie.config import Order
 from trie.metrics.definitions import Number, headlines
 from trie.metrics.shown_numbers import CUT_OFF_SHARE, MARK, MARKED
 from trie.one_line import lasting, printable
-from trie.report.number_format import MISSING
+from trie.report.number_format import MISSING, percent, short
 from trie.storage.sweep_dir import Status
 from trie.sweep.curves import THROUGHPUTS, Curve, Point, best, curves, knee, throughput
 from trie.sweep.plan import Plan, Planned
 from trie.sweep.table import Row, shown
+
+if TYPE_CHECKING:
+    from trie.sweep.cell_forecast import CellForecast
 
 WIDE = 118  # columns from which a table has room to breathe
 
@@ -33,11 +37,47 @@ def show_plan(plan: Plan, now: datetime, console: Console) -> None:
     for word, line in lines:
         console.print(Text(f"{word:<11}{printable(line)}"))
     console.print(_table(plan.cells))
+    _show_forecasts(plan.cells, console)
     for cell in plan.cells:
         if cell.status is not None and cell.status is not Status.done:
             console.print(Text(f"{'again':<11}{printable(cell.name)}, {cell.status.name}: {printable(cell.why)}"))
     for reason in dict.fromkeys(cell.refused for cell in plan.cells if cell.refused is not None):
         console.print(Text(f"{'refused':<11}{printable(reason)}", style="red"))
+
+
+def _show_forecasts(cells: Sequence[Planned], console: Console) -> None:
+    """A line for each cell that was simulated; repeats are one cell."""
+    forecasts = {(cell.row, cell.concurrency): cell.forecast for cell in cells if cell.forecast is not None}
+    if forecasts:
+        table = Table(box=HEAVY_HEAD, header_style="bold", padding=(0, 1) if console.width >= WIDE else 0)
+        table.add_column("forecast", overflow="fold")
+        for head in ("concurrency", "completed", "cut off", "tok/s", "hit rate", "KV p95", "KV max"):
+            table.add_column(head, justify="right")
+        rows = list(dict.fromkeys(cell.row for cell in cells))
+        for row, concurrency in sorted(forecasts, key=lambda cell: (rows.index(cell[0]), cell[1])):
+            table.add_row(printable(row), str(concurrency), *_forecast(forecasts[row, concurrency]))
+        console.print(table)
+        profiles = {forecast.profile: forecast.kv_capacity_tokens for forecast in forecasts.values()}
+        for profile, capacity in profiles.items():
+            held = f"its cache holds {_tokens(capacity)} tokens"
+            text = f"profile {profile} in virtual time, no server was measured; {held}"
+            console.print(Text(f"{'forecast':<11}{printable(text)}", style="yellow"))
+    for reason in dict.fromkeys(cell.no_forecast for cell in cells if cell.no_forecast is not None):
+        console.print(Text(f"{'forecast':<11}none: {printable(reason)}", style="yellow"))
+
+
+def _forecast(forecast: CellForecast) -> Iterator[str]:
+    """Traces completed, the share cut off, throughput, hit rate, and the KV tokens of the active traces."""
+    yield f"{forecast.traces_completed:,}"
+    yield percent(forecast.cut_off_share)
+    yield short(forecast.completion_tok_s)
+    yield percent(forecast.cache_hit_rate)
+    yield _tokens(forecast.kv_tokens.p95)
+    yield _tokens(forecast.kv_tokens.max)
+
+
+def _tokens(count: float) -> str:
+    return f"{count / 1e6:,.2f}M" if count >= 1e6 else f"{count:,.0f}"
 
 
 def _order(plan: Plan) -> str:

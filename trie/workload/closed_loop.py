@@ -45,6 +45,17 @@ class Held:
     p95: float
     max: float
 
+    @classmethod
+    def over(cls, times: Floats, tokens: Floats, since: float, until: float) -> Held:
+        """Between two instants, of the tokens that are held from each of the times, in order, until the next one."""
+        lasts = np.diff(np.clip(np.append(times, until), since, until))
+        if not lasts.sum():
+            lasts = np.ones_like(tokens)
+        order = np.argsort(tokens)
+        shares = np.cumsum(lasts[order]) / lasts.sum()
+        at_p95 = order[min(int(np.searchsorted(shares, 0.95)), len(order) - 1)]
+        return cls(float((tokens * lasts).sum() / lasts.sum()), float(tokens[at_p95]), float(tokens[lasts > 0].max()))
+
 
 class _Recency:
     """Texts of active sessions in blocks, from the one used longest ago, and what sessions that ended left."""
@@ -265,10 +276,4 @@ class ClosedLoop:
         since, until = self.starts_s[-1] / 5, self.starts_s[-1]
         if until == 0.0:
             since, until = 0.0, self.now
-        lasts = np.diff(np.clip(np.append(times, self.now), since, until))
-        if not lasts.sum():
-            lasts = np.ones_like(tokens)
-        order = np.argsort(tokens)
-        shares = np.cumsum(lasts[order]) / lasts.sum()
-        at_p95 = order[min(int(np.searchsorted(shares, 0.95)), len(order) - 1)]
-        return Held(float((tokens * lasts).sum() / lasts.sum()), float(tokens[at_p95]), float(tokens[lasts > 0].max()))
+        return Held.over(times, tokens, since, until)

@@ -1,0 +1,112 @@
+"""What a cell of a sweep is expected to give: its run in virtual time, against the model of a profile."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from trie.config import Clock, EndpointConfig, RunConfig
+from trie.metrics.columns import Columns
+from trie.metrics.traces import Traces, traces
+from trie.preflight.virtual import preparation
+from trie.replay.virtual_run import VirtualRun
+from trie.storage.parquet_parts import to_table
+from trie.storage.record import RequestRecord
+from trie.workload.closed_loop import Held
+from trie.workload.trace import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class CellForecast:
+    """Of a run that no server was measured in."""
+
+    profile: str
+    traces_started: int
+    traces_completed: int
+    traces_failed: int
+    cut_off_share: float  # of the traces started: those that the deadline cancels
+    completion_tok_s: float  # over the whole run
+    cache_hit_rate: float | None  # cached prompt tokens / prompt tokens, of requests that ended well
+    kv_tokens: Held  # of the active traces, once the first fifth of the run is over
+    kv_capacity_tokens: int  # of the profile
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers as plain values."""
+        return asdict(self)
+
+
+class _Memory:
+    """Keeps rows where a run would write them."""
+
+    def __init__(self) -> None:
+        self.rows: list[RequestRecord] = []
+
+    def write(self, records: list[RequestRecord]) -> None:
+        self.rows += records
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def forecast(config: RunConfig, workload: Workload) -> CellForecast:
+    """Simulate the run that a cell describes.
+
+    Raises:
+        WorkloadError: for traces that the model's context can't hold.
+        ConfigError: for what has no answer in virtual time.
+    """
+    memory = _Memory()
+    run = VirtualRun(preparation(_virtual(config), workload), memory)
+    wall_time_s = run.simulate()
+    columns = Columns(to_table(memory.rows))
+    sessions = traces(columns)
+    ok = columns.outcome("ok")
+    prompt_tokens = float(np.nansum(columns["usage_prompt_tokens"][ok]))
+    cached_tokens = columns.cached_tokens[ok]
+    reported = prompt_tokens > 0 and not np.isnan(cached_tokens).all()
+    return CellForecast(
+        profile=config.sim.profile,
+        traces_started=len(sessions.completed),
+        traces_completed=int(sessions.completed.sum()),
+        traces_failed=int(sessions.failed.sum()),
+        cut_off_share=float(sessions.cancelled.mean()),
+        completion_tok_s=float(columns.completion_tokens[ok].sum()) / wall_time_s,
+        cache_hit_rate=float(np.nansum(cached_tokens)) / prompt_tokens if reported else None,
+        kv_tokens=_held(columns, _full_until(config, sessions, wall_time_s)),
+        kv_capacity_tokens=config.sim.cache_blocks * config.sim.block_tokens,
+    )
+
+
+def _virtual(config: RunConfig) -> RunConfig:
+    """The run against the model: of a real endpoint it is assumed that answers are as long as they are asked for."""
+    if config.clock is Clock.virtual:
+        return config
+    endpoint = config.endpoint
+    if endpoint.base_url is not None:
+        endpoint = EndpointConfig(name="sim", ignore_eos=True)
+    return replace(config, clock=Clock.virtual, endpoint=endpoint, reset_cache=False, stall_timeout=None)
+
+
+def _full_until(config: RunConfig, sessions: Traces, wall_time_s: float) -> float:
+    """Until when all slots have a trace."""
+    last_start = float(sessions.began_s.max())
+    return wall_time_s if config.max_traces is None or not last_start else last_start
+
+
+def _held(columns: Columns, until: float) -> Held:
+    """KV tokens of the active traces: prompts from their first token on, answers from their end on."""
+    reported = columns["usage_prompt_tokens"]
+    planned = columns["cached_prompt_tokens"] + columns["new_prompt_tokens"]
+    prompt = np.where(np.isnan(reported), planned, reported)
+    context = prompt + columns.completion_tokens
+    before = np.r_[0.0, context[:-1]]
+    before[columns.starts] = 0.0
+    after = context.copy()
+    after[columns.ends] = 0.0
+    first = np.where(np.isnan(columns["first_token_s"]), columns["sent_s"], columns["first_token_s"])
+    times = np.concatenate([first, columns["end_s"]])
+    order = np.argsort(times, kind="stable")
+    tokens = np.cumsum(np.concatenate([prompt - before, after - prompt])[order])
+    return Held.over(times[order], tokens, until / 5, until)
