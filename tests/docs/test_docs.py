@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.command_line import in_this_process
 
-from trie.workload.trace import parse_trace
+from trie.workload.row import parse_trace
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

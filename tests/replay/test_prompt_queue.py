@@ -7,7 +7,8 @@ import pytest
 from trie.errors import PromptError
 from trie.prompts.builder import SessionPrompts
 from trie.replay.prompt_queue import AT_ONCE, PromptQueue
-from trie.workload.trace import Trace, parse_trace
+from trie.workload.row import parse_trace
+from trie.workload.trace import Trace
 
 ROW = {
     "num_turns": 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -10,9 +11,9 @@ from trie.config import ConcurrencyConfig, EndpointConfig, RunConfig, SimConfig,
 from trie.replay.virtual import VirtualReplay
 from trie.storage.record import RequestRecord
 from trie.workload import synthetic
-from trie.workload.cache_demand import Demand, demand, knee_concurrency, replay_once
+from trie.workload.cache_demand import Demand, demand, ideal_hit_rate, knee_concurrency, replay_once
 from trie.workload.closed_loop import Pace
-from trie.workload.trace import Trace
+from trie.workload.trace import Subagent, Trace
 
 # A token of a prompt costs 1/1024 s, one of an answer 1/64 s.
 PACE = Pace(1024.0, 1 / 64)
@@ -117,3 +118,31 @@ def test_the_simulator_agrees_within_two_points(concurrency: int, cache_tokens: 
     pace = Pace(sim.prefill_tok_s, sim.decode_base_s, sim.decode_per_request_s, sim.request_overhead_s, 16)
     expected = replay_once(traces, concurrency, pace, cache_tokens).hit_rate
     assert expected == pytest.approx(simulated(traces, concurrency, sim), abs=0.02)
+
+
+def test_a_shared_prefix_is_found_by_the_second_trace() -> None:
+    """Prompts of 100 and 200 tokens that begin with the same 64; second turns as above; the prefix is held once."""
+    shared = [replace(trace, shared_prefix_id="a", shared_prefix_length=64) for trace in TWO]
+    total = 100 + 130 + 200 + 240
+    assert replay_once(shared, 1, PACE).hit_rate == (64 + 109 + 209) / total
+    assert ideal_hit_rate(shared) == (64 + 110 + 210) / total
+    apart, together = (replay_once(traces, 2, PACE).held.max for traces in (TWO, shared))
+    assert apart - together == 64
+
+
+def test_sub_agents_work_side_by_side_and_their_parent_waits_for_the_last() -> None:
+    """An answer token costs 1/64 s for each of two, a prompt token 1/1024 s, one prompt after the other."""
+    child = Trace(64, (), (), (), 2)
+    parent = Trace(64, (1,), (64,), (99.0,), 1, subagents=(Subagent(0, child), Subagent(0, child)))
+    whole = replay_once([parent], 1, PACE)
+    # The parent's 64 tokens, both children's, one token of the last one's answer, 64 new ones behind 64 that are held.
+    assert whole.duration_s == pytest.approx(3 * 64 / 1024 + 1 / 64 + (64 + 1) / 1024)
+    assert whole.hit_rate == 64 / (64 * 3 + 129)
+
+
+def test_what_a_reset_and_reasoning_lose_is_not_found() -> None:
+    """60 tokens survive of 110; of the next answer 30 tokens are reasoning, so that the rest is computed anew."""
+    trace = Trace(100, (10, 40), (20, 5), (0.0, 0.0), 5, context_reset=(None, 60, None), reasoning_length=(0, 30, 0))
+    whole = replay_once([trace], 1, PACE)
+    assert whole.hit_rate == (60 + 80) / (100 + 80 + 95)
+    assert ideal_hit_rate([trace]) == whole.hit_rate

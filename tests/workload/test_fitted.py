@@ -9,7 +9,8 @@ from trie.errors import WorkloadError
 from trie.workload import jsonl, synthetic
 from trie.workload.fitted import closeness, fit, kolmogorov_smirnov, normal_scores, workload_of
 from trie.workload.load import from_traces
-from trie.workload.trace import Trace, parse_trace
+from trie.workload.row import parse_trace
+from trie.workload.trace import Trace
 
 
 def test_two_samples_are_as_far_apart_as_their_distributions() -> None:

@@ -30,7 +30,7 @@ from trie.workload.importers.fidelity import Fidelity
 from trie.workload.importers.formats import FORMATS
 from trie.workload.importers.session import DRAWN_RANGE, Options
 from trie.workload.load import load
-from trie.workload.trace import parse_trace
+from trie.workload.row import parse_trace
 
 Rows = list[dict[str, Any]]
 

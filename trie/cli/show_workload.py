@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 
 from trie.cli.console import console
 from trie.config import SimConfig, shipped_groups
@@ -13,6 +14,8 @@ from trie.workload import cache_demand
 from trie.workload.closed_loop import Pace
 from trie.workload.describe import describe
 from trie.workload.load import load
+
+PREFIX = ("shared_prefix_tokens", "shared_prefix_groups", "shared_prefix_zipf")
 
 
 def show(options: argparse.Namespace) -> None:
@@ -26,7 +29,9 @@ def show(options: argparse.Namespace) -> None:
         if value is not None and not value > 0:
             raise ConfigError(f"--{flag.replace('_', '-')} {value:g}: must be above 0")
     pace = _pace(options)
-    workload = load(shipped_groups.workload_named_or_at(options.workload))
+    config = shipped_groups.workload_named_or_at(options.workload)
+    prefix = {name: value for name in PREFIX if (value := getattr(options, name)) is not None}
+    workload = load(replace(config, **prefix))
     demand = cache_demand.demand(workload.traces, options.concurrency, pace)
     hit_rate = knee = None
     if (cache := options.cache_tokens) is not None:

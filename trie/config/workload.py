@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from trie.config.setting import check, require, setting
 
 MAX_ROWS = 10_000_000  # traces of a stand-in
+MAX_PREFIX_TOKENS = 100_000_000
+MAX_GROUPS = 1_000_000
 
 
 @dataclass
@@ -34,6 +36,19 @@ class WorkloadConfig:
     )
     max_context_tokens: int | None = setting(
         None, "keep only traces whose final request fits a window of so many tokens", minimum=1
+    )
+    shared_prefix_tokens: int = setting(
+        0,
+        "the first so many tokens of each input prompt are the same text in all traces of a group; 0: each has a text "
+        "of its own. Traces that name a shared prefix themselves keep it",
+        minimum=0,
+        maximum=MAX_PREFIX_TOKENS,
+    )
+    shared_prefix_groups: int = setting(
+        1, "groups that the traces are drawn into, by workload.seed", minimum=1, maximum=MAX_GROUPS
+    )
+    shared_prefix_zipf: float = setting(
+        1.0, "group i is drawn with frequency i ** -zipf; 0: all are equally frequent", minimum=0, maximum=10
     )
     sha256: str | None = setting(
         None, "refuse a workload whose traces have another SHA-256 (manifest.json holds it); null: any"

@@ -78,6 +78,14 @@ def head(about: Description) -> Iterator[tuple[str, str]]:
     kind = " (a synthetic stand-in, not the recorded traces)" if about.synthetic else ""
     yield "workload", f"{about.name}: {about.traces:,} traces, {about.requests:,} requests{kind}"
     yield "source", about.source
+    parts = (
+        (about.subagents, "sub-agents"),
+        (about.context_resets, "resets of the context"),
+        (about.shared_prefixes, "shared prefixes"),
+        (about.reasoning_tokens, "tokens of reasoning that do not go back"),
+    )
+    if any(count for count, _ in parts):
+        yield "with", ", ".join(f"{count:,} {name}" for count, name in parts if count)
 
 
 def tokens(about: Description) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from trie.workload.accounting import every_request
 from trie.workload.closed_loop import ClosedLoop, Floats, Held, Pace
 from trie.workload.trace import Trace
 
@@ -105,10 +106,12 @@ def knee_concurrency(traces: Sequence[Trace], cache_tokens: int, pace: Pace) -> 
 
 
 def ideal_hit_rate(traces: Sequence[Trace]) -> float:
-    """The share of the prompt tokens that an earlier request of the same trace had."""
-    plans = [plan for trace in traces for plan in trace.requests()]
-    cached = sum(plan.cached_prompt_tokens for plan in plans)
-    return cached / (cached + sum(plan.new_prompt_tokens for plan in plans))
+    """The share of the prompt tokens that an earlier request had at the head of its prompt or with its answer."""
+    cached = prompt = 0
+    for plan in every_request(traces):
+        cached += plan.cached_prompt_tokens
+        prompt += plan.prompt_tokens
+    return cached / prompt
 
 
 def to_json(of: Demand) -> dict[str, Any]:

@@ -12,7 +12,7 @@ others come in between. So there is one pass for each size of the cache.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import ceil, inf
@@ -61,46 +61,52 @@ class _Recency:
     """Texts of active sessions in blocks, from the one used longest ago, and what sessions that ended left."""
 
     def __init__(self) -> None:
-        self._sizes: OrderedDict[int, int] = OrderedDict()
+        self._sizes: OrderedDict[Hashable, int] = OrderedDict()
         self._ended = 0  # blocks of ended sessions, all told
-        self._ended_before: dict[int, int] = {}  # the same when a session was used last
+        self._ended_before: dict[Hashable, int] = {}  # the same when a text was used last
 
-    def distance(self, session: int) -> int:
-        """Blocks of other texts that were used since the session was."""
-        between = self._ended - self._ended_before[session]
+    def held(self, text: Hashable, capacity: float) -> float:
+        """Blocks of a text that a cache of so many still holds: what the texts used since then leave, at most all."""
+        if text not in self._sizes:
+            return 0
+        between = self._ended - self._ended_before[text]
         for other in reversed(self._sizes):
-            if other == session:
+            if other == text:
                 break
             between += self._sizes[other]
-        return between
+        return min(max(capacity - between, 0), self._sizes[text])
 
-    def use(self, session: int, blocks: int) -> None:
-        """The session's text is used now, and has so many blocks."""
-        self._sizes[session] = blocks
-        self._sizes.move_to_end(session)
-        self._ended_before[session] = self._ended
+    def use(self, text: Hashable, blocks: int) -> None:
+        """A text is used now, and has so many blocks."""
+        self._sizes[text] = blocks
+        self._sizes.move_to_end(text)
+        self._ended_before[text] = self._ended
 
-    def size(self, session: int) -> int:
-        """Blocks of the session's text when it was used last."""
-        return self._sizes[session]
+    def size(self, text: Hashable) -> int:
+        """Blocks of a text when it was used last."""
+        return self._sizes.get(text, 0)
 
-    def end(self, session: int, left: int | None = None) -> None:
-        """What the session has will not be used again; or all but the first blocks, with which it goes on."""
+    def end(self, text: Hashable, left: int | None = None) -> None:
+        """A text will not be used again; or only its first blocks, with which its session goes on."""
         if left is None:
-            self._ended += self._sizes.pop(session)
-            del self._ended_before[session]
+            self._ended += self._sizes.pop(text)
+            del self._ended_before[text]
             return
-        self._ended += max(self._sizes[session] - left, 0)
-        self._sizes[session] = min(self._sizes[session], left)
+        self._ended += max(self._sizes[text] - left, 0)
+        self._sizes[text] = min(self._sizes[text], left)
 
 
 @dataclass(slots=True)
 class _Slot:
-    """A trace at work."""
+    """A trace at work, or a sub-agent of one."""
 
     session: int
     plans: Iterator[PlannedRequest]
     plan: PlannedRequest
+    prefix: Hashable  # names the text that it shares with others; None: there is none
+    prefix_tokens: int
+    parent: _Slot | None
+    waits_for: int = 0  # sub-agents that are at work
 
 
 class _Decode:
@@ -170,7 +176,9 @@ class ClosedLoop:
     hit_tokens: int = 0
     starts_s: list[float] = field(default_factory=list)
     ends_s: list[float] = field(default_factory=list)
+    _sessions: int = 0
     _held: int = 0
+    _prefixes: dict[Hashable, tuple[int, int]] = field(default_factory=dict)  # active traces with one, and its tokens
     _steps: list[tuple[float, int]] = field(default_factory=list)  # instants and tokens held from then on
     _recency: _Recency = field(default_factory=_Recency)
     _due: list[tuple[float, int, Callable[[_Slot], None], _Slot]] = field(default_factory=list)
@@ -203,12 +211,22 @@ class ClosedLoop:
         self._order += 1
 
     def _next_trace(self) -> None:
-        session = len(self.starts_s)
-        if session < len(self.traces):
+        number = len(self.starts_s)
+        if number < len(self.traces):
             self.starts_s.append(self.now)
             self.ends_s.append(inf)
-            plans = self.traces[session].requests()
-            self._later(self.pace.overhead_s, self._send, _Slot(session, plans, next(plans)))
+            self._begin(self.traces[number], None, number)
+
+    def _begin(self, trace: Trace, parent: _Slot | None, number: int) -> None:
+        """A trace begins, number `number` of those that have no parent."""
+        plans = trace.requests()
+        plan = next(plans)
+        prefix = ("prefix", trace.shared_prefix_id) if plan.shared_tokens else None
+        slot = _Slot(number, plans, plan, prefix, plan.shared_tokens, parent)
+        if parent is not None:
+            self._sessions += 1
+            slot.session = -self._sessions
+        self._later(self.pace.overhead_s, self._send, slot)
 
     def _send(self, slot: _Slot) -> None:
         self._queue.append(slot)
@@ -221,24 +239,34 @@ class ClosedLoop:
         self._computing = True
         slot = self._queue.popleft()
         plan = slot.plan
-        prompt = plan.cached_prompt_tokens + plan.new_prompt_tokens
-        cached = self._found(slot.session, prompt) if plan.cached_prompt_tokens else 0
+        prompt = plan.prompt_tokens
+        cached = self._found(slot, prompt)
         self.prompt_tokens += prompt
         self.hit_tokens += cached
         self._later((prompt - cached) / self.pace.prompt_tok_s, self._answer, slot)
 
-    def _found(self, session: int, prompt_tokens: int) -> int:
+    def _found(self, slot: _Slot, prompt_tokens: int) -> int:
         """Tokens of a prompt that the cache still holds: whole blocks, and never the whole prompt."""
         block = self.pace.block_tokens
-        left = self._capacity - self._recency.distance(session)
-        return int(min(max(left, 0), self._recency.size(session), (prompt_tokens - 1) // block)) * block
+        prefix = slot.prefix_tokens // block
+        hits = min(self._recency.held(slot.prefix, self._capacity), prefix) if prefix else 0
+        if hits == prefix:
+            hits += self._recency.held(slot.session, self._capacity)
+        return int(min(hits, (prompt_tokens - 1) // block)) * block
+
+    def _use(self, slot: _Slot, tokens: int) -> None:
+        """The first tokens of a session's text are used, and what it shares with others as the last."""
+        block = self.pace.block_tokens
+        prefix = slot.prefix_tokens // block
+        self._recency.use(slot.session, tokens // block - prefix)
+        if prefix:
+            self._recency.use(slot.prefix, max(prefix, self._recency.size(slot.prefix)))
 
     def _answer(self, slot: _Slot) -> None:
         """A prompt is computed, and the cache holds it."""
         plan = slot.plan
-        prompt = plan.cached_prompt_tokens + plan.new_prompt_tokens
-        self._recency.use(slot.session, prompt // self.pace.block_tokens)
-        self._hold(plan.new_prompt_tokens)
+        self._use(slot, plan.prompt_tokens)
+        self._hold(plan.new_prompt_tokens - (self._hold_prefix(slot) if plan.shared_tokens else 0))
         self._computing = False
         if plan.completion_tokens == 1:
             self._end(slot)
@@ -249,22 +277,60 @@ class ClosedLoop:
     def _end(self, slot: _Slot) -> None:
         """An answer ended: the session waits for its tool, or its slot takes the next trace."""
         plan = slot.plan
-        tokens = plan.cached_prompt_tokens + plan.new_prompt_tokens + plan.completion_tokens
-        # The last token was sampled, and never computed.
-        self._recency.use(slot.session, (tokens - 1) // self.pace.block_tokens)
+        tokens = plan.prompt_tokens + plan.completion_tokens
+        self._use(slot, tokens - 1)  # the last token was sampled, and never computed
         following = next(slot.plans, None)
         if following is None:
             self._recency.end(slot.session)
-            self._hold(plan.completion_tokens - tokens)
+            self._hold(plan.completion_tokens - tokens + self._release_prefix(slot))
+            self._leave(slot)
+            return
+        lost = max(tokens - following.cached_prompt_tokens, 0)  # by a reset of the context, or with the reasoning
+        if lost:
+            block, stays = self.pace.block_tokens, following.cached_prompt_tokens
+            self._recency.end(slot.session, max(stays // block - slot.prefix_tokens // block, 0))
+            lost -= self._cut_prefix(slot, stays)
+        self._hold(plan.completion_tokens - lost)
+        slot.plan = following
+        if not following.waits_for:
+            self._later(following.wait_s + self.pace.overhead_s, self._send, slot)
+            return
+        slot.waits_for = len(following.waits_for)
+        for child in following.waits_for:
+            self._begin(child, slot, slot.session)
+
+    def _leave(self, slot: _Slot) -> None:
+        """A trace has ended: its slot takes the next one; a parent goes on behind the last of its sub-agents."""
+        parent = slot.parent
+        if parent is None:
             self.ends_s[slot.session] = self.now
             self._next_trace()
             return
-        lost = max(tokens - following.cached_prompt_tokens, 0)  # by a reset of the context
-        if lost:
-            self._recency.end(slot.session, following.cached_prompt_tokens // self.pace.block_tokens)
-        self._hold(plan.completion_tokens - lost)
-        slot.plan = following
-        self._later(following.wait_s + self.pace.overhead_s, self._send, slot)
+        parent.waits_for -= 1
+        if not parent.waits_for:
+            self._later(self.pace.overhead_s, self._send, parent)
+
+    def _hold_prefix(self, slot: _Slot) -> int:
+        """A trace holds its shared prefix from now on: the tokens of it that another one holds already."""
+        users, tokens = self._prefixes.get(slot.prefix, (0, 0))
+        self._prefixes[slot.prefix] = users + 1, max(tokens, slot.prefix_tokens)
+        return min(tokens, slot.prefix_tokens)
+
+    def _release_prefix(self, slot: _Slot) -> int:
+        """A trace lets go of its shared prefix: the tokens of it that others still hold, less what goes with it."""
+        if slot.prefix is None:
+            return 0
+        users, tokens = self._prefixes.pop(slot.prefix)
+        if users == 1:
+            return slot.prefix_tokens - tokens
+        self._prefixes[slot.prefix] = users - 1, tokens
+        return slot.prefix_tokens
+
+    def _cut_prefix(self, slot: _Slot, stays: int) -> int:
+        """A conversation goes on with the first tokens alone: those of its shared prefix that it has no longer."""
+        gone = max(slot.prefix_tokens - stays, 0)
+        slot.prefix_tokens -= gone
+        return gone
 
     def _hold(self, tokens: int) -> None:
         self._held += tokens

@@ -9,7 +9,8 @@ import orjson
 
 from trie.errors import WorkloadError
 from trie.workload.formats import format_of, format_of_text
-from trie.workload.trace import FIELDS, Trace, foreign, parse_trace
+from trie.workload.row import FIELDS, foreign, parse_trace
+from trie.workload.trace import Trace
 
 BOM = b"\xef\xbb\xbf"
 FOREIGN = {
@@ -70,6 +71,18 @@ def dump(traces: Iterable[Trace]) -> bytes:
 
 
 def row(trace: Trace) -> dict[str, Any]:
-    """A trace in the format's own form: a plain dictionary with lists."""
+    """A trace in the format's own form: a plain dictionary with lists, without the fields that say nothing."""
     values = ((name, getattr(trace, name)) for name in FIELDS)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+    return plain | {name: value for name, value in _optional(trace) if value not in (None, [])}
+
+
+def _optional(trace: Trace) -> Iterator[tuple[str, Any]]:
+    if trace.shared_prefix_id is not None:
+        yield "shared_prefix_id", trace.shared_prefix_id
+        yield "shared_prefix_length", trace.shared_prefix_length
+    yield "reasoning_length", list(trace.reasoning_length)
+    yield "context_reset", list(trace.context_reset)
+    yield "subagents", [{"after_turn": child.after_turn, "trace": row(child.trace)} for child in trace.subagents]
+    for name in ("start_offset_s", "name", "source", "weight"):
+        yield name, getattr(trace, name)

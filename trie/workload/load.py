@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib import resources
+from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,9 +17,12 @@ from typing import Any
 from trie.config import WorkloadConfig
 from trie.errors import WorkloadError
 from trie.workload import hub, jsonl, synthetic
-from trie.workload.trace import Trace, Workload, parse_trace
+from trie.workload.accounting import every_request
+from trie.workload.row import parse_trace
+from trie.workload.trace import Trace, Workload
 
 IMPORT_REPORT = ".import.json"  # beside the rows: what the import kept, dropped and assumed
+GROUP = "workload.shared_prefix_tokens, group"  # names no prefix of a file
 SYNTHETIC_ROW = b'"source":"synthetic'  # as `trie workload synthesize` writes it
 
 log = logging.getLogger(__name__)
@@ -35,7 +40,26 @@ def load(config: WorkloadConfig) -> Workload:
             f"workload.sha256={config.sha256}: {workload.source} has {workload.sha256}, so its traces are others; "
             "workload.sha256=null takes them all the same"
         )
+    if config.shared_prefix_tokens:
+        workload = replace(workload, traces=_with_shared_prefixes(workload.traces, config))
     return _within(workload, config.min_context_tokens, config.max_context_tokens)
+
+
+def _with_shared_prefixes(traces: Iterable[Trace], config: WorkloadConfig) -> list[Trace]:
+    """The traces in groups that share the first tokens of their prompts; at least one token stays a trace's own."""
+    draw = random.Random(f"shared prefixes:{config.seed}")
+    groups = range(1, config.shared_prefix_groups + 1)
+    frequencies = list(accumulate(group**-config.shared_prefix_zipf for group in groups))
+    return [
+        trace
+        if trace.shared_prefix_id is not None
+        else replace(
+            trace,
+            shared_prefix_id=f"{GROUP} {draw.choices(groups, cum_weights=frequencies)[0]}",
+            shared_prefix_length=min(config.shared_prefix_tokens, trace.input_prompt_length - 1),
+        )
+        for trace in traces
+    ]
 
 
 def _within(workload: Workload, least: int | None, most: int | None) -> Workload:
@@ -148,9 +172,10 @@ def describe(workload: Workload) -> str:
     """A workload in one line: what it is, how long its traces are, what a perfect cache could serve."""
     traces = workload.traces
     contexts = sorted(trace.context_tokens for trace in traces)
-    requests = [plan for trace in traces for plan in trace.requests()]
-    cached = sum(plan.cached_prompt_tokens for plan in requests)
-    prompt = cached + sum(plan.new_prompt_tokens for plan in requests)
+    cached = prompt = 0
+    for plan in every_request(traces):
+        cached += plan.cached_prompt_tokens
+        prompt += plan.prompt_tokens
     return (
         f"{workload.name}: {len(traces)} traces ({workload.source}), "
         f"{fmean(trace.num_turns for trace in traces):.1f} turns on average, "

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from trie.errors import WorkloadError
-from trie.workload.formats import format_of
 
-FIELDS = (
-    "num_turns",
-    "input_prompt_length",
-    "assistant_response_length",
-    "tool_call_output_length",
-    "tool_call_latency",
-    "final_assistant_response_length",
-)
-MAX_TOKENS = 100_000_000  # a length above this is a mistake, not a prompt
-MAX_LATENCY_S = 7 * 24 * 3600.0
+class Cut(NamedTuple):
+    """What stays of a conversation where its context is reset: its head, up to a place in one of our own texts."""
+
+    exchanges: int  # so many questions and answers stay whole
+    question_tokens: int  # and so many tokens of the question behind them
 
 
 class PlannedRequest(NamedTuple):
@@ -28,9 +20,36 @@ class PlannedRequest(NamedTuple):
     turn: int  # 0 for the first request
     is_final: bool
     wait_s: float  # tool latency between the end of the last response and this request
-    new_prompt_tokens: int  # input prompt, or the tool output just appended
-    cached_prompt_tokens: int  # everything before it: earlier prompts and completions
+    new_prompt_tokens: int  # input prompt, or the tool output just appended; and what a cache can't know of the rest
+    cached_prompt_tokens: int  # the prompt's head that earlier requests had: their prompts and completions
     completion_tokens: int  # asked for, exactly
+    resent_tokens: int = 0  # of the new ones, those of an answer that goes back without its reasoning
+    dropped_tokens: int = 0  # reasoning of this answer that no later prompt holds
+    cut: Cut | None = None  # of the conversation, before this request
+    shared_tokens: int = 0  # of a first prompt: the prefix that it shares with other traces
+    waits_for: tuple[Trace, ...] = ()  # sub-agents that work meanwhile, in the place of a wait
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All of the prompt."""
+        return self.new_prompt_tokens + self.cached_prompt_tokens
+
+    @property
+    def text_tokens(self) -> int:
+        """What comes from outside: the input prompt, or a tool's output."""
+        return self.prompt_tokens if self.turn == 0 else self.new_prompt_tokens - self.resent_tokens
+
+    @property
+    def answer_tokens(self) -> int:
+        """Of the completion, what the next prompt holds."""
+        return self.completion_tokens - self.dropped_tokens
+
+
+class Subagent(NamedTuple):
+    """A trace that another one starts when the answer of one of its turns has ended, and waits for."""
+
+    after_turn: int
+    trace: Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +62,91 @@ class Trace:
     tool_call_latency: tuple[float, ...]
     final_assistant_response_length: int
     row: int = 0  # place in the workload, from 0
+    shared_prefix_id: str | int | None = None
+    shared_prefix_length: int = 0  # of the input prompt: the tokens that all traces with this id begin with
+    reasoning_length: tuple[int, ...] = ()  # of each answer, the final one included; empty: none
+    context_reset: tuple[int | None, ...] = ()  # tokens that survive before each request, None: all; empty: all
+    subagents: tuple[Subagent, ...] = ()
+    start_offset_s: float | None = None  # when it began, for open-loop schedules
+    name: str | None = None
+    source: str | None = None
+    weight: float | None = None
 
     @property
     def num_turns(self) -> int:
         return len(self.assistant_response_length)
 
-    def requests(self) -> Iterator[PlannedRequest]:
-        """The trace's num_turns + 1 requests, in order."""
+    def requests(self, *, reasoning_back: bool = False) -> Iterator[PlannedRequest]:
+        """The trace's num_turns + 1 requests, in order; those of its sub-agents are in `waits_for`.
+
+        `reasoning_back`: the reasoning of an answer goes back to the server with the answer.
+        """
         completions = (*self.assistant_response_length, self.final_assistant_response_length)
-        new = (self.input_prompt_length, *self.tool_call_output_length)
+        texts = (self.input_prompt_length, *self.tool_call_output_length)
         waits = (0.0, *self.tool_call_latency)
-        context = 0
-        for turn, (wait_s, fresh, completion) in enumerate(zip(waits, new, completions, strict=True)):
-            yield PlannedRequest(turn, turn == self.num_turns, wait_s, fresh, context, completion)
-            context += fresh + completion
+        last = self.num_turns
+        if not (self.context_reset or self.reasoning_length or self.subagents or self.shared_prefix_length):
+            context = 0
+            for turn, (wait_s, text, completion) in enumerate(zip(waits, texts, completions, strict=True)):
+                yield PlannedRequest(turn, turn == last, wait_s, text, context, completion)
+                context += text + completion
+            return
+        dropped = (0,) * (last + 1) if reasoning_back or not self.reasoning_length else self.reasoning_length
+        yield from self._conversation(zip(waits, texts, completions, dropped, strict=True))
+
+    def _conversation(self, turns: Iterator[tuple[float, int, int, int]]) -> Iterator[PlannedRequest]:
+        """The requests of a conversation that is not the plain one; `turns` as (wait, text, completion, dropped)."""
+        said: list[tuple[int, int]] = []  # tokens of each question and of what goes back of its answer
+        context = common = 0  # tokens said, and of them the head that the server has computed as it is
+        for turn, (wait_s, output, completion, dropped) in enumerate(turns):
+            cut, text = None, output
+            survives = self.context_reset[turn] if self.context_reset else None
+            if survives is not None and survives < context:
+                cut, kept = _cut(said, survives)
+                text += survives - kept
+                context, common = kept, min(common, kept)
+                del said[cut.exchanges :]
+            waits_for = tuple(child.trace for child in self.subagents if child.after_turn == turn - 1)
+            prompt = context + text
+            yield PlannedRequest(
+                turn,
+                turn == self.num_turns,
+                0.0 if waits_for else wait_s,
+                prompt - common,
+                common,
+                completion,
+                resent_tokens=context - common,
+                dropped_tokens=dropped,
+                cut=cut,
+                shared_tokens=self.shared_prefix_length if turn == 0 else 0,
+                waits_for=waits_for,
+            )
+            said.append((text if cut is None else text + cut.question_tokens, completion - dropped))
+            context = prompt + completion - dropped
+            common = prompt if dropped else context
 
     @property
     def context_tokens(self) -> int:
-        """Prompt and completion of the final request together: what the server's context window must hold."""
+        """Prompt and completion of the longest request: what the server's context window must hold."""
+        if self.context_reset or self.reasoning_length or self.subagents:
+            own = max(plan.prompt_tokens + plan.completion_tokens for plan in self.requests())
+            return max(own, *(child.trace.context_tokens for child in self.subagents), 0)
         tools, answers = sum(self.tool_call_output_length), sum(self.assistant_response_length)
         return self.input_prompt_length + tools + answers + self.final_assistant_response_length
+
+
+def _cut(said: Sequence[tuple[int, int]], survives: int) -> tuple[Cut, int]:
+    """Where a conversation is cut of which so many tokens survive, and how many stay.
+
+    Only the server knows where the tokens of its answers end, so that a cut inside an answer falls in front of it.
+    """
+    begins = 0
+    for number, (question, answer) in enumerate(said):
+        if survives < begins + question + answer:
+            stays = min(survives - begins, question)
+            return Cut(number, stays), begins + stays
+        begins += question + answer
+    raise AssertionError("all survives")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,85 +160,3 @@ class Workload:
     synthetic: bool = False  # drawn from distributions: never to be taken for the recorded traces
     imported: Mapping[str, Any] | None = None  # the report of the import that made its file
     skipped: int = 0  # traces left out, since the model's context can't hold them
-
-
-def parse_trace(row: Mapping[str, Any], *, where: str, index: int = 0) -> Trace:
-    """A trace out of one decoded row of the JSONL format.
-
-    Raises:
-        WorkloadError: naming `where`, the field, what was found and what is allowed.
-    """
-    if not isinstance(row, Mapping):
-        raise WorkloadError(f"{where}: found {_short(row)}, a row must be a JSON object")
-    if sum(field in row for field in FIELDS) <= 1:
-        raise WorkloadError(f"{where}: {foreign(format_of(row), ', '.join(map(str, row)))}")
-    turns = _count(row, "num_turns", where, least=0)
-    return Trace(
-        input_prompt_length=_count(row, "input_prompt_length", where, least=1),
-        assistant_response_length=_counts(row, "assistant_response_length", where, turns, least=1),
-        tool_call_output_length=_counts(row, "tool_call_output_length", where, turns, least=0),
-        tool_call_latency=_latencies(row, "tool_call_latency", where, turns),
-        final_assistant_response_length=_count(row, "final_assistant_response_length", where, least=1),
-        row=index,
-    )
-
-
-def foreign(name: str | None, fields: str) -> str:
-    """What is wrong with a row that is none of ours, whose format may be known."""
-    what = f"looks like {name}" if name is not None else f"has the fields {_short(fields)[1:-1] or 'of no trace'}"
-    return f"{what}; convert it: a row must have {', '.join(FIELDS)} (docs/traces.md)"
-
-
-def _short(value: object) -> str:
-    text = ascii(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _get(row: Mapping[str, Any], field: str, where: str) -> Any:
-    if field not in row:
-        raise WorkloadError(f"{where}: {field} is missing")
-    return row[field]
-
-
-def _allowed(least: int) -> str:
-    return f"a whole number from {least} to {MAX_TOKENS}"
-
-
-def _whole(value: Any, least: int) -> bool:
-    """Whether a value is a whole number that is allowed; 1.0 is one, as pandas writes 1 into a column with gaps."""
-    number = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    return number and not isinstance(value, bool) and least <= value <= MAX_TOKENS
-
-
-def _count(row: Mapping[str, Any], field: str, where: str, *, least: int) -> int:
-    value = _get(row, field, where)
-    if not _whole(value, least):
-        raise WorkloadError(f"{where}: {field}: found {_short(value)}, must be {_allowed(least)}")
-    return int(value)
-
-
-def _list(row: Mapping[str, Any], field: str, where: str, length: int) -> list[Any]:
-    values = _get(row, field, where)
-    if not isinstance(values, list):
-        raise WorkloadError(f"{where}: {field}: found {_short(values)}, must be a list of length num_turns={length}")
-    if len(values) != length:
-        raise WorkloadError(f"{where}: {field}: found {len(values)} entries, must be num_turns={length}")
-    return values
-
-
-def _counts(row: Mapping[str, Any], field: str, where: str, length: int, *, least: int) -> tuple[int, ...]:
-    values = _list(row, field, where, length)
-    for i, value in enumerate(values):
-        if not _whole(value, least):
-            raise WorkloadError(f"{where}: {field}[{i}]: found {_short(value)}, must be {_allowed(least)}")
-    return tuple(map(int, values))
-
-
-def _latencies(row: Mapping[str, Any], field: str, where: str, length: int) -> tuple[float, ...]:
-    values = _list(row, field, where, length)
-    for i, value in enumerate(values):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not 0 <= value <= MAX_LATENCY_S:
-            allowed = f"seconds from 0 to {MAX_LATENCY_S:.0f}"
-            raise WorkloadError(f"{where}: {field}[{i}]: found {_short(value)}, must be {allowed}")
-    return tuple(float(value) for value in values)

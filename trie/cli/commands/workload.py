@@ -12,7 +12,8 @@ from trie.cli.arguments import Parser
 from trie.config.workload import MAX_ROWS
 from trie.errors import ConfigError, WorkloadError
 from trie.storage.run_dir import whole, write_json
-from trie.workload.trace import MAX_LATENCY_S, Trace, parse_trace
+from trie.workload.row import MAX_LATENCY_S, parse_trace
+from trie.workload.trace import Trace
 
 if TYPE_CHECKING:
     from trie.workload.importers.importer import Tokens
@@ -68,6 +69,9 @@ def _show_arguments(arguments: argparse.ArgumentParser) -> None:
     add("--answer-speed", type=float, metavar="TOK_S", help="tokens per second of each answer (default: 50)")
     add("--profile", metavar="NAME", help="take both speeds from a profile of the embedded endpoint (gpu, ...)")
     add("--deadline", type=float, metavar="S", help="say how many traces a deadline after S seconds cuts off")
+    add("--shared-prefix-tokens", type=int, metavar="N", help="as workload.shared_prefix_tokens=N has it")
+    add("--shared-prefix-groups", type=int, metavar="G", help="as workload.shared_prefix_groups=G has it")
+    add("--shared-prefix-zipf", type=float, metavar="Z", help="as workload.shared_prefix_zipf=Z has it")
     add("--html", type=Path, metavar="FILE", help="write a page with plots")
     add("--json", action="store_true", help="print the numbers as JSON")
 

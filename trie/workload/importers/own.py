@@ -7,7 +7,7 @@ from typing import Any
 
 from trie.workload.importers.importer import Importer, Source, has
 from trie.workload.importers.session import Session
-from trie.workload.trace import parse_trace
+from trie.workload.row import parse_trace
 
 
 def recognize(row: Mapping[str, Any]) -> str | None:

@@ -17,8 +17,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from trie.workload.importers.fidelity import Fidelity
+from trie.workload.row import MAX_LATENCY_S, MAX_TOKENS
 from trie.workload.synthetic import LogNormal
-from trie.workload.trace import MAX_LATENCY_S, MAX_TOKENS
 
 DRAWN_WAIT = LogNormal(0.46, 1.5)  # seconds, of the recorded agentic workload
 DRAWN_RANGE = (0.006, 60.35)
