@@ -33,6 +33,7 @@ from trie.storage.manifest import End, EngineGrowth, Manifest
 from trie.storage.parquet_parts import RowWriter, warm_up
 from trie.storage.repository import state as repository_state
 from trie.storage.run_dir import RunDir
+from trie.storage.run_lock import going_on
 from trie.storage.typed_json import decode
 from trie.workload.load import describe
 from trie.workload.load import load as load_workload
@@ -54,6 +55,9 @@ class Result:
     directory: Path
     summary: Summary
     manifest: Manifest
+
+    def __repr__(self) -> str:
+        return f"Result({str(self.directory)!r}, {'VALID' if self.summary.valid else 'INVALID'})"
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -90,9 +94,16 @@ class Result:
 
 
 def execute(
-    config: RunConfig, directory: Path, *, api_key: str | None = None, experiments: Path | None = None
+    config: RunConfig,
+    directory: Path,
+    *,
+    api_key: str | None = None,
+    experiments: Path | None = None,
+    position: str = "",
 ) -> Result:
     """Run in an event loop of its own; SIGINT and SIGTERM end the run in order, a second one at once.
+
+    `position` is that of the run in its sweep, as people read it.
 
     Raises:
         TrieError: for what the user can mend.
@@ -101,7 +112,9 @@ def execute(
 
     async def with_signals() -> Result:
         with handled() as signals:
-            return await execute_async(config, directory, api_key=api_key, experiments=experiments, signals=signals)
+            return await execute_async(
+                config, directory, api_key=api_key, experiments=experiments, signals=signals, position=position
+            )
 
     try:
         return in_loop(with_signals())
@@ -127,6 +140,7 @@ async def execute_async(
     workload: Workload | None = None,
     experiments: Path | None = None,
     signals: Signals | None = None,
+    position: str = "",
 ) -> Result:
     """Run inside a loop; `workload` is used instead of the one that the settings name.
 
@@ -151,9 +165,10 @@ async def execute_async(
         log.info(starting_line(manifest))
         scheduler, meter = build(ready, RowWriter(writer)), Meter(config.endpoint, ready.beside)
         try:
-            await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
-            await meter.start()
-            reason = await _replay(scheduler, config, signals=signals, death=death)
+            with going_on(directory):
+                await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
+                await meter.start()
+                reason = await _replay(scheduler, config, signals=signals, death=death, position=position)
         except asyncio.CancelledError:
             run.write_manifest(replace(manifest, end=_end(scheduler, scheduler.state.stop_reason or CANCELLED, death)))
             raise
@@ -205,13 +220,13 @@ def _write_page(evaluated: EvaluatedRun) -> None:
 
 
 async def _replay(
-    scheduler: Scheduler, config: RunConfig, *, signals: Signals | None, death: asyncio.Future[str]
+    scheduler: Scheduler, config: RunConfig, *, signals: Signals | None, death: asyncio.Future[str], position: str
 ) -> str:
     """Replay to the end, whatever ends it; returns why it ended."""
     async with scheduler:
         death.add_done_callback(lambda _: scheduler.stop(ENDPOINT_DIED))
         with signals.replaying(lambda: scheduler.stop(INTERRUPTED)) if signals else nullcontext():
-            async with shown(scheduler.state, config.progress, duration_s=config.duration):
+            async with shown(scheduler.state, config.progress, duration_s=config.duration, position=position):
                 return await scheduler.run()
 
 

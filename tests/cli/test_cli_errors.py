@@ -55,7 +55,7 @@ from trie.cli import errors, main
         ("+nope=1", "nope: no such key"),
         ("=1", "=1: no key in front of the ="),
         ("--nope", "unrecognized arguments: --nope"),
-        ("report", "the following arguments are required: DIR"),
+        ("report", "outputs/ or multirun/: no run there; give the directory of a run or a sweep"),
         ("report a b", "unrecognized arguments: b"),
         ("sim --port x", "argument --port: invalid int value: 'x'"),
         ("-m --cfg job", "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified"),

@@ -226,6 +226,9 @@ def until(lines: Iterator[str], text: str, times: int) -> Iterator[str]:
 @pytest.mark.slow
 def test_report_of_a_sweep_is_made_again_from_its_files(module: Command, line: tuple[str, ...], tmp_path: Path) -> None:
     first = module(*line, "concurrency=1,2", "num_gpus=2")
+    cells = [line for line in first.stdout.splitlines() if line.startswith("cell ")]
+    assert [line[:20] for line in cells] == ["cell 1 of 2  INVALID", "cell 2 of 2  INVALID"]
+    assert "Per-trace metrics" not in first.stdout
     kept = [dict(row) for row in table(tmp_path / "s")]
     for name in ("sweep.csv", "sweep.parquet", "sweep.html"):
         (tmp_path / "s" / name).unlink()

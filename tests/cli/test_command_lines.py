@@ -163,6 +163,11 @@ def test_mistake_in_a_setting_leaves_no_directory(module: Command, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_start_that_fails_leaves_no_directory(module: Command, tmp_path: Path) -> None:
+    done = module("endpoint=http://127.0.0.1:9/v1", "hydra.run.dir=run")
+    assert (done.returncode, (tmp_path / "run").exists()) == (1, False)
+
+
 def test_directory_of_a_run_is_not_written_over(module: Command, tmp_path: Path) -> None:
     """Its .hydra/config.yaml is what repeats the run."""
     config = tmp_path / "mine" / ".hydra" / "config.yaml"

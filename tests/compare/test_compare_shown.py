@@ -115,6 +115,7 @@ def test_the_page_holds_every_number_and_asks_the_network_for_nothing(runs: list
 def test_a_sweeps_page_has_a_curve_and_a_table_for_each_headline(tmp_path: Path) -> None:
     for name in "ab":
         written(tmp_path / name / "w-c8-11111111", wall_s=40.0)
+        (tmp_path / name / "multirun.yaml").touch()
     found = page(compare([tmp_path / "a", tmp_path / "b"], QUICK))
     keys = [plot.key for plot in found.plots()]
     assert "workload-completion-tok-s-steady-state" in keys

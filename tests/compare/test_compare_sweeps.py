@@ -18,6 +18,8 @@ QUICK = Settings(resamples=100)
 
 
 def cell(sweep: Path, name: str, concurrency: int = 8, server: Server | None = None, **settings: Any) -> Path:
+    sweep.mkdir(exist_ok=True)
+    (sweep / "multirun.yaml").touch()
     return written(sweep / name, server, wall_s=40.0, concurrency=ConcurrencyConfig(concurrency), **settings)
 
 

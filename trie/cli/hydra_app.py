@@ -8,10 +8,11 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from trie.cli import errors, hydra_setup, secrets
+from trie.cli import errors, hydra_setup, logs, secrets
 from trie.cli.arguments import Parser
 from trie.cli.rerun import own_folder, refuse_hidden_options
 from trie.cli.typed_config import headers, settings, validate, without_hydra
+from trie.config import ProgressStyle
 from trie.config.shipped_groups import CONF
 from trie.errors import ConfigError, EndpointError, RunDirError, TrieError
 from trie.storage import sweep_dir
@@ -42,6 +44,7 @@ log = logging.getLogger("trie")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # =1: every error with its traceback
 FLAGS_AT_ODDS = ("Only one of --run", "The --resolve flag")  # how Hydra's complaints on its own flags begin
 EXIT_INVALID = 3
+LOG = "trie.log"
 HYDRA = ".hydra"  # where Hydra keeps a run's config; made first, which only one of two runs can
 
 
@@ -50,6 +53,8 @@ class Outcome:
     """What becomes of the command, beside what Hydra returns."""
 
     keys: secrets.Keys
+    verbose: bool = False  # of a sweep: all that a single run prints, for each cell
+    position: str = ""  # of the cell within its sweep
     code: int = 0
     error: TrieError | None = None  # of a single run: Hydra would print a line of its own in front
 
@@ -61,7 +66,9 @@ def run(arguments: list[str], keys: secrets.Keys) -> int:
         TrieError: for what the user can fix, Hydra's own errors included.
         KeyboardInterrupt: after the report of what was measured.
     """
-    outcome = Outcome(keys)
+    verbose = {"-v", "--verbose"}
+    outcome = Outcome(keys, verbose=not verbose.isdisjoint(arguments))
+    arguments = [argument for argument in arguments if argument not in verbose]
     task = functools.update_wrapper(functools.partial(_task, outcome=outcome), _task)
     with _command_line(arguments), hydra_setup.extended(), _errors_raised():
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
@@ -131,11 +138,14 @@ def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode is RunMode.MULTIRUN
+    brief = sweeping and not outcome.verbose  # the sweeper has a line for the cell
     try:
-        result = (measure_cell if sweeping else measure)(cfg, directory, outcome.keys)
+        with logs.warnings_alone() if brief else nullcontext():
+            result = (measure_cell if sweeping else measure_once)(cfg, directory, outcome)
         if result is None:
             return None
-        show(result)
+        if not brief:
+            show(result)
         refuse_failed(result)
     except TrieError as error:
         if sweeping:
@@ -151,7 +161,21 @@ def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
     return result.summary.workload["completion_tok_s"].steady_state
 
 
-def measure(cfg: DictConfig, directory: Path, keys: secrets.Keys) -> Result:
+def measure_once(cfg: DictConfig, directory: Path, outcome: Outcome) -> Result:
+    """Run and report; a start that fails leaves nothing behind.
+
+    Raises:
+        TrieError: for what the user can fix.
+    """
+    try:
+        return measure(cfg, directory, outcome)
+    except (TrieError, KeyboardInterrupt):
+        if not (directory / MANIFEST).exists():
+            _release(directory)
+        raise
+
+
+def measure(cfg: DictConfig, directory: Path, outcome: Outcome) -> Result:
     """Run and report.
 
     Raises:
@@ -161,11 +185,13 @@ def measure(cfg: DictConfig, directory: Path, keys: secrets.Keys) -> Result:
     config = validate(cfg)
     from trie.run import execute  # heavy, and a mistake above should not wait for it
 
-    key = keys.key(config.endpoint.api_key_env)
-    return execute(config, directory, api_key=key, experiments=own_folder())
+    if outcome.position and not outcome.verbose and config.progress is ProgressStyle.auto and not sys.stdout.isatty():
+        config = replace(config, progress=ProgressStyle.none)
+    key = outcome.keys.key(config.endpoint.api_key_env)
+    return execute(config, directory, api_key=key, experiments=own_folder(), position=outcome.position)
 
 
-def measure_cell(cfg: DictConfig, directory: Path, keys: secrets.Keys) -> Result | None:
+def measure_cell(cfg: DictConfig, directory: Path, outcome: Outcome) -> Result | None:
     """Run and report one cell of a sweep; None when it is done already.
 
     Raises:
@@ -180,7 +206,7 @@ def measure_cell(cfg: DictConfig, directory: Path, keys: secrets.Keys) -> Result
         aside = sweep_dir.set_aside(directory, "earlier" if done else "unfinished")
         if aside is not None:
             log.info("measured again; the earlier files are kept: %s", aside)
-        return measure(cfg, directory, keys)
+        return measure(cfg, directory, outcome)
 
 
 def show(result: Result) -> None:
@@ -236,6 +262,14 @@ class Beforehand(Callback):  # type: ignore[misc]
             secrets.refuse_in_headers(headers(config))
         except TrieError as error:
             raise Stopped(error) from error
+
+
+def _release(directory: Path) -> None:
+    """Undo `claim`: what Hydra wrote, and the directory where that was all."""
+    shutil.rmtree(directory / HYDRA, ignore_errors=True)
+    with suppress(OSError):
+        (directory / LOG).unlink(missing_ok=True)
+        directory.rmdir()
 
 
 class Stopped(BaseException):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from trie.one_line import printable
@@ -42,3 +44,17 @@ class RunLog(logging.FileHandler):
         self.reported = True
 
     reported = False
+
+
+@contextmanager
+def warnings_alone() -> Iterator[None]:
+    """Keep what is no warning off the console; the run's own log has it all the same."""
+    consoles = [handler for handler in logging.getLogger().handlers if isinstance(handler, ConsoleHandler)]
+    levels = [handler.level for handler in consoles]
+    for handler in consoles:
+        handler.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for handler, level in zip(consoles, levels, strict=True):
+            handler.setLevel(level)

@@ -20,7 +20,7 @@ LINE = 1000  # characters of an error's line: what it quotes may be long, and ma
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
 # Each is a module of trie.cli.commands with a `main`.
-COMMANDS = ("report", "compare", "export", "init", "calibrate", "fit", "probe", "sim", "workload", "help")
+COMMANDS = ("report", "compare", "export", "init", "calibrate", "fit", "probe", "sim", "workload", "ls", "help")
 PROBE = "probe"  # the one of them that speaks to a server, and needs the key
 
 

@@ -6,6 +6,7 @@ Hydra's own sweeper starts all jobs in one go, says which failed after the last,
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import logging
 import time
@@ -50,6 +51,11 @@ class Job:
 
 class Cells(BasicSweeper):  # type: ignore[misc]
     """Plans the cells, measures those that are not done, and keeps the sweep's report up to date."""
+
+    def setup(self, *, task_function: functools.partial[Any], **context: Any) -> None:
+        """Called by Hydra."""
+        super().setup(task_function=task_function, **context)
+        self._outcome = task_function.keywords["outcome"]
 
     def sweep(self, arguments: list[str]) -> list[Any]:
         """Measure what there is to measure; returns the results of its jobs.
@@ -132,7 +138,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         """Make the sweep's directory and note in it what was asked for."""
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            OmegaConf.save(self.config, directory / "multirun.yaml")
+            OmegaConf.save(self.config, directory / sweep_dir.HYDRA_SWEEP)
         except OSError as error:
             raise RunDirError(f"{directory}: can't make the directory of the sweep: {error.strerror}") from error
 
@@ -146,9 +152,15 @@ class Cells(BasicSweeper):  # type: ignore[misc]
                 log.info("pause of %s", lasting(settings.pause))
                 time.sleep(settings.pause)
             left = plan.time_to_go((cell.planned for cell in cells[at:]), settings.pause)
-            for number, cell in enumerate(batch, at + 1):
-                log.info("cell %d of %d: %s; %s to go", number, len(cells), cell.planned.name, lasting(left))
-            results += self._launch(batch, directory)
+            self._outcome.position = f"cell {at + 1} of {len(cells)}"
+            if self._outcome.verbose:
+                log.info("%s: %s; %s to go", self._outcome.position, batch[0].planned.name, lasting(left))
+            launched = self._launch(batch, directory)
+            left = plan.time_to_go((cell.planned for cell in cells[at + size :]), settings.pause)
+            for number, (cell, result) in enumerate(zip(batch, launched, strict=True), at + 1):
+                if result.status is JobStatus.COMPLETED and not self._outcome.verbose:
+                    _say(f"cell {number} of {len(cells)}", directory / cell.planned.name, left)
+            results += launched
         return results
 
     def _launch(self, cells: Sequence[Job], directory: Path) -> Sequence[JobReturn]:
@@ -214,6 +226,15 @@ def report(directory: Path) -> None:
         write(directory, sweep_dir.find(directory))
     except TrieError as error:
         log.error("the report of the sweep is not up to date: %s", error)  # noqa: TRY400 - an error of the user's
+
+
+def _say(position: str, path: Path, left_s: float) -> None:
+    """Print what came of a cell, in one line."""
+    from trie.report.list_table import line  # pyarrow, not for a plan
+    from trie.report.run_list import listed
+
+    more = f"; {lasting(left_s)} to go" if left_s else ""
+    print(f"{position}  {line(listed(path))}{more}", flush=True)
 
 
 def _refuse_swept(overrides: Sequence[Override], settings: CommandConfig) -> None:

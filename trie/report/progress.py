@@ -22,9 +22,9 @@ BAR = 24  # columns of the bar
 
 
 @asynccontextmanager
-async def shown(state: RunState, style: ProgressStyle, *, duration_s: float) -> AsyncIterator[None]:
+async def shown(state: RunState, style: ProgressStyle, *, duration_s: float, position: str = "") -> AsyncIterator[None]:
     """Show a run while the block lasts; reads its counters and costs the event loop one small string a refresh."""
-    task = asyncio.create_task(follow(state.counters, state.clock, style, duration_s))
+    task = asyncio.create_task(follow(state.counters, state.clock, style, duration_s, position))
     try:
         yield
     finally:
@@ -33,22 +33,23 @@ async def shown(state: RunState, style: ProgressStyle, *, duration_s: float) -> 
             await task
 
 
-async def follow(counters: Counters, clock: Clock, style: ProgressStyle, duration_s: float) -> None:
+async def follow(counters: Counters, clock: Clock, style: ProgressStyle, duration_s: float, position: str = "") -> None:
     """Show a run until cancelled."""
     if style is ProgressStyle.auto:
         style = ProgressStyle.rich if sys.stdout.isatty() else ProgressStyle.plain
     if style is ProgressStyle.rich:
-        await _display(counters, clock, duration_s)
+        await _display(counters, clock, duration_s, position)
     elif style is ProgressStyle.plain:
         await _lines(counters, clock, duration_s)
 
 
-async def _display(counters: Counters, clock: Clock, duration_s: float) -> None:
+async def _display(counters: Counters, clock: Clock, duration_s: float, position: str) -> None:
     with Display(auto_refresh=False, transient=True) as display:
         while True:
             now_s = clock.now_s
             # In a thread: a terminal that stalls must not hold up the event loop, and with it the measurement.
-            text = Text(f"{bar(now_s, duration_s)}\n{outcomes(counters)}\n{rates(counters, now_s)}")
+            first = f"{position}  {bar(now_s, duration_s)}".lstrip()
+            text = Text(f"{first}\n{outcomes(counters)}\n{rates(counters, now_s)}")
             await asyncio.to_thread(display.update, text, refresh=True)
             await asyncio.sleep(REFRESH_S)
 

@@ -4,6 +4,7 @@ manifest.json             what was run, where, by what; rewritten once with how 
 requests/part-*.parquet   the rows
 summary.json              every number; its presence says that the run is whole
 report.html               the same numbers and plots, for people; may be left out
+live.json                 the numbers so far of a run that goes on; gone at its end
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 REQUESTS = "requests"
 REPORT = "report.html"
+LIVE = "live.json"
+FOLDERS = ("outputs", "multirun")  # where runs and sweeps go unless they are told otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,9 @@ class RunDir:
         if not path.is_dir():
             raise RunDirError(f"{path}: no such directory; give the directory of a run")
         if not (path / MANIFEST).is_file():
-            raise RunDirError(f"{path}: holds no {MANIFEST}; give the directory of a run")
+            raise RunDirError(
+                f"{path}: holds no {MANIFEST}; give the directory of a run (trie ls lists those below it)"
+            )
         return cls(path)
 
     def manifest(self) -> Manifest:

@@ -19,6 +19,8 @@ from trie.storage.manifest import End, Manifest
 from trie.storage.run_dir import MANIFEST, REPORT, REQUESTS, SUMMARY, RunDir, write_json
 from trie.storage.typed_json import decode
 
+HYDRA_SWEEP = "multirun.yaml"  # what was asked for, there before the first cell
+OF_A_SWEEP = ("sweep.parquet", "sweep.csv", "sweep.html")  # its report
 HYDRA_CONFIG = Path(".hydra") / "config.yaml"  # what the command line composed, there before anything can fail
 FAILURE = "failure.json"  # why a cell came to nothing
 LOCK = ".lock"
@@ -80,8 +82,22 @@ def find(sweep: Path) -> list[Cell]:
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether a directory is a sweep's rather than a run's."""
-    return path.is_dir() and not (path / MANIFEST).exists() and any(map(_is_cell, path.iterdir()))
+    """Whether a directory is a sweep's: no run's, and no folder of runs that have nothing in common."""
+    if not path.is_dir() or (path / MANIFEST).exists():
+        return False
+    if (path / HYDRA_SWEEP).exists():
+        return True
+    cells = [cell for cell in path.iterdir() if _is_cell(cell)]
+    if any((path / name).exists() for name in OF_A_SWEEP):  # which an older trie wrote into any folder
+        return bool(cells) and not any("mode: RUN" in _hydra_settings(cell) for cell in cells)
+    return bool(cells) and all("mode: MULTIRUN" in _hydra_settings(cell) for cell in cells)
+
+
+def _hydra_settings(cell: Path) -> str:
+    try:
+        return (cell / ".hydra" / "hydra.yaml").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def _is_cell(path: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from trie.cli.arguments import Parser
 from trie.errors import ReportError, RunDirError
 from trie.storage import sweep_dir
-from trie.storage.run_dir import RunDir
+from trie.storage.run_dir import FOLDERS, REPORT, RunDir
 
 if TYPE_CHECKING:
     from trie.metrics.evaluate_run import EvaluatedRun
@@ -23,7 +23,9 @@ def parser() -> Parser:
     """The command's arguments."""
     about = "Every number of a run or a sweep, from its files alone."
     arguments = Parser(prog="trie report", description=about)
-    arguments.add_argument("directory", type=Path, metavar="DIR", help="the directory of a run or a sweep")
+    latest = f"the directory of a run or a sweep (default: the latest below {' and '.join(FOLDERS)})"
+    arguments.add_argument("directory", type=Path, nargs="?", metavar="DIR", help=latest)
+    arguments.add_argument("--open", action="store_true", help="open the page in the browser")
     arguments.add_argument(
         "--json", action="store_true", help="print summary.json, or a sweep's table, instead of tables"
     )
@@ -32,7 +34,7 @@ def parser() -> Parser:
     )
     arguments.add_argument("--no-html", action="store_true", help="leave a run's report.html as it is")
     arguments.add_argument(
-        "--plots", type=Path, metavar="DIR", help="write each plot of a run into a file of its own in DIR"
+        "--plots", type=Path, metavar="DIR", help="write each plot of the page into a file of its own in DIR"
     )
     arguments.add_argument("--format", choices=FORMATS, default="svg", help="of the files of --plots (default: svg)")
     return arguments
@@ -45,31 +47,42 @@ def main(arguments: list[str]) -> int:
         TrieError: when there is no run to read, or plots can't be written.
     """
     options = parser().parse_args(arguments)
+    if options.directory is None:
+        from trie.report.run_list import latest  # numpy, not for --help
+
+        options.directory = latest([Path(folder) for folder in FOLDERS])
     if sweep_dir.is_sweep(options.directory):
-        _sweep(options.directory, options.forecast, as_json=options.json)
-        return 0
-    if options.forecast is not None:
+        _sweep(options)
+    elif options.forecast is not None:
         raise ReportError(f"--forecast {options.forecast}: goes with a sweep; {options.directory} is a run")
-    _run(options)
+    else:
+        _run(options)
     return 0
 
 
-def _sweep(directory: Path, forecast: Path | None, *, as_json: bool) -> None:
+def _sweep(options: argparse.Namespace) -> None:
     from trie.metrics.evaluate_run import summarized  # numpy and pyarrow, not for --help
+    from trie.sweep import page
 
+    directory, forecast = options.directory, options.forecast
     cells = [summarized(cell) for cell in sweep_dir.find(directory)]
     behind = [summarized(cell) for cell in sweep_dir.find(forecast)] if forecast is not None else []
     measured = next((cell for cell in behind if cell.config.get("clock") != "virtual"), None)
     if measured is not None:
         raise ReportError(f"--forecast {forecast}: {measured.path.name} is not of virtual time; trie compare has those")
-    if as_json:
-        from trie.sweep.page import write
+    rows = page.write(directory, cells, behind)
+    if options.plots is not None:
+        page.page(directory, rows).save_plots(options.plots, options.format)
+    if options.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        from trie.cli.console import console  # not for JSON
+        from trie.sweep.terminal import show_headline
 
-        print(json.dumps(write(directory, cells, behind), indent=1))
-        return
-    from trie.cli import sweeper  # not for a run
-
-    sweeper.show(directory, cells, behind)
+        show_headline(rows, console())
+        print(directory, flush=True)
+    if options.open:
+        _open(directory / page.PAGE)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -88,12 +101,23 @@ def _run(options: argparse.Namespace) -> None:
         page_of(evaluated).save_plots(options.plots, options.format)
     if options.json:
         print(json.dumps(evaluated.summary.to_json(), indent=1))
-        return
-    from trie.cli.console import console  # not for JSON
-    from trie.report.terminal import render
+    else:
+        from trie.cli.console import console  # not for JSON
+        from trie.report.terminal import render
 
-    render(evaluated.summary, evaluated.manifest, console())
-    print(options.directory)
+        render(evaluated.summary, evaluated.manifest, console())
+        print(options.directory)
+    if options.open:
+        _open(run.path / REPORT)
+
+
+def _open(page: Path) -> None:
+    import webbrowser  # for --open alone
+
+    if not page.is_file():
+        raise ReportError(f"--open: there is no {page}; leave out --no-html")
+    if not webbrowser.open(page.absolute().as_uri()):
+        raise ReportError(f"--open: no browser is found here; open {page.absolute()} in one")
 
 
 def _write_page(evaluated: EvaluatedRun) -> None:

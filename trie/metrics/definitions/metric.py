@@ -109,6 +109,8 @@ class Headline:
     page: tuple[str, ...] = ()  # a card on a run's page; a second one stands below the first
     sweep: tuple[str, ...] = ()  # rows and columns of a sweep's tables
     compare: tuple[str, ...] = ()  # cards and plots of a comparison
+    row: tuple[str, ...] = ()  # a run in one line: `trie ls`, a sweep's cells as they end, the index of `trie serve`
+    row_name: str = ""  # its name there, without the unit
     curve: bool = False  # a comparison draws the distribution
 
 

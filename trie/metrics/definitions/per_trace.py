@@ -38,7 +38,9 @@ TRACE_METRICS = (
         definition="from the first request's send to the end of the final response, tool waits included",
         formula=Values(_latency_s),
         reference=True,
-        headline=Headline(page=("p50", "p99"), sweep=("p90",), compare=("p50",), curve=True),
+        headline=Headline(
+            page=("p50", "p99"), sweep=("p90",), compare=("p50",), row=("p50",), row_name="latency p50", curve=True
+        ),
         with_cut_off="censoring.latency_km_{part}_s",
     ),
     Metric(
@@ -102,6 +104,6 @@ TRACE_METRICS = (
         ),
         formula=Values(_eligible_cache_hit_rate_pct),
         reference=True,
-        headline=Headline(page=("mean",), compare=("mean",)),
+        headline=Headline(page=("mean",), compare=("mean",), row=("mean",), row_name="cache"),
     ),
 )

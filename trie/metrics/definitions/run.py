@@ -130,7 +130,7 @@ RUN_METRICS = (
         better="lower",
         definition="requests that failed / requests that ended well or failed; cancelled ones are in neither",
         formula=Ratio(_failed),
-        headline=Headline(sweep=("",)),
+        headline=Headline(sweep=("",), row=("",), row_name="failed"),
     ),
     Metric(
         section=RUN,

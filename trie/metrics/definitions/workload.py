@@ -72,6 +72,8 @@ WORKLOAD_METRICS = (
             page=("steady_state", "steady_state_per_gpu"),
             sweep=("steady_state", "steady_state_per_gpu"),
             compare=("steady_state", "steady_state_per_gpu"),
+            row=("steady_state", "steady_state_per_gpu"),
+            row_name="steady",
         ),
     ),
 )

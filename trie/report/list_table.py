@@ -1,0 +1,65 @@
+"""`trie ls` as a table, and a finished cell of a sweep as one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trie.metrics.shown_numbers import CUT_OFF_SHARE, MARK
+from trie.one_line import lasting, printable
+from trie.report.number_format import MISSING
+from trie.report.run_list import INVALID, VALID, Listed, columns, name_of
+
+STYLES = {VALID: "green", INVALID: "red"}
+WIDE = 150  # columns from which a directory stands in the row of its numbers
+NOTE = f"{MARK} with the traces or requests that were cut off or failed counted in: more than {CUT_OFF_SHARE:.0%} were"
+
+
+def show_list(entries: Sequence[Listed], folder: Path, console: Console) -> None:
+    """Print runs and sweeps, newest first."""
+    wide = console.width >= WIDE
+    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("started (UTC)", no_wrap=not wide)
+    table.add_column("verdict")
+    table.add_column("workload", overflow="fold")
+    for name in ("", *(f"{name_of(number)} ({number.display.unit})" for number in columns())):
+        table.add_column(name, justify="right")
+    if wide:
+        table.add_column("directory", overflow="fold")
+    for entry in entries:
+        place = printable(_place(entry, folder))
+        figures = [entry.text(number) for number in columns()]
+        table.add_row(
+            _when(entry),
+            Text(entry.verdict, style=STYLES.get(entry.verdict, "yellow")),
+            printable(entry.workload),
+            entry.load,
+            *(MISSING if entry.is_sweep else figure for figure in figures),
+            *([place] if wide else []),
+        )
+    console.print(table)
+    if not wide:
+        for entry in entries:
+            console.print(Text(f"{_when(entry)}  {printable(_place(entry, folder))}"), soft_wrap=True)
+    if any(MARK in entry.text(number) for entry in entries for number in columns()):
+        console.print(Text(NOTE, style="yellow"))
+
+
+def _when(entry: Listed) -> str:
+    return entry.started[:19].replace("T", " ") or MISSING
+
+
+def _place(entry: Listed, folder: Path) -> str:
+    return str(folder) if entry.path == folder else str(entry.path.relative_to(folder))
+
+
+def line(entry: Listed) -> str:
+    """A run in one line: what it was, its verdict, its numbers."""
+    figures = (f"{name_of(number)} {entry.text(number)} {number.display.unit}".rstrip() for number in columns())
+    load = f"{entry.workload} {entry.load}, {lasting(entry.duration_s or 0)}"
+    return printable(f"{entry.verdict:<8}{load}: {', '.join(figures)}")
