@@ -268,11 +268,11 @@ async def test_a_run_directory_holds_what_it_should(sim: Serve, tmp_path: Path) 
     async with sim(SimConfig(**QUICK)) as url:
         result = await replayed(url, tmp_path, endpoint={"headers": {"X-Api-Token": "tok-123"}}, html=True)
     names = sorted(path.name for path in result.directory.iterdir())
-    assert names == ["manifest.json", "report.html", "requests", "summary.json"]
+    assert names == ["manifest.json", "population.parquet", "report.html", "requests", "summary.json"]
     manifest = json.loads((result.directory / "manifest.json").read_text())
     assert manifest["end"]["reason"] == "max_traces"
     assert manifest["workload"]["sha256"] == "0" * 64
-    assert not [path for path in result.directory.glob("*.*") if "tok-123" in path.read_text()]
+    assert not [path for path in result.directory.glob("*.*") if b"tok-123" in path.read_bytes()]
     again = write_summary(RunDir.open(result.directory))
     assert again.to_json() == result.summary.to_json()
 

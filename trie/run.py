@@ -15,6 +15,7 @@ from rich.console import Console
 from trie.config import Clock, RunConfig
 from trie.engines.counters import Meter
 from trie.errors import ReportError
+from trie.metrics.certainty.population import Population
 from trie.metrics.checks.circumstances import LIMITS
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate
 from trie.metrics.summary import Summary
@@ -162,6 +163,7 @@ async def execute_async(
         run, writer = RunDir.create(directory)
         manifest = new_manifest(ready, repository)
         run.write_manifest(manifest)
+        await asyncio.to_thread(_write_population, run, ready.workload)
         log.info(starting_line(manifest))
         scheduler, meter = build(ready, RowWriter(writer)), Meter(config.endpoint, ready.beside)
         try:
@@ -189,6 +191,7 @@ async def _simulate(
         run, writer = RunDir.create(directory)
         manifest = new_manifest(ready, repository)
         run.write_manifest(manifest)
+        await asyncio.to_thread(_write_population, run, ready.workload)
         log.info(starting_line(manifest))
         virtual = VirtualRun(ready, writer)
         with signals.replaying(lambda: virtual.stop(INTERRUPTED)) if signals else nullcontext():
@@ -199,6 +202,10 @@ async def _simulate(
                     manifest = replace(manifest, end=decode(End, virtual.facts()))
                     run.write_manifest(manifest)
     return Result(directory, await asyncio.to_thread(_report, run, html=config.html), manifest)
+
+
+def _write_population(run: RunDir, workload: Workload) -> None:
+    run.write_population(Population.of(workload.traces).table())
 
 
 def _report(run: RunDir, *, html: bool) -> Summary:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trie.errors import RunDirError
+from trie.metrics.certainty.population import Population
 from trie.metrics.columns import Columns
 from trie.metrics.definitions.client import SUSPECT_LAG_S
 from trie.metrics.summary import Summary, summarize
@@ -42,7 +43,13 @@ class EvaluatedRun:
     @cached_property
     def summary(self) -> Summary:
         """Every number."""
-        return summarize(self.columns, self.manifest)
+        return summarize(self.columns, self.manifest, self.population)
+
+    @cached_property
+    def population(self) -> Population | None:
+        """Sums over the workload's traces; None of a run that left none."""
+        table = self.run.population()
+        return None if table is None else Population.of_table(table)
 
     def frame(self) -> pd.DataFrame:
         """The rows as a DataFrame; `suspect` says which requests met a late client."""

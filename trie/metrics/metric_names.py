@@ -12,7 +12,7 @@ from trie.metrics import definitions
 from trie.metrics.definitions import Number
 from trie.metrics.definitions.metric import Better
 
-NOT_NUMBERS = ("schema_version",)
+NOT_NUMBERS = ("schema_version", "certainty")  # intervals belong to the numbers; they are none of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,13 @@ def flat(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, fl
     """Every number of a summary.json by its path; None where it was not measured."""
     for name, value in summary.items():
         key = f"{prefix}{name}"
+        if key in NOT_NUMBERS:
+            continue
         if isinstance(value, Mapping):
             yield from flat(value, f"{key}.")
         elif value is None:
             yield key, None
-        elif isinstance(value, int | float) and not isinstance(value, bool) and key not in NOT_NUMBERS:
+        elif isinstance(value, int | float) and not isinstance(value, bool):
             yield key, value
 
 

@@ -12,6 +12,10 @@ import numpy as np
 
 from trie.metrics import verdict
 from trie.metrics.cache import workers
+from trie.metrics.certainty.assess import Values, certainty
+from trie.metrics.certainty.population import Population
+from trie.metrics.certainty.section import Certainty
+from trie.metrics.certainty.workload_estimates import RunFacts
 from trie.metrics.checks.check import Check
 from trie.metrics.client_error import excesses
 from trie.metrics.columns import Bools, Columns, Floats, Stats
@@ -71,6 +75,7 @@ class Summary:
     engine: EngineAccount | None
     decode: DecodeSeen | None = None  # None too in summaries from before it was counted
     silence: Silence | None = None  # None in summaries from before it was looked at
+    certainty: Certainty | None = None  # None in summaries from before there were intervals
     others: Mapping[str, float | None] = field(default_factory=dict)  # by path, what no field above holds
 
     @property
@@ -109,13 +114,14 @@ class Summary:
 SECTIONS = [field.name for field in fields(Summary)][8:-1]  # behind the reference's tables
 
 
-def summarize(rows: pa.Table | Columns, manifest: Manifest) -> Summary:
+def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Population | None = None) -> Summary:
     """Every number of a run.
 
     Args:
         rows: of `trie.storage.record.arrow_schema()`, in any order; or their columns, where these are needed again.
         manifest: what was run (docs/records.md); a run that was killed has no end in it, and its wall time is then
             the last instant in the rows.
+        population: sums over the workload, for estimates of the whole of it.
     """
     columns = rows if isinstance(rows, Columns) else Columns(rows)
     settings = manifest.settings
@@ -124,14 +130,18 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest) -> Summary:
     wall_time_s = wall_time_of(columns, manifest)
     of_traces = per_trace(columns, sessions, stream=stream)
     excess = excesses(columns, of_traces, stream=stream)
-    numbers = of_run(RunRows(columns, sessions, wall_time_s), stream=stream)
+    run_rows = RunRows(columns, sessions, wall_time_s)
+    numbers = of_run(run_rows, stream=stream)
+    of_requests = per_request(columns, stream=stream)
+    points = Points.of(columns)
+    workload = rates(points, wall_time_s=wall_time_s, num_gpus=settings.num_gpus)
     summary = Summary(
         verdict=(),
         traces={key: int(getattr(sessions, key).sum()) for key in ("completed", "failed", "cancelled")},
         requests={key: int(columns.outcome(key).sum()) for key in ("ok", "failed", "cancelled")},
         per_trace={key: Stats.of(values) for key, values in of_traces.items()},
-        per_request={key: Stats.of(values) for key, values in per_request(columns, stream=stream).items()},
-        workload=rates(Points.of(columns), wall_time_s=wall_time_s, num_gpus=settings.num_gpus),
+        per_request={key: Stats.of(values) for key, values in of_requests.items()},
+        workload=workload,
         errors=columns.failures(),
         workers=workers(columns),
         drift=_drift(columns, manifest, _take(numbers, Drift, "drift")),
@@ -143,10 +153,21 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest) -> Summary:
         engine=engine(columns, manifest),
         silence=silence(columns),
         decode=_decode(columns) if stream else None,
+        certainty=certainty(
+            run_rows,
+            points,
+            Values(workload, of_traces, of_requests),
+            RunFacts(settings.concurrency.value, stream=stream, traces_ran_out=_traces_ran_out(manifest)),
+            population,
+        ),
         **_take(numbers, Summary),
         others=numbers,
     )
     return replace(summary, verdict=verdict.judge(summary, manifest))
+
+
+def _traces_ran_out(manifest: Manifest) -> bool:
+    return manifest.end is not None and manifest.end.reason == "max_traces"
 
 
 def wall_time_of(columns: Columns, manifest: Manifest) -> float:

@@ -2,6 +2,7 @@
 
 manifest.json             what was run, where, by what; rewritten once with how it ended
 requests/part-*.parquet   the rows
+population.parquet        sums over each trace of the workload; runs of older versions have none
 summary.json              every number; its presence says that the run is whole
 report.html               the same numbers and plots, for people; may be left out
 live.json                 the numbers so far of a run that goes on; gone at its end
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 REQUESTS = "requests"
+POPULATION = "population.parquet"
 REPORT = "report.html"
 LIVE = "live.json"
 FOLDERS = ("outputs", "multirun")  # where runs and sweeps go unless they are told otherwise
@@ -77,6 +79,30 @@ class RunDir:
     def records(self) -> pa.Table:
         """All rows on disk, in the order they ended."""
         return read_records(self.path / REQUESTS)
+
+    def population(self) -> pa.Table | None:
+        """Sums over each trace of the workload; None where the run left none.
+
+        Raises:
+            RunDirError: when they can't be read.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        file = self.path / POPULATION
+        if not file.is_file():
+            return None
+        try:
+            return pq.read_table(file, partitioning=None)
+        except (OSError, pa.ArrowException) as error:
+            raise RunDirError(f"{file}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
+
+    def write_population(self, table: pa.Table) -> None:
+        """Write sums over each trace of the workload, whole or not at all."""
+        import pyarrow.parquet as pq
+
+        with whole(self.path / POPULATION) as aside:
+            pq.write_table(table, aside, compression="zstd")
 
     def summary(self) -> dict[str, Any]:
         """The numbers, as written at the end of the run or by the last report."""

@@ -1,0 +1,106 @@
+"""The certainty of a run: its blocks of time, and every interval and estimate that they allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trie.metrics.certainty import measured, workload_estimates
+from trie.metrics.certainty.blocks import CYCLES, LEAST, Blocks, blocks_over, needed_s
+from trie.metrics.certainty.estimate import Estimate
+from trie.metrics.certainty.population import Population
+from trie.metrics.certainty.requests_fit import LEAST_REQUESTS, Requests, guard_s, mean_trace_s, requests_between
+from trie.metrics.certainty.section import Certainty, Estimates
+from trie.metrics.certainty.workload_estimates import RunFacts
+from trie.metrics.columns import Floats
+from trie.metrics.definitions.metric import RunRows
+from trie.metrics.throughput import WARM_UP, Points, Rates
+from trie.metrics.traces import Traces
+
+NOTHING_ENDED = "no request ended well in the steady state"
+NO_STARTS = "no trace began in the steady state, so it is not known how long one takes"
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The numbers that get intervals."""
+
+    workload: Mapping[str, Rates]
+    per_trace: Mapping[str, Floats]  # one value for each session; NaN where it did not complete
+    per_request: Mapping[str, Floats]  # one for each request that ended well
+
+
+def certainty(
+    rows: RunRows, points: Points, values: Values, facts: RunFacts, population: Population | None
+) -> Certainty:
+    """Every interval and estimate of a run."""
+    columns = rows.columns
+    window = points.steady_window()
+    if window is None or not window[1] > window[0]:
+        return Certainty(why={"steady_state": NOTHING_ENDED, "population": NOTHING_ENDED})
+    guard = guard_s(columns)
+    since, until = points.steady_since, _full_until(rows, window[1], facts) - guard
+    requests = requests_between(columns, since, until)
+    cycle = _cycle_s(requests, population, rows.sessions, window, facts.concurrency)
+    blocks = blocks_over(*window, cycle)
+    needs = needed_s(cycle, lost_share=WARM_UP, lost_s=guard) if cycle is not None and blocks is None else None
+    fit_blocks = None if blocks is None else blocks_over(since, until, cycle)
+    estimated = workload_estimates.estimate(rows, requests, facts, population, fit_blocks)
+    whole_run = None if blocks is None else _whole_run(blocks, rows.wall_time_s)
+    return Certainty(
+        blocks=None if blocks is None else blocks.count,
+        cycle_s=cycle,
+        window_s=window,
+        needs_s=needs,
+        steady_state=_rates(points, values.workload, blocks) if blocks else {},
+        per_trace=_statistics(values.per_trace, columns["sent_s"][columns.starts], whole_run),
+        per_request=_statistics(values.per_request, columns["sent_s"][columns.outcome("ok")], whole_run),
+        population=estimated.estimates,
+        model=estimated.model,
+        why={**({} if blocks else _too_short(cycle, needs)), **estimated.why},
+    )
+
+
+def _full_until(rows: RunRows, until: float, facts: RunFacts) -> float:
+    """Until when all slots had a trace."""
+    return min(until, float(rows.sessions.began_s.max())) if facts.traces_ran_out else until
+
+
+def _cycle_s(
+    requests: Requests, population: Population | None, sessions: Traces, window: tuple[float, float], concurrency: int
+) -> float | None:
+    """How long a trace takes on average: by the fit, else the traces active in the window by those that began in it."""
+    if population is not None and len(requests) >= LEAST_REQUESTS:
+        return mean_trace_s(requests, population)
+    since, until = window
+    began = sessions.sent_s
+    starts = int(((began > since) & (began <= until)).sum())
+    return concurrency * (until - since) / starts if starts else None
+
+
+def _whole_run(blocks: Blocks, wall_time_s: float) -> Blocks:
+    """Blocks of the same length over the whole run, for what is measured over all of it."""
+    until = max(wall_time_s, blocks.until)
+    return Blocks(0.0, until, max(int(until / blocks.width_s), LEAST))
+
+
+def _rates(points: Points, workload: Mapping[str, Rates], blocks: Blocks) -> dict[str, Estimate | None]:
+    values = {key: rates.steady_state for key, rates in workload.items()}
+    return {key: None if value is None else measured.rate(points, key, value, blocks) for key, value in values.items()}
+
+
+def _statistics(values: Mapping[str, Floats], at: Floats, blocks: Blocks | None) -> dict[str, Estimates]:
+    if blocks is None:
+        return {}
+    return {key: measured.statistics(of_key, at, blocks) for key, of_key in values.items()}
+
+
+def _too_short(cycle_s: float | None, needs_s: float | None) -> dict[str, str]:
+    """Why there is no interval of anything that was measured."""
+    if cycle_s is None or needs_s is None:
+        return dict.fromkeys(("steady_state", "per_trace", "per_request"), NO_STARTS)
+    sentence = (
+        f"too short: an interval takes {LEAST} blocks of {CYCLES:g} traces' time ({cycle_s:.0f} s each), "
+        f"so a run of {needs_s:.0f} s"
+    )
+    return dict.fromkeys(("steady_state", "per_trace", "per_request", "population.intervals"), sentence)

@@ -1,0 +1,52 @@
+"""Blocks of time: what happens in one is taken as independent of what happens in the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trie.metrics.columns import Floats
+
+CYCLES = 3.0  # mean traces that a block lasts at least
+LEAST, MOST = 4, 40  # blocks that an interval takes, and that are ever made
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Equal parts of a window of time."""
+
+    since: float
+    until: float
+    count: int
+
+    @property
+    def width_s(self) -> float:
+        return (self.until - self.since) / self.count
+
+    def of(self, at: Floats) -> NDArray[np.intp]:
+        """The block of each instant; -1 outside the window and for NaN."""
+        inside = (at >= self.since) & (at <= self.until)
+        place = np.zeros(len(at), np.intp)
+        place[inside] = ((at[inside] - self.since) / self.width_s).astype(np.intp)
+        return np.where(inside, np.minimum(place, self.count - 1), -1)
+
+    def sums(self, at: Floats, amount: Floats) -> Floats:
+        """The sum of the amounts in each block."""
+        place = self.of(at)
+        inside = place >= 0
+        return np.bincount(place[inside], amount[inside], self.count).astype(np.float64)
+
+
+def blocks_over(since: float, until: float, cycle_s: float | None) -> Blocks | None:
+    """Blocks of at least three cycles; None where a window has no room for four of them."""
+    if cycle_s is None or not cycle_s > 0 or not until > since:
+        return None
+    count = int((until - since) / (CYCLES * cycle_s))
+    return Blocks(since, until, min(count, MOST)) if count >= LEAST else None
+
+
+def needed_s(cycle_s: float, *, lost_share: float, lost_s: float) -> float:
+    """How long a run must be for four blocks, of which the beginning and the end are lost."""
+    return (LEAST * CYCLES * cycle_s + lost_s) / (1.0 - lost_share)

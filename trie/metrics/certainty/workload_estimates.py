@@ -1,0 +1,119 @@
+"""Estimates for the whole workload, where the run allows them; else why it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trie.metrics import censored
+from trie.metrics.certainty import check, whole_workload
+from trie.metrics.certainty.blocks import Blocks
+from trie.metrics.certainty.estimate import without_interval
+from trie.metrics.certainty.population import Population
+from trie.metrics.certainty.requests_fit import LEAST_REQUESTS, Model, Requests, fit
+from trie.metrics.certainty.section import Estimates, FittedModel, PopulationEstimates
+from trie.metrics.definitions.metric import RunRows
+
+PROVISIONAL_BLOCKS = 10  # by which features are chosen where there is no interval
+NO_SUMS = "the run left no sums over its workload, as runs of older versions did not"
+NO_STREAM = "first tokens are not seen without streaming"
+FEW_FIRST = "too few first requests were sent after the warm-up"
+RATES = ("completion_tok_s", "total_prompt_tok_s", "uncached_prompt_tok_s", "trace_per_s")
+OPEN_LOOP = "traces start as the load says, whatever the server does"
+
+
+NONE = PopulationEstimates()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the statistics need to know of a run beside its rows."""
+
+    concurrency: int
+    stream: bool
+    closed_loop: bool = True  # the same number of traces is active at any time
+    traces_ran_out: bool = False  # after the last start, fewer traces were active
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadEstimates:
+    """What could be estimated."""
+
+    estimates: PopulationEstimates = NONE
+    model: FittedModel | None = None
+    why: Mapping[str, str] = field(default_factory=dict)
+
+
+def estimate(
+    rows: RunRows, requests: Requests, facts: RunFacts, population: Population | None, blocks: Blocks | None
+) -> WorkloadEstimates:
+    """Fit the requests, check the fit, and apply it to the workload; without blocks there are no intervals."""
+    if population is None:
+        return WorkloadEstimates(why={"population": NO_SUMS})
+    if len(requests) < LEAST_REQUESTS:
+        few = f"{len(requests)} requests ended well that were sent between warm-up and end; {LEAST_REQUESTS} are needed"
+        return WorkloadEstimates(why={"population": few})
+    used = blocks or Blocks(float(requests.sent_s.min()), float(requests.sent_s.max()), PROVISIONAL_BLOCKS)
+    model = fit(requests, used, stream=facts.stream)
+    checked = _checked(rows, model, population)
+    fitted = FittedModel(model.chosen, model.took.r2, len(requests), checked)
+    if not checked.ok:
+        return WorkloadEstimates(model=fitted, why={"population": _apart(checked)})
+    estimates, why = _estimates(model, population.at_most(whole_workload.MOST_TRACES), population, facts)
+    if blocks is None:
+        estimates = _without_intervals(estimates)
+    return WorkloadEstimates(estimates, fitted, why)
+
+
+def _checked(rows: RunRows, model: Model, population: Population) -> check.ModelCheck:
+    """Of the traces that the run saw from their first request on."""
+    columns = rows.columns
+    whole = columns["turn"][columns.starts] == 0
+    seen = censored.trace_latency(rows.sessions, rows.until_s)
+    observed = censored.Observed(seen.time_s[whole], seen.seen[whole])
+    return check.compare(model, population, columns["trace_id"][columns.starts][whole], observed)
+
+
+def _apart(checked: check.ModelCheck) -> str:
+    time_s, predicted, observed = checked.time_s, checked.predicted_share, checked.observed_share
+    return (
+        f"the fit does not describe the run: within {time_s:.3g} s it has {predicted:.0%} of the traces done, "
+        f"Kaplan-Meier {observed:.0%}"
+    )
+
+
+def _estimates(
+    model: Model, sample: Population, population: Population, facts: RunFacts
+) -> tuple[PopulationEstimates, dict[str, str]]:
+    rates = whole_workload.rates(model, population, facts.concurrency) if facts.closed_loop else {}
+    ttft, ttfat = whole_workload.ttft(model, sample), whole_workload.ttfat(model, sample)
+    estimates = PopulationEstimates(
+        completion_tok_s=rates.get("completion_tok_s"),
+        total_prompt_tok_s=rates.get("total_prompt_tok_s"),
+        uncached_prompt_tok_s=rates.get("uncached_prompt_tok_s"),
+        trace_per_s=rates.get("trace_per_s"),
+        latency_s=whole_workload.latency(model, sample).estimates(),
+        ttft_s=None if ttft is None else ttft.estimates(),
+        ttfat_s=None if ttfat is None else ttfat.estimates(),
+    )
+    open_loop = {} if facts.closed_loop else dict.fromkeys(map("population.{}".format, RATES), OPEN_LOOP)
+    unseen = FEW_FIRST if facts.stream else NO_STREAM
+    return estimates, {
+        **open_loop,
+        **{f"population.{key}": unseen for key in ("ttft_s", "ttfat_s") if getattr(estimates, key) is None},
+    }
+
+
+def _without_intervals(estimates: PopulationEstimates) -> PopulationEstimates:
+    def of(estimates: Estimates | None) -> Estimates | None:
+        return estimates and {key: without_interval(estimate) for key, estimate in estimates.items()}
+
+    return PopulationEstimates(
+        completion_tok_s=without_interval(estimates.completion_tok_s),
+        total_prompt_tok_s=without_interval(estimates.total_prompt_tok_s),
+        uncached_prompt_tok_s=without_interval(estimates.uncached_prompt_tok_s),
+        trace_per_s=without_interval(estimates.trace_per_s),
+        latency_s=of(estimates.latency_s),
+        ttft_s=of(estimates.ttft_s),
+        ttfat_s=of(estimates.ttfat_s),
+    )
