@@ -70,7 +70,7 @@ def _cycle_s(
     requests: Requests, population: Population | None, sessions: Traces, window: tuple[float, float], concurrency: int
 ) -> float | None:
     """How long a trace takes on average: by the fit, else the traces active in the window by those that began in it."""
-    if population is not None and len(requests) >= LEAST_REQUESTS:
+    if population is not None and population.sequential and len(requests) >= LEAST_REQUESTS:
         return mean_trace_s(requests, population)
     since, until = window
     began = sessions.sent_s

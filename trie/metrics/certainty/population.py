@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,13 +33,18 @@ class Population:
     """One entry for each trace of the workload."""
 
     row: NDArray[np.int64]  # of the workload: `trace_id` of a run's rows
-    wait_s: Floats  # all waits of the trace
+    wait_s: Floats  # all waits of the trace; NaN for one that waits for sub-agents
     whole: Floats  # features, summed over the trace's requests
     first: Floats  # those of its first request
     last: Floats  # and of its last
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether each trace takes as long as its waits and requests together."""
+        return bool(np.isfinite(self.wait_s).all())
 
     @classmethod
     def of(cls, traces: Sequence[Trace]) -> Population:
@@ -99,5 +105,6 @@ class Population:
 
 def _values(traces: Sequence[Trace]) -> Iterator[tuple[float, ...]]:
     for trace in traces:
-        for turn, _, wait_s, new, context, completion in trace.requests():
-            yield turn, wait_s, new, context, completion
+        for plan in trace.requests():
+            wait_s = nan if plan.waits_for else plan.wait_s
+            yield plan.turn, wait_s, plan.new_prompt_tokens, plan.cached_prompt_tokens, plan.completion_tokens

@@ -19,6 +19,7 @@ NO_SUMS = "the run left no sums over its workload, as runs of older versions did
 NO_STREAM = "first tokens are not seen without streaming"
 FEW_FIRST = "too few first requests were sent after the warm-up"
 RATES = ("completion_tok_s", "total_prompt_tok_s", "uncached_prompt_tok_s", "trace_per_s")
+SUBAGENTS = "traces that wait for sub-agents take longer than the sum of their requests and waits"
 OPEN_LOOP = "traces start as the load says, whatever the server does"
 
 
@@ -50,6 +51,8 @@ def estimate(
     """Fit the requests, check the fit, and apply it to the workload; without blocks there are no intervals."""
     if population is None:
         return WorkloadEstimates(why={"population": NO_SUMS})
+    if not population.sequential:
+        return WorkloadEstimates(why={"population": SUBAGENTS})
     if len(requests) < LEAST_REQUESTS:
         few = f"{len(requests)} requests ended well that were sent between warm-up and end; {LEAST_REQUESTS} are needed"
         return WorkloadEstimates(why={"population": few})
