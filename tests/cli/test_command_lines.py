@@ -52,7 +52,15 @@ def test_main_job_and_its_report_from_the_files(module: Command, tmp_path: Path)
     assert "Steady State" in done.stdout
     assert "starting benchmark" in (run / "trie.log").read_text()
     names = {path.name for path in run.iterdir()}
-    assert names == {".hydra", "manifest.json", "report.html", "requests", "summary.json", "trie.log"}
+    assert names == {
+        ".hydra",
+        "manifest.json",
+        "population.parquet",
+        "report.html",
+        "requests",
+        "summary.json",
+        "trie.log",
+    }
 
     written = (run / "summary.json").read_text()
     shown = module("report", str(run.relative_to(tmp_path)))
