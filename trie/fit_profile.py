@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from trie.config import Clock, ConcurrencyConfig, EndpointConfig, RunConfig, SimConfig, WorkloadConfig
+from trie.config import Clock, ConcurrencyConfig, EndpointConfig, RunConfig, SimConfig, Start, WorkloadConfig
 from trie.errors import ConfigError, WorkloadError
 from trie.metrics.columns import Columns
 from trie.metrics.evaluate_run import EvaluatedRun
@@ -108,6 +108,7 @@ class _Plan:
     config: RunConfig
     traces: Sequence[Trace]
     wall_time_s: float
+    seed: int
 
     @classmethod
     def of(cls, run: EvaluatedRun) -> _Plan:
@@ -123,15 +124,17 @@ class _Plan:
             duration=float(manifest.config["duration"]),
             max_traces=manifest.config.get("max_traces"),
             history=manifest.settings.history,
+            start=Start[manifest.settings.start],
             clock=Clock.virtual,
         )
         context = manifest.server.max_model_len if manifest.workload.skipped_too_long else None
-        return cls(config, fitting(workload, context, skip=True).traces, run.summary.wall_time_s)
+        return cls(config, fitting(workload, context, skip=True).traces, run.summary.wall_time_s, manifest.seed)
 
     def replay(self, sim: SimConfig) -> Observations:
         rows: list[RequestRecord] = []
-        VirtualReplay(replace(self.config, sim=sim), self.traces, write=rows.extend).run()
-        ok = [row for row in rows if row.outcome is Outcome.ok]
+        config = replace(self.config, sim=sim)
+        VirtualReplay(config, self.traces, write=rows.extend, seed=self.seed).run()
+        ok = [row for row in rows if row.outcome is Outcome.ok and not row.warm_up]
 
         def column(name: str) -> Floats:
             return np.array([getattr(row, name) for row in ok], dtype=np.float64)

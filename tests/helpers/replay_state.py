@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from helpers.scripted_server import DONE, END, HEAD, Script, chunked, event
-from trie.config import EndpointConfig
+from trie.config import EndpointConfig, Start
 from trie.endpoint.connection import Connections
 from trie.endpoint.request import Requester
 from trie.endpoint.request_body import RequestFormat
@@ -19,7 +20,9 @@ from trie.replay.failure_policy import Backoff, FailureWatch
 from trie.replay.prompt_queue import PromptQueue
 from trie.replay.run_state import RunState
 from trie.replay.scheduler import Scheduler
+from trie.replay.session_order import PlannedSession, SessionOrder
 from trie.storage.parquet_parts import PartsWriter, RowWriter, read_records
+from trie.workload.beginning import Beginning
 from trie.workload.trace import Trace
 
 WHOLE: Script = (HEAD, chunked(event("a") + event("b", '"stop"') + DONE), END)
@@ -30,6 +33,14 @@ def trace(*waits_s: float, row: int = 0) -> Trace:
     """A trace with these tool latencies: prompts of 3 tokens, tool outputs of 1, answers of 2."""
     turns = len(waits_s)
     return Trace(3, (2,) * turns, (1,) * turns, waits_s, 2, row=row)
+
+
+def planned_prompts(planned: PlannedSession) -> SessionPrompts:
+    """The prompts of a planned session."""
+    prompts = prompts_of(
+        planned.trace, planned.session_id, [b" a"] * (planned.begins.turn + 1 if planned.begins else 0)
+    )
+    return replace(prompts, begins=planned.begins)
 
 
 def prompts_of(trace: Trace, session_id: int = 0, answers: Sequence[bytes] = ()) -> SessionPrompts:
@@ -77,10 +88,13 @@ def scheduler(
     concurrency: int = 1,
     duration_s: float = 30.0,
     max_traces: int | None = None,
+    inside: Sequence[tuple[Trace, Beginning]] = (),
+    start_mode: Start = Start.together,
 ) -> Scheduler:
     """A scheduler of sessions of these traces, in turn."""
-    queue = PromptQueue(traces, prompts_of, ahead=concurrency, most=max_traces)
-    return Scheduler(state, queue, concurrency=concurrency, duration_s=duration_s)
+    order = SessionOrder(traces, most=max_traces, inside=inside)
+    queue = PromptQueue(order, planned_prompts, ahead=concurrency)
+    return Scheduler(state, queue, concurrency=concurrency, duration_s=duration_s, start_mode=start_mode)
 
 
 def rows_in(folder: Path) -> list[dict[str, Any]]:

@@ -232,3 +232,9 @@ def test_what_the_cache_lost(cached: int, lost_tokens: int, ok: bool) -> None:
     kept = check(found, "prefix_cache_kept")
     assert kept is not None
     assert kept.ok is ok
+
+
+def test_requests_of_a_warm_up_are_among_those_that_the_engine_counts() -> None:
+    account = summarize(to_table([row(0, sent=-2.0, warm_up=True), TWO[1]]), ended(VLLM)).engine
+    assert account is not None
+    assert (account.rows.prompt_tokens, account.difference.prompt_tokens) == (200.0, 0.0)

@@ -322,3 +322,17 @@ def test_the_form_of_summary_json():
     )
     assert isinstance(found["wall_time_s"], float)
     assert found["trace_per_s"] == pytest.approx(0.01)
+
+
+def test_a_warm_up_is_in_no_metric_but_its_own_and_traces_begun_in_it_are_not_whole():
+    """Session 1 began at -2 s inside its trace and ends in the run: its request counts, its latency does not."""
+    measured = [row(0, sent=1.0), row(1, 1, 1, sent=0.5, cached_prompt_tokens=50)]
+    warm_up = [row(1, 0, 1, sent=-2.0, warm_up=True), row(2, sent=-1.0, warm_up=True, outcome=Outcome.failed)]
+    with_it = summary([*warm_up, *measured]).to_json()
+    without = summary(measured).to_json()
+    assert with_it.pop("warm_up") == {"requests": 2, "failed": 1, "seconds": 2.0, "traces_inside": 1}
+    without.pop("warm_up")
+    assert with_it == without
+    assert with_it["traces"]["completed"] == 2
+    assert with_it["per_trace"]["latency_s"]["n"] == 1
+    assert with_it["requests"] == {"ok": 2, "failed": 0, "cancelled": 0}

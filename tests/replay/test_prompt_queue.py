@@ -7,8 +7,8 @@ import pytest
 from trie.errors import PromptError
 from trie.prompts.builder import SessionPrompts
 from trie.replay.prompt_queue import AT_ONCE, PromptQueue
+from trie.replay.session_order import PlannedSession, SessionOrder
 from trie.workload.row import parse_trace
-from trie.workload.trace import Trace
 
 ROW = {
     "num_turns": 0,
@@ -21,9 +21,13 @@ ROW = {
 TRACES = [parse_trace(ROW, where="row", index=index) for index in range(3)]
 
 
+def without_texts(planned: PlannedSession) -> SessionPrompts:
+    return SessionPrompts(planned.trace, planned.session_id, ())
+
+
 @pytest.mark.parametrize("ahead", [1, 9, 100])
 async def test_every_trace_in_turn_each_with_its_number(ahead: int) -> None:
-    async with PromptQueue(TRACES, lambda trace, number: SessionPrompts(trace, number, ()), ahead=ahead) as queue:
+    async with PromptQueue(SessionOrder(TRACES), without_texts, ahead=ahead) as queue:
         sessions = [await queue.next() for _ in range(3 * AT_ONCE + 7)]
     assert [prompts.session_id for prompts in sessions if prompts] == list(range(len(sessions)))
     assert [prompts.trace.row for prompts in sessions if prompts] == [number % 3 for number in range(len(sessions))]
@@ -31,20 +35,19 @@ async def test_every_trace_in_turn_each_with_its_number(ahead: int) -> None:
 
 @pytest.mark.parametrize("most", [1, 2, 20, AT_ONCE, 3 * AT_ONCE])
 async def test_no_more_than_asked_for(most: int) -> None:
-    make = lambda trace, number: SessionPrompts(trace, number, ())  # noqa: E731
-    async with PromptQueue(TRACES, make, ahead=9, most=most) as queue:
+    async with PromptQueue(SessionOrder(TRACES, most=most), without_texts, ahead=9) as queue:
         sessions = [await queue.next() for _ in range(most + 2)]
     assert [None if prompts is None else prompts.session_id for prompts in sessions] == [*range(most), None, None]
 
 
 async def test_prompts_that_can_not_be_made_are_an_error() -> None:
-    def make(trace: Trace, number: int) -> SessionPrompts:
-        if number == 4:
+    def make(planned: PlannedSession) -> SessionPrompts:
+        if planned.session_id == 4:
             raise PromptError("no text")
-        return SessionPrompts(trace, number, ())
+        return without_texts(planned)
 
     async def ten() -> None:
-        async with PromptQueue(TRACES, make, ahead=2) as queue:
+        async with PromptQueue(SessionOrder(TRACES), make, ahead=2) as queue:
             for _ in range(10):
                 await queue.next()
 

@@ -18,8 +18,8 @@ from trie.prompts.builder import SessionPrompts
 from trie.replay import failure_policy
 from trie.replay.prompt_queue import PromptQueue
 from trie.replay.scheduler import Scheduler
+from trie.replay.session_order import PlannedSession, SessionOrder
 from trie.storage import parquet_parts
-from trie.workload.trace import Trace
 
 TRACES = [trace(row=0), trace(0.0, row=1)]
 REFUSED: Script = (plain_response("500 Internal Server Error", b'{"error": "no"}'),)
@@ -191,12 +191,14 @@ async def test_rows_that_can_not_be_written_end_the_run(tmp_path: Path, monkeypa
 
 
 async def test_prompts_that_can_not_be_made_end_the_run(tmp_path: Path) -> None:
-    def make(trace: Trace, session: int) -> SessionPrompts:
-        raise PromptError(f"no text for session {session}")
+    def make(planned: PlannedSession) -> SessionPrompts:
+        raise PromptError(f"no text for session {planned.session_id}")
 
     async with run_state("http://127.0.0.1:9/v1", tmp_path / "r") as state:
         with pytest.raises(PromptError, match="no text for session 0"):
-            async with Scheduler(state, PromptQueue(TRACES, make, ahead=1), concurrency=1, duration_s=1.0):
+            async with Scheduler(
+                state, PromptQueue(SessionOrder(TRACES), make, ahead=1), concurrency=1, duration_s=1.0
+            ):
                 raise AssertionError("entered")
 
 

@@ -17,6 +17,7 @@ from trie.config.run import (
     ProgressStyle,
     PromptConfig,
     RunConfig,
+    Start,
 )
 from trie.config.sim import FAULTS, SimConfig
 from trie.config.workload import WorkloadConfig
@@ -39,6 +40,7 @@ __all__ = [
     "PromptForm",
     "RunConfig",
     "SimConfig",
+    "Start",
     "TlsConfig",
     "ToolRole",
     "WorkloadConfig",

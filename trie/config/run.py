@@ -126,6 +126,14 @@ class Clock(Enum):
     virtual = "virtual"  # the embedded endpoint's model alone, without waiting: no server is measured
 
 
+class Start(Enum):
+    """How the first traces begin."""
+
+    together = "together"  # all at once, at their first turns, as the methodology has it
+    spread = "spread"  # in steps, the next one when the requests of the last have their first token
+    stationary = "stationary"  # each inside its trace, as in a loop that has gone on for long
+
+
 @dataclass
 class RunConfig:
     """One run, whole: what is replayed, against what, how hard and for how long."""
@@ -153,6 +161,11 @@ class RunConfig:
     )
     max_traces: int | None = setting(
         None, "traces to start at most; the run ends with the last of them; null: it ends at its deadline", minimum=1
+    )
+    start: Start = setting(
+        Start.together,
+        "how the first traces begin: all at once; in steps; or each inside its trace, after a warm-up outside all "
+        "metrics, as in a loop that has gone on for long",
     )
     stream: bool = setting(True, "stream answers; TTFT, TTFAT and decode speed need it")
     history: str = setting(

@@ -19,7 +19,7 @@ def export(run: EvaluatedRun) -> Iterator[dict[str, Any]]:
     manifest, settings = run.manifest, run.manifest.settings
     anchor_ns = round(manifest.started.unix_s * 1e9)
     run_id = f"{manifest.seed:x}"
-    for row in run.rows.sort_by([("end_s", "ascending")]).to_pylist():
+    for row in run.measured.sort_by([("end_s", "ascending")]).to_pylist():
         ok = row["outcome"] == "ok"
         line = {
             "metadata": _metadata(row, run_id, anchor_ns),

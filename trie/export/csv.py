@@ -17,7 +17,7 @@ def write_requests(run: EvaluatedRun, out: IO[str]) -> None:
     durations = {
         key: plain(values) for key, values in requests_of(run).durations.items() if key not in run.rows.schema.names
     }
-    ordered = run.rows.sort_by([("session_id", "ascending"), ("turn", "ascending")])
+    ordered = run.measured.sort_by([("session_id", "ascending"), ("turn", "ascending")])
     columns = [ordered.column(name).to_pylist() for name in ordered.schema.names]
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*ordered.schema.names, *durations])

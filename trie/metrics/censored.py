@@ -31,7 +31,8 @@ def trace_latency(sessions: Traces, until_s: Floats) -> Observed:
 def trace_ttft(columns: Columns) -> Observed:
     """That of each trace's first request, whatever became of the trace."""
     first = request_ttft(columns)
-    return Observed(first.time_s[columns.starts], first.seen[columns.starts])
+    begins = columns.starts[columns["turn"][columns.starts] == 0]
+    return Observed(first.time_s[begins], first.seen[begins])
 
 
 def trace_ttfat(columns: Columns, sessions: Traces, until_s: Floats) -> Observed:

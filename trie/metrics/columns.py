@@ -17,11 +17,34 @@ Bools = NDArray[np.bool_]
 
 
 class Columns:
-    """Columns by name, as float64; sorted by session and turn, so that a session is a run of neighbours."""
+    """Columns by name, as float64; sorted by session and turn, so that a session is a run of neighbours.
+
+    Requests of a warm-up are left out.
+    """
 
     def __init__(self, rows: pa.Table) -> None:
-        self._rows = rows.sort_by([("session_id", "ascending"), ("turn", "ascending")])
+        import pyarrow.compute as pc
+
+        self._all_rows = rows
+        measured = rows.filter(pc.invert(rows.column("warm_up"))) if pc.any(rows.column("warm_up")).as_py() else rows
+        self._rows = measured.sort_by([("session_id", "ascending"), ("turn", "ascending")])
         self._floats: dict[str, Floats] = {}
+
+    @cached_property
+    def with_warm_up(self) -> Columns:
+        """The same with the requests of the warm-up, which an engine counts too."""
+        if self._all_rows.num_rows == len(self):
+            return self
+        marked = self._all_rows.schema.get_field_index("warm_up")
+        import pyarrow as pa
+
+        unmarked = pa.nulls(self._all_rows.num_rows, pa.bool_()).fill_null(False)
+        return Columns(self._all_rows.set_column(marked, "warm_up", unmarked))
+
+    @cached_property
+    def warm_up_requests(self) -> int:
+        """How many requests the warm-up had."""
+        return int(self._all_rows.num_rows - len(self))
 
     def __len__(self) -> int:
         return int(self._rows.num_rows)

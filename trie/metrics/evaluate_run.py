@@ -41,6 +41,13 @@ class EvaluatedRun:
         return Columns(self.rows)
 
     @cached_property
+    def measured(self) -> pa.Table:
+        """The rows without those of a warm-up, in the same order."""
+        import pyarrow.compute as pc
+
+        return self.rows.filter(pc.invert(self.rows.column("warm_up")))
+
+    @cached_property
     def summary(self) -> Summary:
         """Every number."""
         return summarize(self.columns, self.manifest, self.population)

@@ -150,7 +150,7 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Populati
         concurrency=Concurrency(settings.concurrency.value, **_take(numbers, Concurrency, "concurrency")),
         budget=Budget(**_take(numbers, Budget, "budget")) if numbers.pop("budget", 0) is not None else None,
         client=replace(_client(columns, manifest, wall_time_s, _take(numbers, Client, "client")), excess=excess),
-        engine=engine(columns, manifest),
+        engine=engine(columns.with_warm_up, manifest),
         silence=silence(columns),
         decode=_decode(columns) if stream else None,
         certainty=certainty(
@@ -237,8 +237,8 @@ def _cache(columns: Columns, sessions: Traces, numbers: Mapping[str, Any]) -> Ca
     return Cache(
         requests_with_cached_tokens=int(reports_hits(columns).sum()),
         omitted_zero_requests=int((columns.outcome("ok") & columns.omitted_zeros).sum()),
-        traces_measured=int((sessions.completed & ~left_out).sum()),
-        traces_left_out=int((sessions.completed & left_out).sum()),
+        traces_measured=int((sessions.completed & sessions.whole & ~left_out).sum()),
+        traces_left_out=int((sessions.completed & sessions.whole & left_out).sum()),
         **numbers,
     )
 

@@ -18,8 +18,9 @@ class Traces:
     completed: Bools
     failed: Bools
     cancelled: Bools
-    began_s: Floats  # when the first request was due
-    sent_s: Floats  # when it was sent, from which latency counts; when it was due, where it was never sent
+    whole: Bools  # began with its first request: the others began before the run, inside their traces
+    began_s: Floats  # when the first request was due; 0 for those that began before the run
+    sent_s: Floats  # when it was sent, from which latency counts; when it was due, where it was never sent; NaN: before
     last_s: Floats  # end of the last request that started
     progress: Floats  # share of its requests that ended well
 
@@ -32,12 +33,14 @@ def traces(columns: Columns) -> Traces:
     failed = columns.any_in_session(columns.outcome("failed")) & ~completed
     first, last = columns.starts, columns.ends
     sent = columns["sent_s"]
+    whole = columns["turn"][first] == 0
     return Traces(
         completed=completed,
         failed=failed,
         cancelled=~completed & ~failed,
-        began_s=columns["queued_s"][first],
-        sent_s=np.where(np.isnan(sent), columns["queued_s"], sent)[first],
+        whole=whole,
+        began_s=np.where(whole, columns["queued_s"][first], 0.0),
+        sent_s=np.where(whole, np.where(np.isnan(sent), columns["queued_s"], sent)[first], np.nan),
         last_s=columns["end_s"][last],
         progress=columns.per_session(ok.astype(np.float64)) / (columns["num_turns"][first] + 1),
     )
@@ -49,10 +52,13 @@ def percent(part: Floats, whole: Floats) -> Floats:
 
 
 def eligible_tokens(columns: Columns) -> Floats:
-    """For each request the tokens that a cache could hold: prompt and completion of the one before, 0 for the first."""
+    """For each request the tokens that a cache could hold: prompt and completion of the one before, 0 for the first.
+
+    NaN for the first of a session that began before the run, inside its trace.
+    """
     context = columns["usage_prompt_tokens"] + columns.completion_tokens
     eligible = np.r_[0.0, context[:-1]] if len(context) else context
-    eligible[columns.starts] = 0.0
+    eligible[columns.starts] = np.where(columns["turn"][columns.starts] == 0, 0.0, np.nan)
     return eligible
 
 

@@ -15,7 +15,7 @@ from trie.metrics.traces import Traces
 def per_trace(columns: Columns, sessions: Traces, *, stream: bool) -> dict[str, Floats]:
     """One value for each session, by key; NaN where it was not measured or the trace did not complete."""
     return {
-        metric.key: np.where(sessions.completed, formula.of(columns), np.nan)
+        metric.key: np.where(sessions.completed & sessions.whole, formula.of(columns), np.nan)
         if stream or not formula.streaming
         else np.full(len(sessions.completed), np.nan)
         for metric, formula in _values(definitions.PER_TRACE)

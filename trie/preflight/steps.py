@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from trie.config import RunConfig
+from trie.config import RunConfig, Start
 from trie.config.run import NO_ROUTE
 from trie.endpoint.connection import Connections
 from trie.engines.detect import context_beside
@@ -23,6 +23,7 @@ from trie.preflight import rtt
 from trie.preflight.discovery import Discovery, apply_dialect, choose_model, discover, root_of
 from trie.preflight.idle import EngineState, reset_cache, wait_until_idle
 from trie.preflight.limits import fitting
+from trie.preflight.pilot import measured_pace, pilot_facts
 from trie.preflight.prompt_lengths import LengthCheck, longest_prompt, verify_prompts
 from trie.preflight.rtt import Rtt
 from trie.preflight.single_request import Sender
@@ -30,6 +31,7 @@ from trie.preflight.warmup import WarmUp, warm_up
 from trie.prompts.builder import Prompts
 from trie.prompts.builder import load as load_prompts
 from trie.sim.process import embedded
+from trie.workload.closed_loop import Pace
 from trie.workload.trace import Workload
 
 log = logging.getLogger("trie")
@@ -55,6 +57,7 @@ class Prepared:
     length_check: LengthCheck
     warm_up: WarmUp | None
     engine_state: EngineState
+    pace: Pace | None = None  # of the server, where the start needs it
 
     def server(self) -> dict[str, Any]:
         """The manifest's `server`."""
@@ -80,6 +83,7 @@ class Prepared:
             "facts": dict(first.facts),
             "rtt": asdict(self.rtt),
             "warm_up": None if self.warm_up is None else asdict(self.warm_up),
+            "pilot": None if self.pace is None else pilot_facts(self.pace),
             "in_flight_before": self.engine_state.in_flight,
             "cache_reset": self.engine_state.cache_reset,
         }
@@ -176,8 +180,17 @@ async def _prepare(
         prompts=prompts,
         length_check=length_check,
         warm_up=warmed_up,
+        pace=await _pilot(config, prompts, senders, context),
         engine_state=await _engine_state(config, beside),
     )
+
+
+async def _pilot(config: RunConfig, prompts: Prompts, senders: Sequence[Sender], context: int | None) -> Pace | None:
+    if config.start is not Start.stationary:
+        return None
+    pace = await measured_pace(senders, prompts, context=context, stream=config.stream)
+    log.info("pilot %.0f prompt tok/s, %.1f ms a token of an answer", pace.prompt_tok_s, 1000 * pace.answer_step_s)
+    return pace
 
 
 def _model(config: RunConfig, discoveries: Sequence[Discovery], servers: Sequence[Connections]) -> str:

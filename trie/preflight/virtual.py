@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 
 import trie
-from trie.config import RunConfig
+from trie.config import RunConfig, Start
 from trie.engines.detect import Finding
 from trie.preflight.discovery import Discovery, ModelList
 from trie.preflight.idle import EngineState
 from trie.preflight.limits import fitting
+from trie.preflight.pilot import simulated_pace
 from trie.preflight.prompt_lengths import LengthCheck
 from trie.preflight.rtt import Rtt
 from trie.preflight.steps import Prepared
@@ -65,4 +66,5 @@ def preparation(config: RunConfig, workload: Workload) -> Prepared:
         length_check=LengthCheck(None, EXACT),
         warm_up=None,
         engine_state=EngineState(None, cache_reset=False),
+        pace=simulated_pace(config) if config.start is Start.stationary else None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -12,7 +12,8 @@ from trie.errors import PromptError
 from trie.prompts import tokenizers
 from trie.prompts.exact_text import FittedText, Pieces, Pool
 from trie.prompts.vocabulary import ENOUGH, Vocabulary, bundled
-from trie.workload.trace import Trace
+from trie.workload.beginning import Beginning, requests_from
+from trie.workload.trace import PlannedRequest, Trace
 
 WORDS = "words"  # as tokenizer_model: the word list whatever the model
 CHECKED = (16, 64, 1024)  # tokens of the texts that a tokenizer is asked to count
@@ -43,16 +44,25 @@ class Prompts:
         return b"".join(self.maker.texts([tokens], key)[0])
 
     def of_session(
-        self, trace: Trace, session_id: int, *, bos_tokens: int = 0, answers: bool = False
+        self,
+        trace: Trace,
+        session_id: int,
+        *,
+        bos_tokens: int = 0,
+        answers: bool = False,
+        begins: Beginning | None = None,
     ) -> SessionPrompts:
         """All texts of one session, those that stand for the server's `answers` among them where they are wanted.
 
-        `bos_tokens` that the server adds are taken off the first prompt.
+        `bos_tokens` that the server adds are taken off the first prompt. A session that `begins` inside its trace needs
+        texts for the answers until there.
         """
         first, *later = [plan.new_prompt_tokens for plan in trace.requests()]
         parts = self.maker.texts([max(first - bos_tokens, 1), *later], session_id)
-        lengths = [plan.completion_tokens for plan in trace.requests()] if answers else []
-        return SessionPrompts(trace, session_id, parts, self.maker.texts(lengths, ("answers", session_id)))
+        lengths = [plan.completion_tokens for plan in trace.requests()]
+        if not answers:
+            lengths = lengths[: begins.turn + 1] if begins is not None else []
+        return SessionPrompts(trace, session_id, parts, self.maker.texts(lengths, ("answers", session_id)), begins)
 
 
 def load(config: RunConfig, model: str, seed: int) -> Prompts:
@@ -138,3 +148,8 @@ class SessionPrompts:
     session_id: int
     parts: tuple[Pieces, ...]
     answers: tuple[Pieces, ...] = ()
+    begins: Beginning | None = None  # inside the trace; None: with its first request
+
+    def requests(self) -> Iterator[PlannedRequest]:
+        """The session's requests, in order."""
+        return requests_from(self.trace, self.begins)

@@ -78,6 +78,11 @@ class LoopHealth:
         self._cpu_s = process_time()
         self._wait(perf_counter())
 
+    def restart(self) -> None:
+        """Count CPU time and lateness from now on; standstills of before stay readable."""
+        self._cpu_s = process_time()
+        del self._lags[:]
+
     def stop(self) -> None:
         """End sampling; what was sampled stays readable."""
         if self._timer is not None:

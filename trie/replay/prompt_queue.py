@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -14,34 +14,36 @@ from trie.endpoint.request_body import RECORDED
 from trie.preflight.prompt_lengths import bos_tokens_of
 from trie.preflight.steps import Prepared
 from trie.prompts.builder import SessionPrompts
-from trie.workload.trace import Trace
+from trie.replay import session_order
+from trie.replay.session_order import PlannedSession, SessionOrder
 
-MakePrompts = Callable[[Trace, int], SessionPrompts]
+MakePrompts = Callable[[PlannedSession], SessionPrompts]
 AT_ONCE = 16  # sessions for which the thread is woken: waking it costs as much as making the prompts of one
 EXTRA = 8  # sessions that are kept ready beyond one for each slot
 
 
 class PromptQueue:
-    """The prompts of a run's sessions: the workload's traces in file order, cycled, each with its session's number.
+    """The prompts of a run's sessions, in their order, which is endless or has a last one.
 
-    It is endless, or ends after `most` sessions.
-
-    On entering, the prompts of `ahead` sessions are made; about as many are kept ready from then on.
+    On entering, the prompts of `ahead` sessions are made, and those of slots that begin inside a trace; about as many
+    are kept ready from then on.
     """
 
-    def __init__(self, traces: Sequence[Trace], make: MakePrompts, *, ahead: int, most: int | None = None) -> None:
-        self._traces = traces
+    def __init__(self, order: SessionOrder, make: MakePrompts, *, ahead: int) -> None:
+        self._order = order
         self._make = make
         self._ahead = ahead
-        self._most = most
         self._low = max(ahead - AT_ONCE, ahead // 2)
-        self._made = 0
+        self._over = False  # the last session's are made
+        self._inside: dict[int, SessionPrompts | None] = {}  # by slot
         self._ready: deque[SessionPrompts] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trie-prompts")
         self._refill: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._fill, self._ahead)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._fill_slots)
+        await loop.run_in_executor(self._thread, self._fill, self._ahead)
         return self
 
     async def __aexit__(
@@ -49,13 +51,17 @@ class PromptQueue:
     ) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    async def first(self, slot: int) -> SessionPrompts | None:
+        """What a slot begins with, once for each; None where there is none."""
+        return self._inside.pop(slot) if slot in self._inside else await self.next()
+
     async def next(self) -> SessionPrompts | None:
         """The next session's, None after the last; ready at once unless sessions end faster than prompts are made."""
         while True:
             if self._refill is not None and self._refill.done():
                 self._refill.result()
                 self._refill = None
-            if self._refill is None and len(self._ready) <= self._low and self._made != self._most:
+            if self._refill is None and len(self._ready) <= self._low and not self._over:
                 loop = asyncio.get_running_loop()
                 self._refill = loop.run_in_executor(self._thread, self._fill, min(AT_ONCE, self._ahead))
             if self._ready:
@@ -64,13 +70,19 @@ class PromptQueue:
                 return None
             await asyncio.shield(self._refill)
 
+    def _fill_slots(self) -> None:
+        for slot in range(self._order.slots_inside):
+            planned = self._order.first(slot)
+            self._inside[slot] = None if planned is None else self._make(planned)
+
     def _fill(self, count: int) -> None:
         """Make the next ones; in the thread, which lets the event loop have the interpreter between two of them."""
-        left = count if self._most is None else min(count, self._most - self._made)
-        for _ in range(left):
-            trace = self._traces[self._made % len(self._traces)]
-            self._ready.append(self._make(trace, self._made))
-            self._made += 1
+        for _ in range(count):
+            planned = self._order.next()
+            if planned is None:
+                self._over = True
+                return
+            self._ready.append(self._make(planned))
             time.sleep(0)
 
 
@@ -79,8 +91,14 @@ def build(ready: Prepared) -> PromptQueue:
     config, prompts = ready.config, ready.prompts
     bos_tokens = bos_tokens_of(config, prompts, ready.length_check)
 
-    def make(trace: Trace, session_id: int) -> SessionPrompts:
-        return prompts.of_session(trace, session_id, bos_tokens=bos_tokens, answers=config.history == RECORDED)
+    def make(planned: PlannedSession) -> SessionPrompts:
+        return prompts.of_session(
+            planned.trace,
+            planned.session_id,
+            bos_tokens=bos_tokens,
+            answers=config.history == RECORDED,
+            begins=planned.begins,
+        )
 
-    ahead = config.concurrency.value + EXTRA
-    return PromptQueue(ready.workload.traces, make, ahead=ahead, most=config.max_traces)
+    order = session_order.build(config, ready.workload.traces, seed=ready.seed, pace=ready.pace)
+    return PromptQueue(order, make, ahead=config.concurrency.value + EXTRA)

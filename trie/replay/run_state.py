@@ -14,7 +14,9 @@ from trie.preflight.steps import Prepared
 from trie.replay.counters import Counters
 from trie.replay.event_loop import LoopGate, LoopHealth
 from trie.replay.failure_policy import Backoff, FailureWatch
+from trie.replay.start import SlotStart
 from trie.storage.parquet_parts import RowWriter
+from trie.storage.record import RequestRecord
 
 CANCELLED = "cancelled"  # why a run ended that its caller cancelled, and what its rows carry then
 
@@ -26,8 +28,15 @@ class Clock:
     began: float = math.inf  # not yet
     ended: float | None = None
 
+    warm_up_s: float | None = None  # that came before; None for a run without one
+
     def start(self) -> None:
         self.began = perf_counter()
+
+    def start_again(self) -> None:
+        """A warm-up is over: the run begins now."""
+        self.warm_up_s = self.now_s
+        self.began += self.warm_up_s
 
     def stop(self) -> None:
         self.ended = perf_counter()
@@ -55,6 +64,34 @@ class RunState:
     clock: Clock = field(default_factory=Clock)
     health: LoopHealth = field(default_factory=LoopHealth)
     stop_reason: str | None = None  # why the run is being ended, once it is
+    start: SlotStart | None = None  # while slots begin
+    _held: list[RequestRecord] | None = None  # rows of a warm-up that is not over
+
+    def warm_up(self) -> None:
+        """From now on the run warms up, until `measure`."""
+        self._held = []
+
+    def measure(self) -> None:
+        """The warm-up is over, if there was one: the run begins now, and rows of before have negative instants."""
+        if self._held is None:
+            return
+        held, self._held = self._held, None
+        self.clock.start_again()
+        self.health.restart()
+        for row in held:
+            row.shift(-(self.clock.warm_up_s or 0.0))
+            self.rows.add(row)
+
+    def add(self, row: RequestRecord) -> None:
+        """Keep the row of a request that has ended."""
+        if self._held is not None:
+            self._held.append(row)
+        else:
+            self.rows.add(row)
+
+    def warms_up(self, queued_s: float) -> bool:
+        """Whether a request that was due at this instant belongs to the warm-up."""
+        return self._held is not None or (self.clock.warm_up_s is not None and queued_s < 0)
 
     def requester(self, session_id: int) -> Requester:
         """Who sends a session's requests: each session stays with one server.

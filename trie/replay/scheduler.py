@@ -8,14 +8,15 @@ from math import isinf
 from types import TracebackType
 from typing import Any, Self
 
-from trie.config import Priority
+from trie.config import Priority, Start
 from trie.preflight.steps import Prepared
 from trie.prompts.builder import SessionPrompts
-from trie.replay import priority, prompt_queue, run_state
+from trie.replay import priority, prompt_queue, run_state, start
 from trie.replay.event_loop import undisturbed
 from trie.replay.prompt_queue import PromptQueue
 from trie.replay.run_state import RunState
 from trie.replay.session import replay
+from trie.replay.start import SlotStart
 from trie.storage.parquet_parts import RowWriter
 from trie.storage.record import Outcome
 
@@ -36,12 +37,15 @@ class Scheduler:
         *,
         concurrency: int,
         duration_s: float,
+        start_mode: Start = Start.together,
         raise_priority: bool = False,
     ) -> None:
         self.state = state
         self._prompts = prompts
         self._concurrency = concurrency
         self._duration_s = duration_s
+        self._start = start_mode
+        self._timer: asyncio.TimerHandle | None = None
         self._raise_priority = raise_priority
         self._priority = priority.NORMAL
         self._deadline = asyncio.timeout(None)
@@ -76,7 +80,10 @@ class Scheduler:
             log.info("client priority %s", self._priority)
             state.clock.start()
             state.health.start()
-            timer = asyncio.get_running_loop().call_later(self._duration_s, self.stop, DEADLINE)
+            if self._start is Start.stationary:
+                state.warm_up()
+            else:
+                self._start_timer()
             try:
                 async with self._deadline:
                     self._running = True
@@ -90,7 +97,9 @@ class Scheduler:
                 raise _first(errors) from None
             finally:
                 self._running = False
-                timer.cancel()
+                if self._timer is not None:
+                    self._timer.cancel()
+                state.measure()  # where it was ended while it warmed up
                 state.clock.stop()
                 state.health.stop()
         return state.stop_reason or DEADLINE
@@ -99,6 +108,7 @@ class Scheduler:
         """What the manifest states about a run that has ended."""
         return {
             "wall_time_s": self.state.clock.now_s,
+            "warm_up_s": self.state.clock.warm_up_s,
             "began_monotonic_s": None if isinf(self.state.clock.began) else self.state.clock.began,
             "client": {**self.state.health.facts(), "priority": self._priority},
         }
@@ -107,23 +117,42 @@ class Scheduler:
         async with asyncio.TaskGroup() as group:
             flushing = group.create_task(self.state.rows.flush_regularly())
             async with asyncio.TaskGroup() as slots:
-                for slot in range(self._concurrency):
-                    slots.create_task(self._occupy(slot))
+                await self._begin(slots)
             self.state.stop_reason = self.state.stop_reason or ALL_TRACES
             flushing.cancel()
+
+    def _start_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._duration_s, self.stop, DEADLINE)
+
+    async def _begin(self, group: asyncio.TaskGroup) -> None:
+        """Let the slots begin, in the steps of the start; a warm-up ends when the last of them has a first token."""
+        state, warms_up = self.state, self._start is Start.stationary
+        state.start = SlotStart()
+        tasks: list[asyncio.Task[None]] = []
+        for slots in start.steps(self._start, self._concurrency):
+            tasks += [group.create_task(self._occupy(slot)) for slot in slots]
+            if warms_up or slots.stop < self._concurrency:
+                await state.start.wait(slots, tasks)
+        state.start = None
+        if warms_up:
+            log.info("warm-up over after %.1f s: the run begins", state.clock.now_s)
+            state.measure()
+            self._start_timer()
 
     async def _occupy(self, slot: int) -> None:
         """One of the `concurrency` places: a session after the other, while there are any."""
         state, failed_in_a_row = self.state, 0
         await state.gate.enter()
-        while (prompts := await self._prompts.next()) is not None:
+        prompts = await self._prompts.first(slot)
+        while prompts is not None:
             if await self._session(prompts, slot) is Outcome.ok:
                 failed_in_a_row = 0
-                continue
-            if (reason := state.failures.limit_reached()) is not None:
-                self.stop(reason)
-            await state.backoff.pause(failed_in_a_row)
-            failed_in_a_row += 1
+            else:
+                if (reason := state.failures.limit_reached()) is not None:
+                    self.stop(reason)
+                await state.backoff.pause(failed_in_a_row)
+                failed_in_a_row += 1
+            prompts = await self._prompts.next()
 
     async def _session(self, prompts: SessionPrompts, slot: int) -> Outcome:
         counters = self.state.counters
@@ -149,6 +178,7 @@ def build(ready: Prepared, rows: RowWriter) -> Scheduler:
         prompt_queue.build(ready),
         concurrency=ready.config.concurrency.value,
         duration_s=ready.config.duration,
+        start_mode=ready.config.start,
         raise_priority=ready.config.client.priority is Priority.auto,
     )
 

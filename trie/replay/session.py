@@ -22,9 +22,10 @@ async def replay(state: RunState, prompts: SessionPrompts, slot: int) -> Outcome
     the client itself took is not added to the wait.
     """
     conversation = state.request_format.conversation()
+    _catch_up(conversation, prompts)
     previous_end = perf_counter()
-    for plan, part in zip(prompts.trace.requests(), prompts.parts, strict=True):
-        conversation.ask(part)
+    for plan in prompts.requests():
+        conversation.ask(prompts.parts[plan.turn])
         due = previous_end + plan.wait_s
         if plan.wait_s:
             await asyncio.sleep(due - perf_counter())
@@ -34,6 +35,8 @@ async def replay(state: RunState, prompts: SessionPrompts, slot: int) -> Outcome
             headers=_headers(state, prompts.session_id, plan),
             queued=min(due, perf_counter()),  # timers may ring up to a millisecond early
         )
+        if state.start is not None:
+            state.start.note(slot, request)
         await _record(state, request, _row(prompts, plan, slot))
         if request.failure is not None:
             return Outcome.failed
@@ -42,9 +45,16 @@ async def replay(state: RunState, prompts: SessionPrompts, slot: int) -> Outcome
     return Outcome.ok
 
 
+def _catch_up(conversation: Conversation, prompts: SessionPrompts) -> None:
+    """Say what a session that begins inside its trace would have said and heard before."""
+    for turn in range(prompts.begins.turn if prompts.begins is not None else 0):
+        conversation.ask(prompts.parts[turn])
+        conversation.recite(prompts.answers[turn])
+
+
 def _remember(conversation: Conversation, request: Request, prompts: SessionPrompts, plan: PlannedRequest) -> None:
     """What the next request will hold as the answer to this one."""
-    if prompts.answers:
+    if plan.turn < len(prompts.answers):
         conversation.recite(prompts.answers[plan.turn])
     else:
         conversation.answered(request.answer)
@@ -65,13 +75,14 @@ async def _record(state: RunState, request: Request, row: RequestRecord) -> None
         if cancelled:  # whatever an attempt before had failed with
             row.outcome, row.error_kind = Outcome.cancelled, state.stop_reason or CANCELLED
         _count(state, row)
-        state.rows.add(row)
+        state.add(row)
 
 
 def _fill(state: RunState, request: Request, row: RequestRecord) -> None:
     began = state.clock.began
     fill(row, request, began)
     row.queued_s = request.queued - began
+    row.warm_up = state.warms_up(row.queued_s)
     _note_lag(state, request, row)
 
 
@@ -88,7 +99,10 @@ def _note_lag(state: RunState, request: Request, row: RequestRecord) -> None:
 
 
 def _count(state: RunState, row: RequestRecord) -> None:
-    if row.outcome is Outcome.ok:
+    if row.outcome is Outcome.ok and row.warm_up:
+        state.counters.requests_ok += 1
+        state.backoff.succeeded()
+    elif row.outcome is Outcome.ok:
         state.counters.completed(
             row.end_s or 0.0, row.new_prompt_tokens, row.cached_prompt_tokens, row.requested_completion_tokens
         )

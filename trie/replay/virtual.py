@@ -13,18 +13,23 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any
 
-from trie.config import RunConfig
+from trie.config import RunConfig, Start
 from trie.endpoint.retry import FIRST_PAUSE_S, MAX_DOUBLINGS, MAX_PAUSE_S, RETRYABLE_KINDS
 from trie.errors import ConfigError
+from trie.preflight.pilot import simulated_pace
+from trie.replay import session_order
 from trie.replay.failure_policy import Backoff
+from trie.replay.session_order import PlannedSession
 from trie.replay.virtual_request import Failure, OpenRequest, Session, failure_of, refusal, row_of
+from trie.replay.virtual_rows import VirtualRows
+from trie.replay.virtual_start import VirtualStart
 from trie.sim.faults import REFUSED
 from trie.sim.virtual import Prompt, Reply, SessionJob, VirtualEndpoint
 from trie.storage.record import Outcome, RequestRecord
+from trie.workload.closed_loop import Pace
 from trie.workload.trace import Trace
 
 DEADLINE, ALL_TRACES = "deadline", "max_traces"  # why a run ended, unless `stop` was told why
-ROWS_AT_ONCE = 20_000  # that are written as one part
 
 
 class VirtualReplay:
@@ -36,6 +41,8 @@ class VirtualReplay:
         write: takes rows, in the order in which their requests ended.
         limit_reached: asked after each failed session: the reason to end the run, or None.
         note: told each row as its request ends.
+        seed: of what the slots begin with where the start is stationary.
+        pace: at which the server works, for that; None: as a pilot of the model tells.
     """
 
     def __init__(
@@ -46,25 +53,29 @@ class VirtualReplay:
         write: Callable[[list[RequestRecord]], None],
         note: Callable[[RequestRecord], None] = lambda _: None,
         limit_reached: Callable[[], str | None] = lambda: None,
+        seed: int = 0,
+        pace: Pace | None = None,
     ) -> None:
         self.endpoint = VirtualEndpoint(config.sim, stream=config.stream)
         self.now = 0.0
         self.stop_reason: str | None = None
         self._config = config
-        self._duration_s, self._slots = config.duration, config.concurrency.value
-        self._traces = traces
-        self._write, self._note, self._limit_reached = write, note, limit_reached
+        self._slots = config.concurrency.value
+        stationary = config.start is Start.stationary
+        self._rows = VirtualRows(write, warms_up=stationary)
+        pace = pace or simulated_pace(config) if stationary else None
+        self._sessions = session_order.build(config, traces, seed=seed, pace=pace)
+        self._start = VirtualStart(config, lambda slot: self._begin_session(slot, self._sessions.first(slot)))
+        self._note, self._limit_reached = note, limit_reached
         self._backoff = Backoff(config.concurrency.value)
         self._due: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._order = 0
         self._timeouts: deque[tuple[float, OpenRequest]] = deque()
         self._open: dict[OpenRequest, None] = {}
         self._owners: dict[SessionJob, OpenRequest] = {}
-        self._started = 0
         self._idle_slots = 0
         self._failed_in_a_row = [0] * config.concurrency.value
         self._waiting_for_recovery: dict[tuple[int, int], None] = {}  # slots, and which of their sessions failed
-        self._rows: list[RequestRecord] = []
         self._bos = _bos(config)
 
     def stop(self, reason: str) -> None:
@@ -78,25 +89,43 @@ class VirtualReplay:
             RunDirError: when rows can't be written.
             ConfigError: for what has no answer in virtual time.
         """
-        for slot in range(self._slots):
-            self._next_session(slot)
+        self._start.go_on()
         while self.stop_reason is None:
             self._go_on()
         for request in list(self._open):
             self._cut_off(request)
-        self._flush()
+        if self._rows.began is None:  # ended while it warmed up
+            self._rows.measure(self.now)
+        self._rows.flush()
         return self.stop_reason
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the run began: 0 while it warms up."""
+        return 0.0 if self._rows.began is None else self.now - self._rows.began
+
+    @property
+    def warm_up_s(self) -> float | None:
+        """How long the run warmed up; None where it does not."""
+        return self._rows.began if self._config.start is Start.stationary else None
 
     def _go_on(self) -> None:
         """What happens next."""
         if self._idle_slots == self._slots:
             self.stop(ALL_TRACES)
             return
+        if not self._start.over:
+            self._start.go_on()
+            if self._start.over and self._rows.began is None:
+                self._rows.measure(self.now)
         due = self._due[0][0] if self._due else inf
         timeouts = self._timeouts
         while timeouts and timeouts[0][1].closed:
             timeouts.popleft()
-        until = min(due, timeouts[0][0] if timeouts else inf, self._duration_s)
+        timeout = timeouts[0][0] if timeouts else inf
+        deadline = inf if self._rows.began is None else self._rows.began + self._config.duration
+        look = inf if self._start.over else self.endpoint.next_event_at()  # which may be a first token
+        until = min(due, timeout, deadline, look)
         jobs = self.endpoint.until_end(until)
         if jobs:
             self.now = jobs[0].last_at
@@ -104,12 +133,12 @@ class VirtualReplay:
                 self._job_ended(job)
             return
         self.now = until
-        if until == self._duration_s:
+        if until == deadline:
             self.stop(DEADLINE)
         elif until == due:
             _, _, action, argument = heappop(self._due)
             action(argument)
-        else:
+        elif until == timeout:
             self._time_out(timeouts.popleft()[1])
 
     def _at(self, instant: float, action: Callable[[Any], None], argument: Any) -> None:
@@ -118,25 +147,27 @@ class VirtualReplay:
 
     def _next_session(self, slot: int) -> None:
         """The slot's next trace, while there are any."""
-        if self._started == self._config.max_traces:
-            self._idle_slots += 1
-            return
-        trace = self._traces[self._started % len(self._traces)]
-        session = Session(trace, self._started, slot, trace.requests())
-        self._started += 1
-        self._next_request(session, self.now)
+        self._begin_session(slot, self._sessions.next())
 
-    def _next_request(self, session: Session, previous_end: float) -> None:
+    def _begin_session(self, slot: int, planned: PlannedSession | None) -> OpenRequest | None:
+        if planned is None:
+            self._idle_slots += 1
+            return None
+        return self._next_request(Session(planned, slot, planned.requests()), self.now)
+
+    def _next_request(self, session: Session, previous_end: float) -> OpenRequest | None:
         plan = next(session.requests, None)
         if plan is None:
             self._failed_in_a_row[session.slot] = 0
             self._next_session(session.slot)
-            return
+            return None
         due = previous_end + plan.wait_s
-        self._at(due, self._begin, OpenRequest(session, plan, due))
+        request = OpenRequest(session, plan, due)
+        self._at(due, self._begin, request)
+        return request
 
     def _begin(self, request: OpenRequest) -> None:
-        taken, added = self._bos if request.plan.turn == 0 else (0, 0)
+        taken, added = self._bos if request.session.tokens == 0 else (0, 0)
         new = request.plan.new_prompt_tokens
         request.session.tokens += max(new - taken, 1) + added if taken or added else new
         self._open[request] = None
@@ -158,7 +189,9 @@ class VirtualReplay:
             failure = refusal(fault, request.status)
             self._attempt_failed(request, failure, pause_s=0.0 if request.status == 429 else None)
             return
-        prompt = Prompt(request.session.session_id, request.session.tokens, recited=config.history == "recorded")
+        session = request.session
+        recited = config.history == "recorded" or session.recites(plan)
+        prompt = Prompt(session.session_id, session.tokens, recited=recited)
         natural = not config.endpoint.ignore_eos
         job = self.endpoint.ask(self.now, prompt, plan.completion_tokens, fault=fault, natural=natural)
         request.job = job
@@ -242,7 +275,7 @@ class VirtualReplay:
                 self._resume(pause)
         plan, session = request.plan, request.session
         answer = request.job.generated if request.job is not None else 0
-        session.tokens += plan.completion_tokens if self._config.history == "recorded" else answer
+        session.tokens += session.said(plan, plan.completion_tokens if self._config.history == "recorded" else answer)
         self._next_request(session, reply.end_s)
 
     def _session_failed(self, session: Session) -> None:
@@ -266,13 +299,7 @@ class VirtualReplay:
 
     def _record(self, row: RequestRecord) -> None:
         self._note(row)
-        self._rows.append(row)
-        if len(self._rows) == ROWS_AT_ONCE:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._write(self._rows)
-        self._rows = []
+        self._rows.add(row)
 
 
 def _bos(config: RunConfig) -> tuple[int, int]:

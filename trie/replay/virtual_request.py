@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from trie.replay.session_order import PlannedSession
 from trie.sim.virtual import Reply, SessionJob
 from trie.storage.record import Outcome, RequestRecord
-from trie.workload.trace import PlannedRequest, Trace
+from trie.workload.trace import PlannedRequest
 
 Failure = tuple[str, str]  # kind and text
 
@@ -16,11 +17,24 @@ Failure = tuple[str, str]  # kind and text
 class Session:
     """A trace being replayed."""
 
-    trace: Trace
-    session_id: int
+    planned: PlannedSession
     slot: int
     requests: Iterator[PlannedRequest]
     tokens: int = 0  # of its text so far, as the server counts them
+
+    @property
+    def session_id(self) -> int:
+        return self.planned.session_id
+
+    def recites(self, plan: PlannedRequest) -> bool:
+        """Whether the answer to a request is not its server's in the prompts that follow: the session began there."""
+        begins = self.planned.begins
+        return begins is not None and begins.turn == plan.turn
+
+    def said(self, plan: PlannedRequest, answer: int) -> int:
+        """Tokens that stand for the answer to a request in the prompts that follow."""
+        begins = self.planned.begins
+        return answer if begins is None or begins.turn != plan.turn else begins.answer_tokens
 
 
 @dataclass(slots=True, eq=False)
@@ -44,11 +58,11 @@ def row_of(request: OpenRequest, reply: Reply, outcome: Outcome) -> RequestRecor
     """The row of a request that has ended, or was cut off."""
     session, plan = request.session, request.plan
     return RequestRecord(
-        trace_id=session.trace.row,
+        trace_id=session.planned.trace.row,
         session_id=session.session_id,
         slot=session.slot,
         turn=plan.turn,
-        num_turns=session.trace.num_turns,
+        num_turns=session.planned.trace.num_turns,
         is_final=plan.is_final,
         outcome=outcome,
         http_status=request.status,

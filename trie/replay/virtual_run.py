@@ -45,6 +45,8 @@ class VirtualRun:
             write=writer.write,
             note=self._note,
             limit_reached=self._watch.limit_reached,
+            seed=ready.seed,
+            pace=ready.pace,
         )
 
     def stop(self, reason: str) -> None:
@@ -89,7 +91,8 @@ class VirtualRun:
         return {
             "reason": self._replay.stop_reason,
             "detail": None,
-            "wall_time_s": self._replay.now,
+            "wall_time_s": self._replay.elapsed_s,
+            "warm_up_s": self._replay.warm_up_s,
             "began_monotonic_s": None,
             "client": None,  # there was none
             "engine": {**growth(EngineCounters(), read_counters([body])), "settled": True},

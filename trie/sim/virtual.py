@@ -120,6 +120,10 @@ class VirtualEndpoint:
         """The jobs that end at the next instant at which any does, if that is not after `now`."""
         return [event.job for event in self.model.until_end(now)]  # type: ignore[misc]
 
+    def next_event_at(self) -> float:
+        """When the model has something to do; infinity when idle."""
+        return self.model.next_event_at()
+
     def cancel(self, now: float, job: SessionJob) -> None:
         """The client of a job is gone; everything until `now` must have happened."""
         self.model.cancel(now, job)

@@ -99,6 +99,14 @@ class WarmUp(_Object):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pilot(_Object):
+    """How fast a batch of requests before the run was served: by it, a stationary start knows how long traces last."""
+
+    prompt_tok_s: float | None  # None where answers did not stream
+    answer_step_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Server(_Object):
     """The server, or the servers, as preflight found them."""
 
@@ -114,6 +122,7 @@ class Server(_Object):
     facts: Mapping[str, Any] = field(default_factory=dict)  # what the engine states of itself
     rtt: RoundTrip | None = None
     warm_up: WarmUp | None = None
+    pilot: Pilot | None = None
     in_flight_before: int | None = None  # requests of others
     cache_reset: bool | None = None
 
@@ -155,6 +164,7 @@ class End(_Object):
     reason: str
     detail: str | None = None
     wall_time_s: float
+    warm_up_s: float | None = None  # that a stationary start took before; its rows have negative instants
     began_monotonic_s: float | None = None
     client: ClientHealth | None = None
     engine: EngineGrowth | None = None
@@ -205,6 +215,7 @@ class Settings:
     stream: bool = True
     history: str = "content"
     num_gpus: int | None = None
+    start: str = "together"
     seed: int | None = None  # None: each run draws its own
     max_failures: int | None = None
     max_failure_rate: float | None = None

@@ -68,8 +68,17 @@ class RequestRecord:
     first_token_lag_s: float = 0.0  # the same until the first token: at most so much may its instant be too late
     later_lag_s: float = 0.0  # the same from the first token, or without one from the send, to the end
     worker: str | None = None  # who served it: what endpoint.worker_header names, or the base URL of several
+    warm_up: bool = False  # due before the run began, at a negative instant: in no metric
+
+    def shift(self, seconds: float) -> None:
+        """Move every instant by so much: the run began at another moment."""
+        for name in INSTANTS:
+            instant = getattr(self, name)
+            if instant is not None:
+                setattr(self, name, instant + seconds)
 
 
+INSTANTS = ("queued_s", "sent_s", "attempt_sent_s", "headers_s", "first_token_s", "last_token_s", "end_s")
 _ARROW = {"int": "int64", "float": "float64", "str": "string", "bool": "bool_", "Outcome": "string"}
 
 

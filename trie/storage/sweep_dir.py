@@ -131,6 +131,12 @@ class _Outcomes:
 
     requests: Mapping[str, int]
     errors: Mapping[str, int]
+    warm_up: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """That the run must have."""
+        return sum(self.requests.values()) + int(self.warm_up.get("requests") or 0)
 
 
 def _judged(path: Path, manifest: Manifest | None, summary: Mapping[str, Any]) -> tuple[Status, str]:
@@ -165,7 +171,7 @@ def intact(cell: Cell) -> Cell:
         rows = RunDir(cell.path).records().num_rows
     except RunDirError as error:
         return replace(cell, status=Status.damaged, why=str(error).removeprefix(f"{cell.path}/"), summary={})
-    counted = sum(decode(_Outcomes, cell.summary).requests.values())
+    counted = decode(_Outcomes, cell.summary).rows
     if rows != counted:
         why = f"{REQUESTS} holds {rows} rows, {SUMMARY} counts {counted}"
         return replace(cell, status=Status.damaged, why=why, summary={})

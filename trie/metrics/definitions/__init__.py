@@ -27,6 +27,7 @@ from trie.metrics.definitions.metric import (
 from trie.metrics.definitions.per_request import REQUEST_METRICS
 from trie.metrics.definitions.per_trace import TRACE_METRICS
 from trie.metrics.definitions.run import COUNTS, RUN_METRICS
+from trie.metrics.definitions.warm_up import WARM_UP_METRICS
 from trie.metrics.definitions.workload import WORKLOAD_METRICS
 
 __all__ = [
@@ -41,6 +42,7 @@ METRICS: tuple[Metric, ...] = (
     *REQUEST_METRICS,
     *RUN_METRICS,
     *CENSORING_METRICS,
+    *WARM_UP_METRICS,
     *ACTIVITY_METRICS,
     *LENGTH_METRICS,
     *CACHE_METRICS,

@@ -42,7 +42,8 @@ def _in_flight_requests(run: RunRows) -> float | None:
 def _budget(run: RunRows) -> dict[str, float | None] | None:
     """Where the time of completed traces went; without first tokens, prefill and decode are one."""
     columns, sessions = run.columns, run.sessions
-    if not sessions.completed.any():
+    seen = sessions.completed & sessions.whole
+    if not seen.any():
         return None
     sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
     attempt = columns["attempt_sent_s"]
@@ -55,8 +56,8 @@ def _budget(run: RunRows) -> dict[str, float | None] | None:
         "tool_wait": columns["queued_s"] - before,
         "client": sent - columns["queued_s"],
     }
-    totals = {key: float(columns.per_session(span)[sessions.completed].sum()) for key, span in spans.items()}
-    whole = float((sessions.last_s - sessions.began_s)[sessions.completed].sum())
+    totals = {key: float(columns.per_session(span)[seen].sum()) for key, span in spans.items()}
+    whole = float((sessions.last_s - sessions.began_s)[seen].sum())
     return {key: total / whole if isfinite(total) and whole > 0 else None for key, total in totals.items()}
 
 

@@ -1,0 +1,87 @@
+"""A trace from inside: the point at which a session finds itself in a closed loop that has gone on for long. Pure.
+
+Theory of operation. Somebody who looks at a closed loop at any moment finds in each slot a trace with a probability in
+proportion to how long the trace lasts, at a point uniform in that time (the inspection paradox of renewal processes).
+A stationary start draws just that. How long a trace lasts is its tool waits, which are known, and its requests, whose
+times a `Pace` estimates. Where the point falls into a request, the request is made with what is left of its answer;
+where it falls into a tool wait, with the last token of its answer, and what is left of the wait follows. Either way its
+prompt holds all that came before in one prefill.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from trie.workload.closed_loop import Pace
+from trie.workload.trace import PlannedRequest, Trace
+
+
+class Beginning(NamedTuple):
+    """The point inside a trace at which a session begins."""
+
+    turn: int  # of its first request, whose prompt holds all that came before
+    answer_tokens: int  # of the whole answer to it
+    tokens_left: int  # of that answer, those that are still to come
+    wait_left: float  # share of the tool wait behind it
+
+
+def beginnings(traces: Sequence[Trace], pace: Pace, count: int, seed: int) -> list[tuple[Trace, Beginning]]:
+    """What so many slots hold at a moment of a loop in equilibrium; the same for the same seed."""
+    random_numbers = random.Random(f"stationary start {seed}")
+    ends_s = list(accumulate(_seconds(trace, pace) for trace in traces))
+    drawn = []
+    for _ in range(count):
+        at = random_numbers.random() * ends_s[-1]
+        index = min(bisect_right(ends_s, at), len(traces) - 1)
+        before_s = ends_s[index - 1] if index else 0.0
+        drawn.append((traces[index], beginning(traces[index], pace, at - before_s)))
+    return drawn
+
+
+def _seconds(trace: Trace, pace: Pace) -> float:
+    return sum(plan.wait_s + _request_s(plan, pace) for plan in trace.requests())
+
+
+def _request_s(plan: PlannedRequest, pace: Pace) -> float:
+    """From the send of a request to its end."""
+    prefill_s = plan.new_prompt_tokens / pace.prompt_tok_s
+    return pace.overhead_s + prefill_s + plan.completion_tokens * pace.answer_step_s
+
+
+def beginning(trace: Trace, pace: Pace, at_s: float) -> Beginning:
+    """What a session at this time since its trace began is doing."""
+    last = None
+    for plan in trace.requests():
+        if last is not None and at_s < plan.wait_s:
+            return Beginning(last.turn, last.completion_tokens, 1, 1.0 - at_s / plan.wait_s)
+        at_s -= plan.wait_s
+        took_s = _request_s(plan, pace)
+        if at_s < took_s:
+            decode_s = pace.answer_step_s * plan.completion_tokens
+            left = 1.0 if decode_s <= 0 else min((took_s - at_s) / decode_s, 1.0)
+            tokens = plan.completion_tokens
+            return Beginning(plan.turn, tokens, max(round(left * tokens), 1), 1.0)
+        at_s -= took_s
+        last = plan
+    assert last is not None  # a trace makes at least one request
+    return Beginning(last.turn, last.completion_tokens, 1, 1.0)
+
+
+def requests_from(trace: Trace, begins: Beginning | None) -> Iterator[PlannedRequest]:
+    """The requests of a session that begins inside its trace, or with its first request."""
+    for plan in trace.requests():
+        if begins is None or plan.turn > begins.turn + 1:
+            yield plan
+        elif plan.turn == begins.turn:
+            yield plan._replace(
+                wait_s=0.0,
+                new_prompt_tokens=plan.cached_prompt_tokens + plan.new_prompt_tokens,
+                cached_prompt_tokens=0,
+                completion_tokens=begins.tokens_left,
+            )
+        elif plan.turn == begins.turn + 1:
+            yield plan._replace(wait_s=plan.wait_s * begins.wait_left)
