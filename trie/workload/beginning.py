@@ -24,8 +24,8 @@ class Beginning(NamedTuple):
     """The point inside a trace at which a session begins."""
 
     turn: int  # of its first request, whose prompt holds all that came before
-    answer_tokens: int  # of the whole answer to it
-    tokens_left: int  # of that answer, those that are still to come
+    answer_tokens: int  # of the answer to it, as the next prompt holds it
+    tokens_left: int  # of the completion, those that are still to come
     wait_left: float  # share of the tool wait behind it
 
 
@@ -57,18 +57,18 @@ def beginning(trace: Trace, pace: Pace, at_s: float) -> Beginning:
     last = None
     for plan in trace.requests():
         if last is not None and at_s < plan.wait_s:
-            return Beginning(last.turn, last.completion_tokens, 1, 1.0 - at_s / plan.wait_s)
+            return Beginning(last.turn, last.answer_tokens, 1, 1.0 - at_s / plan.wait_s)
         at_s -= plan.wait_s
         took_s = _request_s(plan, pace)
         if at_s < took_s:
             decode_s = pace.answer_step_s * plan.completion_tokens
             left = 1.0 if decode_s <= 0 else min((took_s - at_s) / decode_s, 1.0)
-            tokens = plan.completion_tokens
-            return Beginning(plan.turn, tokens, max(round(left * tokens), 1), 1.0)
+            tokens_left = max(round(left * plan.completion_tokens), 1)
+            return Beginning(plan.turn, plan.answer_tokens, tokens_left, 1.0)
         at_s -= took_s
         last = plan
     assert last is not None  # a trace makes at least one request
-    return Beginning(last.turn, last.completion_tokens, 1, 1.0)
+    return Beginning(last.turn, last.answer_tokens, 1, 1.0)
 
 
 def requests_from(trace: Trace, begins: Beginning | None) -> Iterator[PlannedRequest]:
@@ -79,7 +79,7 @@ def requests_from(trace: Trace, begins: Beginning | None) -> Iterator[PlannedReq
         elif plan.turn == begins.turn:
             yield plan._replace(
                 wait_s=0.0,
-                new_prompt_tokens=plan.cached_prompt_tokens + plan.new_prompt_tokens,
+                new_prompt_tokens=plan.prompt_tokens,
                 cached_prompt_tokens=0,
                 completion_tokens=begins.tokens_left,
             )
