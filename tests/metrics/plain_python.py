@@ -51,6 +51,7 @@ def summary(rows: Iterable[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
         "workers": workers(run),
         "drift": drift(run),
         "censoring": censoring(run),
+        "warm_up": dict.fromkeys(("requests", "failed", "seconds", "traces_inside")),  # these runs have none
         "cache": cache(run),
         "concurrency": concurrency(run),
         "budget": budget(run),
