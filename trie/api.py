@@ -76,6 +76,7 @@ class Client:
         num_gpus: int | None = None,
         directory: Path | str | None = None,
         progress: str = "auto",
+        live: float | None = None,
         show: bool = True,
     ) -> Result:
         """Replay and report, inside a running event loop.
@@ -88,6 +89,7 @@ class Client:
             num_gpus: for throughput per GPU.
             directory: of the run's files; None: a new one below outputs/.
             progress: auto, rich, plain or none.
+            live: seconds between two versions of report.html; None: 30 in a run over 5 minutes; 0: none.
             show: print the tables at the end.
 
         Returns:
@@ -108,6 +110,7 @@ class Client:
             stream=stream,
             num_gpus=num_gpus,
             progress=_style(progress),
+            live=live,
             **self._settings,
         )
         where = Path(directory) if directory else _new_directory(source.name, concurrency)

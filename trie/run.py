@@ -26,8 +26,9 @@ from trie.preflight.virtual import prepared_virtually
 from trie.replay.run_state import CANCELLED
 from trie.replay.scheduler import Scheduler, build
 from trie.replay.virtual_run import VirtualRun
+from trie.report.live import interval_s, live_page
 from trie.report.page import write_page
-from trie.report.progress import shown
+from trie.report.progress import Watched, shown
 from trie.report.terminal import complete_line, render, starting_line
 from trie.signals import Signals, handled
 from trie.storage.manifest import End, EngineGrowth, Manifest
@@ -166,11 +167,13 @@ async def execute_async(
         await asyncio.to_thread(_write_population, run, ready.workload)
         log.info(starting_line(manifest))
         scheduler, meter = build(ready, RowWriter(writer)), Meter(config.endpoint, ready.beside)
+        every_s = interval_s(config.live, config.duration) if config.html else 0.0
         try:
             with going_on(directory):
                 await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
                 await meter.start()
-                reason = await _replay(scheduler, config, signals=signals, death=death, position=position)
+                async with live_page(directory, scheduler.state.clock, every_s):
+                    reason = await _replay(scheduler, config, signals=signals, death=death, position=position)
         except asyncio.CancelledError:
             run.write_manifest(replace(manifest, end=_end(scheduler, scheduler.state.stop_reason or CANCELLED, death)))
             raise
@@ -233,7 +236,9 @@ async def _replay(
     async with scheduler:
         death.add_done_callback(lambda _: scheduler.stop(ENDPOINT_DIED))
         with signals.replaying(lambda: scheduler.stop(INTERRUPTED)) if signals else nullcontext():
-            async with shown(scheduler.state, config.progress, duration_s=config.duration, position=position):
+            state = scheduler.state
+            watched = Watched(state.counters, state.clock, config.duration, config.concurrency.value, position)
+            async with shown(watched, config.progress):
                 return await scheduler.run()
 
 

@@ -207,6 +207,13 @@ class RunConfig:
     )
     reset_cache: bool = setting(False, "empty the engine's prefix cache before the run, by endpoint.reset_route")
     html: bool = setting(True, "write report.html into the run's directory at the end", measured=False)
+    live: float | None = setting(
+        None,
+        "time between two versions of report.html while the run goes on; null: 30 in a run over 5 minutes; 0: none",
+        minimum=0,
+        unit=SECONDS,
+        measured=False,
+    )
     strict: bool = setting(False, "exit with 3 when the verdict is invalid", measured=False)
     repeat: int = setting(1, "label: which repeat of a sweep's cell this run is", minimum=1, measured=False)
     progress: ProgressStyle = setting(

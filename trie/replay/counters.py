@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from trie.replay.live_numbers import LiveNumbers
+
 RECENT_S = 30.0  # how far back single completions are kept
 
 
@@ -36,6 +38,7 @@ class Counters:
     retries: int = 0
     total: Point = ORIGIN
     recent: deque[Point] = field(default_factory=lambda: deque([ORIGIN]))  # of the last 30 s
+    live: LiveNumbers = field(default_factory=LiveNumbers)
 
     def count_retry(self) -> None:
         self.retries += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from math import isinf
+from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from trie.preflight.steps import Prepared
 from trie.prompts.builder import SessionPrompts
 from trie.replay import priority, prompt_queue, run_state, start
 from trie.replay.event_loop import undisturbed
+from trie.replay.live_numbers import OpenSession
 from trie.replay.prompt_queue import PromptQueue
 from trie.replay.run_state import RunState
 from trie.replay.session import replay
@@ -157,6 +159,8 @@ class Scheduler:
     async def _session(self, prompts: SessionPrompts, slot: int) -> Outcome:
         counters = self.state.counters
         counters.traces_active += 1
+        began = perf_counter()
+        counters.live.open[prompts.session_id] = OpenSession(prompts.trace, began, at=began)
         try:
             outcome = await replay(self.state, prompts, slot)
         except asyncio.CancelledError:
@@ -164,6 +168,7 @@ class Scheduler:
             raise
         finally:
             counters.traces_active -= 1
+            counters.live.open.pop(prompts.session_id, None)
         if outcome is Outcome.ok:
             counters.traces_completed += 1
         else:

@@ -99,6 +99,7 @@ def _note_lag(state: RunState, request: Request, row: RequestRecord) -> None:
 
 
 def _count(state: RunState, row: RequestRecord) -> None:
+    state.counters.live.note(row, perf_counter())
     if row.outcome is Outcome.ok and row.warm_up:
         state.counters.requests_ok += 1
         state.backoff.succeeded()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-import trie
+from trie.child_environment import child_environment
 from trie.config import SimConfig
 from trie.errors import EndpointError
 
@@ -40,7 +38,7 @@ async def embedded(config: SimConfig, *, on_death: Callable[[str], object] = lam
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
-            env=_environment(),
+            env=child_environment(),
             start_new_session=True,  # Ctrl-C is ours to handle, from its first instant on
         )
         try:
@@ -61,13 +59,6 @@ async def embedded(config: SimConfig, *, on_death: Callable[[str], object] = lam
             except asyncio.CancelledError:  # no more time for the polite way
                 await _kill(process)
                 raise
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with the package findable from any folder and without the keys that the endpoint has no use for."""
-    kept = {key: value for key, value in os.environ.items() if not key.endswith(("API_KEY", "TOKEN"))}
-    paths = [str(Path(trie.__file__).parent.parent), kept.get("PYTHONPATH", "")]
-    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
 async def _port(process: asyncio.subprocess.Process, config: SimConfig) -> int | None:

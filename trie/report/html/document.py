@@ -95,6 +95,7 @@ class Page:
     subtitle: str = ""
     blocks: Sequence[Block] = field(default_factory=tuple)
     footer: str = ""
+    refresh_s: float | None = None  # after so long the browser loads the page again
 
     def plots(self) -> list[Plot]:
         """All plots of the page in order, in sections or not."""
@@ -141,6 +142,7 @@ class Page:
             element("meta", name="viewport", content="width=device-width, initial-scale=1"),
             element("meta", name="color-scheme", content="light dark"),
             element("meta", name="generator", content="trie"),
+            element("meta", http_equiv="refresh", content=f"{self.refresh_s:g}") if self.refresh_s else None,
             element("title", self.title),
             element("style", Markup(_asset("page.css"))),
         )
