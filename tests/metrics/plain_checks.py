@@ -15,7 +15,7 @@ Json = Mapping[str, Any]
 def failing(summary: Json, manifest: Json) -> dict[str, str]:
     """The level of each check that fails, by its id."""
     limits = manifest["config"]["limits"]
-    rules = (outcomes, lengths, client, streams, silence, circumstances, cache, engine)
+    rules = (outcomes, lengths, client, streams, silence, steadiness, circumstances, cache, engine)
     return {name: level for rule in rules for name, level, fails in rule(summary, manifest, limits) if fails}
 
 
@@ -94,6 +94,18 @@ def silence(summary: Json, manifest: Json, limits: Json) -> Rules:
     if rates["overall"] and rates["steady_state"] is not None:
         unlike = abs(rates["steady_state"] / rates["overall"] - 1) > 0.25
         yield "steady_like_whole", "warning", unlike
+
+
+def steadiness(summary: Json, manifest: Json, limits: Json) -> Rules:
+    steady = summary["steadiness"]
+    drifts = {name: trend["change"] for name, trend in steady["drift"].items() if trend["drifts"]}
+    rates = [drifts[name] for name in ("completion_tok_s", "tpot_s") if name in drifts]
+    yield "steady_rate", "error" if any(abs(change) >= 0.2 for change in rates) else "warning", rates
+    hits = drifts.get("eligible_hit_rate_pct", 0.0)
+    growing = "eligible_hit_rate_pct" in steady["drift"] and drifts.get("context_tokens", 0.0) > 0
+    yield "steady_cache", "error" if abs(hits) >= 0.2 else "warning", hits or growing or steady["cold_cache"]
+    steps = [shift["change"] for shift in steady["shifts"]]
+    yield "level_shift", "error" if any(abs(change) >= 0.2 for change in steps) else "warning", steps
 
 
 def circumstances(summary: Json, manifest: Json, limits: Json) -> Rules:

@@ -184,10 +184,11 @@ def against_plain_python(run: Path) -> None:
     rows = [line for part in sorted((run / "requests").glob("*.parquet")) for line in pq.read_table(part).to_pylist()]
     checks, valid = written.pop("verdict"), written.pop("valid")
     written.pop("certainty")  # tests/metrics/test_certainty*.py
+    steadiness = written.pop("steadiness")  # test_steadiness.py computes it a second time
     expected = plain_python.summary(rows, manifest)
     differences = same(written, expected)
     assert not differences, "\n".join(differences)
-    failing = plain_checks.failing(expected, manifest)
+    failing = plain_checks.failing({**expected, "steadiness": steadiness}, manifest)
     assert {check["id"]: check["level"] for check in checks if not check["ok"]} == failing
     assert valid == ("error" not in failing.values())
     levels = [check["level"] for check in checks]

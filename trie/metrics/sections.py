@@ -78,6 +78,53 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Trend:
+    """The line through a metric's values by block, over the window of steady state."""
+
+    change: float  # from its first to its last block, as a share of the mean; of hits, of the eligible tokens
+    t: float  # how many standard errors that is
+    drifts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LevelShift:
+    """An instant from which on a metric has another level."""
+
+    metric: str
+    at_s: float
+    before: float
+    after: float
+    change: float  # as a share of the level before; of hits, of the eligible tokens
+    t: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plateau:
+    """A part of the window between two level shifts, with its own numbers."""
+
+    from_s: float
+    until_s: float
+    completion_tok_s: float | None = None
+    tpot_s: float | None = None
+    eligible_hit_rate_pct: float | None = None
+    context_tokens: float | None = None  # of the prompts of active sessions, as a mean over time
+
+
+@dataclass(frozen=True, slots=True)
+class Steadiness:
+    """Whether the server did the same thing over the window of steady state."""
+
+    why: str | None = None  # it was not judged
+    window_s: tuple[float, ...] | None = None
+    blocks: int | None = None
+    mser5_s: float | None = None  # where MSER-5 would begin; None: the run is too short for it to tell
+    drift: Mapping[str, Trend] = field(default_factory=dict)
+    shifts: tuple[LevelShift, ...] = ()
+    cold_cache: LevelShift | None = None  # of hits before the window
+    plateaus: tuple[Plateau, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Cache:
     """What the cache hit, by the server's own counts."""
 

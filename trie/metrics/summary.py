@@ -34,9 +34,11 @@ from trie.metrics.sections import (
     Drift,
     EngineAccount,
     Silence,
+    Steadiness,
     Workers,
 )
 from trie.metrics.silence import silence
+from trie.metrics.steadiness.judge import steadiness
 from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import Traces, traces
 from trie.metrics.values import of_run, per_request, per_trace
@@ -76,6 +78,7 @@ class Summary:
     decode: DecodeSeen | None = None  # None too in summaries from before it was counted
     silence: Silence | None = None  # None in summaries from before it was looked at
     certainty: Certainty | None = None  # None in summaries from before there were intervals
+    steadiness: Steadiness | None = None  # the same
     others: Mapping[str, float | None] = field(default_factory=dict)  # by path, what no field above holds
 
     @property
@@ -152,6 +155,7 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Populati
         client=replace(_client(columns, manifest, wall_time_s, _take(numbers, Client, "client")), excess=excess),
         engine=engine(columns.with_warm_up, manifest),
         silence=silence(columns),
+        steadiness=steadiness(columns, sessions, points),
         decode=_decode(columns) if stream else None,
         certainty=certainty(
             run_rows,

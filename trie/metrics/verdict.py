@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trie.metrics.checks import activity, cache, circumstances, client, engine, lengths, outcomes, streams
+from trie.metrics.checks import activity, cache, circumstances, client, engine, lengths, outcomes, steadiness, streams
 from trie.metrics.checks.check import Check, Condition, Evidence
 from trie.storage.manifest import Manifest
 
@@ -18,6 +18,7 @@ CONDITIONS: tuple[Condition, ...] = (
     *client.CONDITIONS,
     *streams.CONDITIONS,
     *activity.CONDITIONS,
+    *steadiness.CONDITIONS,
     *circumstances.CONDITIONS,
     *cache.CONDITIONS,
     *engine.CONDITIONS,
@@ -33,6 +34,7 @@ def judge(summary: Summary, manifest: Manifest) -> tuple[Check, ...]:
         *client.client_checks(evidence),
         *streams.stream_checks(evidence),
         *activity.activity_checks(evidence),
+        *steadiness.steadiness_checks(evidence),
         *circumstances.end_checks(evidence),
         *circumstances.circumstance_checks(evidence),
         *cache.cache_checks(evidence),
