@@ -1,4 +1,4 @@
-"""How much a series changes, and how sure that is: a line and a step through values that depend on their neighbours.
+"""How much a series changes, and how sure that is: a line, a bend and a step through values that hang together.
 
 Theory of operation. Load is common to neighbouring blocks, so their values are alike and a plain regression is far too
 sure of itself. The residuals of the fit are taken for a process in which each value keeps a share `rho` of the one
@@ -9,6 +9,7 @@ higher. docs/steadiness.md has the rates at which steady runs pass these limits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -16,52 +17,70 @@ import numpy as np
 
 from trie.metrics.columns import Floats
 
-LINE_T, STEP_T = 4.0, 6.0  # beyond which a change is no chance
+LINE_T, PLACED_T = 4.0, 6.5  # beyond which a line, and a step or a bend, is no chance
 MOST_RHO = 0.9
-SEGMENT = 0.1  # least share of the blocks on either side of a step
-FEWEST = 12  # blocks that are looked at for a step
+SEGMENT = 0.1  # least share of the blocks on either side of a step or a bend
+FEWEST = 12  # blocks that are looked at for them
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """One coefficient beside a mean."""
+    """A shape that was fitted to a series."""
 
-    change: float  # of the line from the first to the last block, or of the step, in the unit of the values
+    change: float  # from the first block to the last, in the unit of the values
     t: float  # how many standard errors that is
     rest: float  # sum of squares of the residuals
+    at: int = 0  # of a step or a bend: the first block behind it
 
-
-@dataclass(frozen=True, slots=True)
-class Step(Fit):
-    at: int  # the first block behind it
+    @property
+    def sure(self) -> bool:
+        return abs(self.t) > (PLACED_T if self.at else LINE_T)
 
 
 def line(values: Floats) -> Fit:
-    """A straight line through the values; NaN is left out."""
-    measured = np.flatnonzero(np.isfinite(values)).astype(np.float64)
-    slope, t, rest = _regress(measured, values[np.isfinite(values)])
-    return Fit(slope * (len(values) - 1), t, rest)
+    """A straight line; NaN is left out, as everywhere here."""
+    places, y = _measured(values)
+    return _regress(places, y)
 
 
-def step(values: Floats) -> Step | None:
-    """Two levels with the best place between them; None where there are too few values."""
-    measured = np.flatnonzero(np.isfinite(values))
-    count = len(measured)
-    if count < FEWEST:
+def step(values: Floats) -> Fit | None:
+    """Two levels, with the best place between them; None where there are too few values."""
+    places, y = _measured(values)
+    return _best([(at, (places >= at).astype(np.float64)) for at in _ways(places, len(values))], y)
+
+
+def bend(values: Floats) -> Fit | None:
+    """A level that begins or ceases to slope, with the best place; None where there are too few values."""
+    places, y = _measured(values)
+    ways = _ways(places, len(values))
+    return _best([(at, end(places, at)) for at in ways for end in (np.maximum, np.minimum)], y)
+
+
+def _measured(values: Floats) -> tuple[Floats, Floats]:
+    """The numbers of the blocks that have a value, and these."""
+    there = np.isfinite(values)
+    return np.flatnonzero(there).astype(np.float64), values[there]
+
+
+def _ways(places: Floats, count: int) -> list[int]:
+    """Where the blocks may be cut in two parts that both say something."""
+    least = max(2, int(count * SEGMENT))
+    return [int(at) for at in places[least : len(places) - least + 1]] if len(places) >= FEWEST else []
+
+
+def _best(shapes: Sequence[tuple[int, Floats]], y: Floats) -> Fit | None:
+    """The shape that leaves least."""
+    if not shapes:
         return None
-    y = values[measured]
-    least = max(2, int(len(values) * SEGMENT))
-    sizes = np.arange(least, count - least + 1)
-    sums = np.cumsum(y)
-    differences = (sums[-1] - sums[sizes - 1]) / (count - sizes) - sums[sizes - 1] / sizes
-    best = int(np.argmax(sizes * (count - sizes) * differences**2))
-    at = int(sizes[best])
-    change, t, rest = _regress((np.arange(count) >= at).astype(np.float64), y)
-    return Step(change, t, rest, int(measured[at]))
+    centred = np.array([shape - shape.mean() for _, shape in shapes])
+    explained = (centred @ y) ** 2 / (centred**2).sum(axis=1)
+    at, shape = shapes[int(np.argmax(explained))]
+    return _regress(shape, y, at)
 
 
-def _regress(x: Floats, y: Floats) -> tuple[float, float, float]:
-    """The coefficient of y on x, its t, and the sum of squares that is left."""
+def _regress(x: Floats, y: Floats, at: int = 0) -> Fit:
+    """The regression of y on a shape."""
+    height = float(x.max() - x.min())
     x = x - x.mean()
     weight = float((x * x).sum())
     coefficient = float((x * y).sum()) / weight
@@ -72,7 +91,7 @@ def _regress(x: Floats, y: Floats) -> tuple[float, float, float]:
     alike = rho ** np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
     hidden = max(1.0 - 2.0 * rho / ((1.0 - rho) * count), 0.3)  # what the mean takes of the residuals' variance
     variance = rest / (count - 2) / hidden * float(x @ alike @ x) / weight**2
-    return coefficient, coefficient / sqrt(max(variance, 1e-300)), rest
+    return Fit(coefficient * height, coefficient / sqrt(max(variance, 1e-300)), rest, at)
 
 
 def _autocorrelation(residuals: Floats) -> float:

@@ -11,7 +11,7 @@ from trie.metrics.columns import Columns, Floats
 from trie.metrics.sections import LevelShift, Plateau, Steadiness, Trend
 from trie.metrics.steadiness import changes
 from trie.metrics.steadiness.blocks import CONTEXT, HITS, LEAST, MOST, RATE, REQUESTS, TPOT, Blocks, blocks, rate
-from trie.metrics.steadiness.changes import LINE_T, STEP_T, Fit, Step
+from trie.metrics.steadiness.changes import Fit
 from trie.metrics.steadiness.truncation import mser5
 from trie.metrics.throughput import Points
 from trie.metrics.traces import Traces
@@ -57,17 +57,34 @@ def _share(name: str, change: float, values: Floats) -> float:
     return change / (100.0 if name == HITS else float(np.nanmean(values)) or 1.0)
 
 
+def _matters(name: str, fit: Fit, values: Floats) -> bool:
+    """Whether a change is no chance, and large enough."""
+    return fit.sure and abs(_share(name, fit.change, values)) >= EFFECT
+
+
 def _trend(name: str, values: Floats) -> Trend:
-    """The line through a series; a step that fits better is none."""
-    line, step = changes.line(values), changes.step(values)
-    share = _share(name, line.change, values)
-    stepped = name != CONTEXT and step is not None and _is_step(name, step, line, values)
-    return Trend(share, line.t, drifts=abs(line.t) > LINE_T and abs(share) >= EFFECT and not stepped)
+    """The line through a series, or a bend that fits better; a step that fits better still is neither.
+
+    The context of sessions is the workload's own and bends by chance more often.
+    """
+    line, bend = changes.line(values), None if name == CONTEXT else changes.bend(values)
+    fits = [fit for fit in (line, bend) if fit is not None and _matters(name, fit, values)]
+    fit = min(fits, key=_rest, default=line)
+    drifts = bool(fits) and (name == CONTEXT or _level_step(name, values) is None)
+    return Trend(_share(name, fit.change, values), fit.t, drifts)
 
 
-def _is_step(name: str, step: Step, line: Fit, values: Floats) -> bool:
-    share = _share(name, step.change, values)
-    return step.rest < line.rest and abs(step.t) > STEP_T and abs(share) >= EFFECT
+def _level_step(name: str, values: Floats) -> Fit | None:
+    """The step of a series, where it matters and no line or bend fits better; hits fall fast, but not in a block."""
+    step = changes.step(values)
+    if step is None or not _matters(name, step, values):
+        return None
+    others = [changes.line(values), None if name == HITS else changes.bend(values)]
+    return step if all(step.rest <= other.rest for other in others if other is not None) else None
+
+
+def _rest(fit: Fit) -> float:
+    return fit.rest
 
 
 def _shifts(run: Blocks) -> Iterator[LevelShift]:
@@ -82,11 +99,10 @@ def _shifts(run: Blocks) -> Iterator[LevelShift]:
                 yield LevelShift(name, float(run.edges[place]), before, after, change, step.t)
 
 
-def _steps(name: str, values: Floats, first: int, end: int) -> list[tuple[int, Step]]:
+def _steps(name: str, values: Floats, first: int, end: int) -> list[tuple[int, Fit]]:
     """Where a series steps between two blocks, in order: the clearest step first, then within either part."""
-    part = values[first:end]
-    step = changes.step(part)
-    if step is None or not _is_step(name, step, changes.line(part), part):
+    step = _level_step(name, values[first:end])
+    if step is None:
         return []
     place = first + step.at
     return [*_steps(name, values, first, place), (place, step), *_steps(name, values, place, end)]
