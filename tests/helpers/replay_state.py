@@ -23,6 +23,7 @@ from trie.replay.scheduler import Scheduler
 from trie.replay.session_order import PlannedSession, SessionOrder
 from trie.storage.parquet_parts import PartsWriter, RowWriter, read_records
 from trie.workload.beginning import Beginning
+from trie.workload.session_tree import session_tree
 from trie.workload.trace import Trace
 
 WHOLE: Script = (HEAD, chunked(event("a") + event("b", '"stop"') + DONE), END)
@@ -46,7 +47,8 @@ def planned_prompts(planned: PlannedSession) -> SessionPrompts:
 def prompts_of(trace: Trace, session_id: int = 0, answers: Sequence[bytes] = ()) -> SessionPrompts:
     """Prompts " p0", " p1", ... of a session."""
     parts = tuple((b" p%d" % plan.turn,) for plan in trace.requests())
-    return SessionPrompts(trace, session_id, parts, tuple((answer,) for answer in answers))
+    plans = tuple(trace.requests())
+    return SessionPrompts(session_tree(trace, session_id), plans, parts, tuple((answer,) for answer in answers))
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from trie.prompts.builder import SessionPrompts
 from trie.replay.prompt_queue import AT_ONCE, PromptQueue
 from trie.replay.session_order import PlannedSession, SessionOrder
 from trie.workload.row import parse_trace
+from trie.workload.session_tree import session_tree
 
 ROW = {
     "num_turns": 0,
@@ -22,7 +23,7 @@ TRACES = [parse_trace(ROW, where="row", index=index) for index in range(3)]
 
 
 def without_texts(planned: PlannedSession) -> SessionPrompts:
-    return SessionPrompts(planned.trace, planned.session_id, ())
+    return SessionPrompts(session_tree(planned.trace, planned.session_id), (), ())
 
 
 @pytest.mark.parametrize("ahead", [1, 9, 100])

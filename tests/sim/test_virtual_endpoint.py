@@ -181,7 +181,7 @@ def test_stretches_hold_what_single_blocks_would(uses, capacity):
     pins = []
     for name, length, behind, action in uses:
         text = [*(["s"] * 8 if behind else []), *(f"{name}{behind}{i}" for i in range(length))]
-        prompt = Prompt((name, behind), len(text), "s" if behind else None, 8 if behind else 0)
+        prompt = Prompt((name, behind), len(text), (("s", 8),) if behind else ())
         tokens, spans = chain(text, block), prompt.blocks(len(text), block)
         assert by_length.cached_tokens(spans, len(text)) == by_tokens.cached_tokens(tokens, len(text))
         if action == "pin":
@@ -231,8 +231,8 @@ def test_the_next_turn_finds_prompt_and_answer_but_not_the_last_token_and_a_reci
 def test_a_shared_prefix_is_found_by_the_first_turn_of_another_session():
     """A prefix of 10 tokens: two whole blocks; the third is each session's own."""
     endpoint = VirtualEndpoint(BINARY)
-    assert served(endpoint, 0.0, Prompt("a", 30, "system", 10), 3).cached_tokens == 0
-    assert served(endpoint, 1.0, Prompt("b", 30, "system", 10), 3).cached_tokens == 8
+    assert served(endpoint, 0.0, Prompt("a", 30, (("system", 10),)), 3).cached_tokens == 0
+    assert served(endpoint, 1.0, Prompt("b", 30, (("system", 10),)), 3).cached_tokens == 8
 
 
 FIRST = 1 / 256 + 1 / 16  # of a prompt of 64 tokens at 0; its steps take 1/64

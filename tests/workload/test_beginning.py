@@ -32,7 +32,7 @@ def test_what_a_session_is_doing_at_a_time(at_s: float, expected: Beginning) -> 
 
 def test_the_first_request_holds_all_that_came_before_and_the_others_are_those_of_the_trace() -> None:
     trace = Trace(10, (6, 7), (5, 8), (2.0, 3.0), 4)
-    first, second = requests_from(trace, Beginning(1, 7, 2, 0.5))
+    first, second = requests_from(trace.requests(), Beginning(1, 7, 2, 0.5))
     assert (first.turn, first.wait_s, first.completion_tokens, first.is_final) == (1, 0.0, 2, False)
     assert (first.new_prompt_tokens, first.cached_prompt_tokens) == (10 + 6 + 5, 0)
     assert (second.turn, second.wait_s, second.completion_tokens, second.is_final) == (2, 1.5, 4, True)

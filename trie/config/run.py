@@ -108,6 +108,15 @@ class ClientConfig:
         "scheduling priority while the clock runs; auto: real time or nice -10, where the system allows it",
         measured=False,
     )
+    max_in_flight: int | None = setting(
+        None,
+        "requests in flight at most, of which sub-agents may make more than there are traces; those beyond wait their "
+        "turn, and count from when they are sent; null: no limit",
+        minimum=1,
+    )
+
+    def __post_init__(self) -> None:
+        check(self, "client.")
 
 
 class ProgressStyle(Enum):

@@ -38,8 +38,11 @@ class Conversation(Protocol):
     def ask(self, text: Iterable[Buffer]) -> None:
         """Append what comes next from outside: the prompt at first, then the output of a tool."""
 
-    def answered(self, answer: Answer) -> None:
-        """Append what the server said."""
+    def answered(self, answer: Answer, *, without_tokens: int = 0) -> None:
+        """Append what the server said, without so many first tokens, which stand for its reasoning.
+
+        Where the server tells its reasoning from its content itself, all of the content is appended.
+        """
 
     def recite(self, text: Iterable[Buffer], reasoning: Iterable[Buffer] = ()) -> None:
         """Append a text in the place of what the server said, and of what it thought before it."""
@@ -123,8 +126,8 @@ class Text:
     def recite(self, text: Iterable[Buffer], reasoning: Iterable[Buffer] = ()) -> None:
         self.ask((*reasoning, *text))
 
-    def answered(self, answer: Answer) -> None:
-        self.parts.append(escaped(answer.text))
+    def answered(self, answer: Answer, *, without_tokens: int = 0) -> None:
+        self.parts.append(escaped(answer.text_behind(without_tokens)))
 
 
 class Ids:
@@ -142,9 +145,9 @@ class Ids:
     def recite(self, text: Iterable[Buffer], reasoning: Iterable[Buffer] = ()) -> None:
         self.ask((*reasoning, *text))
 
-    def answered(self, answer: Answer) -> None:
-        if answer.ids:
-            self.parts.append(b"," + orjson.dumps(answer.ids)[1:-1])
+    def answered(self, answer: Answer, *, without_tokens: int = 0) -> None:
+        if ids := answer.ids[without_tokens:]:
+            self.parts.append(b"," + orjson.dumps(ids)[1:-1])
 
 
 class Chat:
@@ -176,11 +179,11 @@ class Chat:
         thoughts = b"".join(reasoning)
         self._assistant(text, (), _reasoning_field(thoughts) if thoughts else b"")
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: Answer, *, without_tokens: int = 0) -> None:
         calls = answer.tool_calls if self._calls_tools else []
-        content = answer.content
+        content = answer.text_behind(without_tokens) if answer.content else ""
         if not content and not calls and not self._reasoning:
-            content = answer.reasoning  # nothing else was said
+            content = answer.text_behind(without_tokens)  # nothing else was said
         reasoning = _reasoning_field(escaped(answer.reasoning)) if self._has_reasoning(answer) else b""
         self._assistant((escaped(content),), calls, reasoning)
 

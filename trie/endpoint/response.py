@@ -83,6 +83,19 @@ class Answer:
         """All there is to an answer that has one text: content, or reasoning where there is nothing else."""
         return self.content or self.reasoning
 
+    def text_behind(self, tokens: int) -> str:
+        """The text without its first tokens: by its chunks where each bore one, else by its share.
+
+        All of it where the server told reasoning and content apart.
+        """
+        text = self.text
+        if not tokens or (self.content and self.reasoning):
+            return text
+        sizes, count = self.token_sizes, self.completion_tokens or len(self.token_sizes)
+        if len(sizes) == count and sum(sizes) == len(text):
+            return text[sum(sizes[:tokens]) :]
+        return text[round(len(text) * min(tokens / count, 1.0)) if count else 0 :]
+
     @property
     def tool_calls(self) -> list[ToolCall]:
         """The calls it made, in their order, as far as they came."""

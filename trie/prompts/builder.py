@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from trie.config import PromptForm, RunConfig
 from trie.errors import PromptError
 from trie.prompts import tokenizers
-from trie.prompts.exact_text import FittedText, Pieces, Pool
+from trie.prompts.exact_text import ExactText, FittedText, Pieces, Pool
+from trie.prompts.questions import question_texts
 from trie.prompts.vocabulary import ENOUGH, Vocabulary, bundled
 from trie.workload.beginning import Beginning, requests_from
+from trie.workload.session_tree import TreeSession, session_tree
 from trie.workload.trace import PlannedRequest, Trace
 
 WORDS = "words"  # as tokenizer_model: the word list whatever the model
 CHECKED = (16, 64, 1024)  # tokens of the texts that a tokenizer is asked to count
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-class ExactText(Protocol):
-    """Texts of exact numbers of tokens, always the same for the same key."""
-
-    def texts(self, lengths: Sequence[int], key: Hashable) -> tuple[Pieces, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +46,35 @@ class Prompts:
         *,
         bos_tokens: int = 0,
         answers: bool = False,
+        reasoning_back: bool = False,
         begins: Beginning | None = None,
     ) -> SessionPrompts:
-        """All texts of one session, those that stand for the server's `answers` among them where they are wanted.
+        """All texts of one session and its sub-agents.
 
-        `bos_tokens` that the server adds are taken off the first prompt. A session that `begins` inside its trace needs
-        texts for the answers until there.
+        Args:
+            trace: that the session replays.
+            session_id: the same texts for the same one.
+            bos_tokens: that the server adds; they are taken off the first prompt.
+            answers: with texts that stand for the server's answers.
+            reasoning_back: the reasoning of an answer goes back with the answer.
+            begins: inside the trace; then there are texts for the answers until there.
         """
-        first, *later = [plan.new_prompt_tokens for plan in trace.requests()]
-        parts = self.maker.texts([max(first - bos_tokens, 1), *later], session_id)
-        lengths = [plan.completion_tokens for plan in trace.requests()]
-        if not answers:
-            lengths = lengths[: begins.turn + 1] if begins is not None else []
-        return SessionPrompts(trace, session_id, parts, self.maker.texts(lengths, ("answers", session_id)), begins)
+
+        def of_tree(session: TreeSession, begins: Beginning | None = None) -> SessionPrompts:
+            plans = tuple(session.trace.requests(reasoning_back=reasoning_back))
+            lengths = [plan.answer_tokens for plan in plans]
+            if not answers:
+                lengths = lengths[: begins.turn + 1] if begins is not None else []
+            return SessionPrompts(
+                session,
+                plans,
+                question_texts(self.maker, session, plans, bos_tokens),
+                self.maker.texts(lengths, ("answers", session.session_id)),
+                {turn: tuple(map(of_tree, session.after(turn))) for turn, _ in session.subagents},
+                begins,
+            )
+
+        return of_tree(session_tree(trace, session_id), begins)
 
 
 def load(config: RunConfig, model: str, seed: int) -> Prompts:
@@ -137,19 +149,31 @@ def _from_vocabulary(
 
 @dataclass(frozen=True, slots=True)
 class SessionPrompts:
-    """The new text of each request of a trace.
+    """The text of each request of a session.
 
     `parts[i]` are pieces whose concatenation is UTF-8 that needs no JSON escaping: the input prompt for i = 0, the
-    output of tool i - 1 after that. Every part begins with a space, the joint at which tokens never merge; in token
-    ids, with a comma. `answers[i]`, where there are any, goes back in the place of the server's answer i.
+    output of tool i - 1 after that; behind a reset of the context also what is left of the question before it. Every
+    part begins with a space, the joint at which tokens never merge; in token ids, with a comma. `answers[i]`, where
+    there are any, goes back in the place of the server's answer i.
     """
 
-    trace: Trace
-    session_id: int
+    session: TreeSession
+    plans: tuple[PlannedRequest, ...]  # of the whole trace
     parts: tuple[Pieces, ...]
     answers: tuple[Pieces, ...] = ()
+    subagents: Mapping[int, tuple[SessionPrompts, ...]] = field(default_factory=dict)  # by the turn behind which
     begins: Beginning | None = None  # inside the trace; None: with its first request
+
+    @property
+    def trace(self) -> Trace:
+        """What is replayed."""
+        return self.session.trace
+
+    @property
+    def session_id(self) -> int:
+        """Of the session in its run."""
+        return self.session.session_id
 
     def requests(self) -> Iterator[PlannedRequest]:
         """The session's requests, in order."""
-        return requests_from(self.trace, self.begins)
+        return requests_from(self.plans, self.begins)

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Hashable, Sequence
 from hashlib import blake2b
 from itertools import accumulate
+from typing import Protocol
 
 from trie.errors import PromptError
 from trie.prompts.vocabulary import Vocabulary
@@ -20,6 +21,15 @@ Count = Callable[[str], int]
 CORE = 16  # tokens at the end of a text that are searched for; what is before is drawn by estimate
 ROUNDS = 2000
 NEAR = 64  # letters before the end that an ending is tried behind, before the whole text is counted
+
+
+Pieces = tuple[bytes | memoryview, ...]
+
+
+class ExactText(Protocol):
+    """Texts of exact numbers of tokens, always the same for the same key."""
+
+    def texts(self, lengths: Sequence[int], key: Hashable) -> tuple[Pieces, ...]: ...
 
 
 class FittedText:
@@ -81,8 +91,6 @@ class FittedText:
 
 HEAD = 4  # own words at the front of every text
 DRAWS = 1 << 16  # size of the table by which two random bytes pick a piece
-
-Pieces = tuple[bytes | memoryview, ...]
 
 
 class Pool:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from trie.endpoint.request_body import RECORDED
+from trie.endpoint.request_body import REASONING, RECORDED
 from trie.preflight.prompt_lengths import bos_tokens_of
 from trie.preflight.steps import Prepared
 from trie.prompts.builder import SessionPrompts
@@ -97,6 +97,7 @@ def build(ready: Prepared) -> PromptQueue:
             planned.session_id,
             bos_tokens=bos_tokens,
             answers=config.history == RECORDED,
+            reasoning_back=config.history == REASONING,
             begins=planned.begins,
         )
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from asyncio import Semaphore
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 from trie.endpoint.connection import Connections
 from trie.endpoint.request import Requester
@@ -17,6 +20,8 @@ from trie.replay.failure_policy import Backoff, FailureWatch
 from trie.replay.start import SlotStart
 from trie.storage.parquet_parts import RowWriter
 from trie.storage.record import RequestRecord
+from trie.workload.accounting import SentPrefixes
+from trie.workload.session_tree import SUBAGENT_IDS
 
 CANCELLED = "cancelled"  # why a run ended that its caller cancelled, and what its rows carry then
 
@@ -65,6 +70,8 @@ class RunState:
     health: LoopHealth = field(default_factory=LoopHealth)
     stop_reason: str | None = None  # why the run is being ended, once it is
     start: SlotStart | None = None  # while slots begin
+    cap: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)  # around each request
+    sent_prefixes: SentPrefixes = field(default_factory=SentPrefixes)
     _held: list[RequestRecord] | None = None  # rows of a warm-up that is not over
 
     def warm_up(self) -> None:
@@ -93,14 +100,19 @@ class RunState:
         """Whether a request that was due at this instant belongs to the warm-up."""
         return self._held is not None or (self.clock.warm_up_s is not None and queued_s < 0)
 
-    def requester(self, session_id: int) -> Requester:
-        """Who sends a session's requests: each session stays with one server.
+    def server(self, session_id: int) -> int:
+        """The number of the server that a session's requests go to: each session stays with one.
 
         Traces take turns on the servers, and each cycle of the workload begins with the next one: so every trace
-        visits every server, whatever their numbers have in common.
+        visits every server, whatever their numbers have in common. Sub-agents go to the servers behind their trace's.
         """
-        cycle, trace = divmod(session_id, self.traces)
-        return self.requesters[(trace + cycle) % len(self.requesters)]
+        subagent, root = divmod(session_id, SUBAGENT_IDS)
+        cycle, trace = divmod(root, self.traces)
+        return (trace + cycle + subagent) % len(self.requesters)
+
+    def requester(self, session_id: int) -> Requester:
+        """Who sends a session's requests."""
+        return self.requesters[self.server(session_id)]
 
 
 def build(ready: Prepared, rows: RowWriter) -> RunState:
@@ -139,4 +151,5 @@ def build(ready: Prepared, rows: RowWriter) -> RunState:
         run_id=f"{ready.seed:x}",
         traces=len(ready.workload.traces),
         session_header=config.endpoint.session_header,
+        cap=nullcontext() if config.client.max_in_flight is None else Semaphore(config.client.max_in_flight),
     )

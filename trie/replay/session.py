@@ -1,14 +1,20 @@
-"""One session: a trace's requests in order, each on top of what the server answered before."""
+"""One session: a trace's requests in order, each on top of what the server answered before.
+
+Sub-agents are sessions of their own. Those of a turn start together when its answer has ended, and their parent goes on
+when the last of them has. If one of them fails, the others go on to their ends, and then the parent fails: what would
+follow is not what was recorded. A cancellation ends all of them at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from time import perf_counter
 
 from trie.endpoint.headers import header
 from trie.endpoint.request import Request, fill
-from trie.endpoint.request_body import Conversation
 from trie.prompts.builder import SessionPrompts
+from trie.replay.dialogue import Dialogue
 from trie.replay.event_loop import INTERVAL_S
 from trie.replay.run_state import CANCELLED, RunState
 from trie.storage.record import Outcome, RequestRecord
@@ -21,43 +27,55 @@ async def replay(state: RunState, prompts: SessionPrompts, slot: int) -> Outcome
     Each request is due when its tool latency is over, counted from the instant the last response ended, so that time
     the client itself took is not added to the wait.
     """
-    conversation = state.request_format.conversation()
-    _catch_up(conversation, prompts)
-    previous_end = perf_counter()
-    for plan in prompts.requests():
-        conversation.ask(prompts.parts[plan.turn])
-        due = previous_end + plan.wait_s
-        if plan.wait_s:
+    outcome, _ = await _replay(state, prompts, slot, perf_counter())
+    return outcome
+
+
+async def _replay(state: RunState, prompts: SessionPrompts, slot: int, began: float) -> tuple[Outcome, float]:
+    """How a session that is due at `began` ends, and the end of its last response."""
+    dialogue, previous_end = Dialogue(state.request_format, prompts), began
+    for planned in prompts.requests():
+        dialogue.ask(planned)
+        due = previous_end + planned.wait_s
+        if planned.waits_for:
+            outcome, due = await _subagents(state, prompts.subagents[planned.turn - 1], slot, previous_end)
+            if outcome is Outcome.failed:
+                return outcome, due
+        elif planned.wait_s:
             await asyncio.sleep(due - perf_counter())
             await state.gate.enter()
-        request = Request(
-            body=state.request_format.body(conversation, plan.completion_tokens),
-            headers=_headers(state, prompts.session_id, plan),
-            queued=min(due, perf_counter()),  # timers may ring up to a millisecond early
-        )
-        if state.start is not None:
-            state.start.note(slot, request)
-        await _record(state, request, _row(prompts, plan, slot))
-        if request.failure is not None:
-            return Outcome.failed
-        _remember(conversation, request, prompts, plan)
+        due = min(due, perf_counter())  # timers may ring up to a millisecond early
+        async with state.cap:
+            plan = state.sent_prefixes.send(prompts.trace, planned, state.server(prompts.session_id))
+            request = Request(
+                body=state.request_format.body(dialogue.conversation, plan.completion_tokens),
+                headers=_headers(state, prompts.session_id, plan),
+                queued=due,
+            )
+            if state.start is not None:
+                state.start.note(slot, request)
+            await _record(state, request, _row(prompts, plan, slot))
         previous_end = request.exchange.end or perf_counter()
-    return Outcome.ok
+        if request.failure is not None:
+            return Outcome.failed, previous_end
+        dialogue.answered(plan, request.answer)
+    return Outcome.ok, previous_end
 
 
-def _catch_up(conversation: Conversation, prompts: SessionPrompts) -> None:
-    """Say what a session that begins inside its trace would have said and heard before."""
-    for turn in range(prompts.begins.turn if prompts.begins is not None else 0):
-        conversation.ask(prompts.parts[turn])
-        conversation.recite(prompts.answers[turn])
+async def _subagents(
+    state: RunState, sessions: Iterable[SessionPrompts], slot: int, began: float
+) -> tuple[Outcome, float]:
+    """Replay sub-agents side by side; the worst outcome among them, and the end of the last one."""
 
+    async def replay_one(prompts: SessionPrompts) -> tuple[Outcome, float]:
+        await state.gate.enter()
+        return await _replay(state, prompts, slot, began)
 
-def _remember(conversation: Conversation, request: Request, prompts: SessionPrompts, plan: PlannedRequest) -> None:
-    """What the next request will hold as the answer to this one."""
-    if plan.turn < len(prompts.answers):
-        conversation.recite(prompts.answers[plan.turn])
-    else:
-        conversation.answered(request.answer)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(replay_one(prompts)) for prompts in sessions]
+    await state.gate.enter()
+    outcomes, ends = zip(*(task.result() for task in tasks), strict=True)
+    return Outcome.failed if Outcome.failed in outcomes else Outcome.ok, max(ends)
 
 
 async def _record(state: RunState, request: Request, row: RequestRecord) -> None:
@@ -128,6 +146,8 @@ def _row(prompts: SessionPrompts, plan: PlannedRequest, slot: int) -> RequestRec
     return RequestRecord(
         trace_id=prompts.trace.row,
         session_id=prompts.session_id,
+        parent_session_id=prompts.session.parent_session_id,
+        depth=prompts.session.depth,
         slot=slot,
         turn=plan.turn,
         num_turns=prompts.trace.num_turns,
@@ -136,4 +156,5 @@ def _row(prompts: SessionPrompts, plan: PlannedRequest, slot: int) -> RequestRec
         new_prompt_tokens=plan.new_prompt_tokens,
         cached_prompt_tokens=plan.cached_prompt_tokens,
         requested_completion_tokens=plan.completion_tokens,
+        shared_prefix_tokens=plan.shared_tokens,
     )

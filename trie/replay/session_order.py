@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from trie.config import RunConfig
-from trie.workload.beginning import Beginning, beginnings, requests_from
+from trie.endpoint.request_body import REASONING
+from trie.workload.beginning import Beginning, beginnings
 from trie.workload.closed_loop import Pace
-from trie.workload.trace import PlannedRequest, Trace
+from trie.workload.trace import Trace
 
 
 class PlannedSession(NamedTuple):
@@ -17,10 +18,6 @@ class PlannedSession(NamedTuple):
     session_id: int
     trace: Trace
     begins: Beginning | None = None  # inside the trace; None: with its first request
-
-    def requests(self) -> Iterator[PlannedRequest]:
-        """Its requests, in order."""
-        return requests_from(self.trace, self.begins)
 
 
 class SessionOrder:
@@ -65,5 +62,8 @@ class SessionOrder:
 
 def build(config: RunConfig, traces: Sequence[Trace], *, seed: int, pace: Pace | None) -> SessionOrder:
     """The sessions of a run; `pace` is that of its server, which only a stationary start needs."""
-    inside = beginnings(traces, pace, config.concurrency.value, seed) if pace is not None else ()
+    inside: Sequence[tuple[Trace, Beginning]] = ()
+    if pace is not None:
+        back = config.history == REASONING
+        inside = beginnings(traces, pace, config.concurrency.value, seed, reasoning_back=back)
     return SessionOrder(traces, most=config.max_traces, inside=inside)

@@ -14,6 +14,7 @@ from math import inf
 from typing import Any
 
 from trie.config import RunConfig, Start
+from trie.endpoint.request_body import REASONING, RECORDED
 from trie.endpoint.retry import FIRST_PAUSE_S, MAX_DOUBLINGS, MAX_PAUSE_S, RETRYABLE_KINDS
 from trie.errors import ConfigError
 from trie.preflight.pilot import simulated_pace
@@ -23,10 +24,14 @@ from trie.replay.session_order import PlannedSession
 from trie.replay.virtual_request import Failure, OpenRequest, Session, failure_of, refusal, row_of
 from trie.replay.virtual_rows import VirtualRows
 from trie.replay.virtual_start import VirtualStart
+from trie.replay.virtual_text import VirtualText, bos_of
 from trie.sim.faults import REFUSED
-from trie.sim.virtual import Prompt, Reply, SessionJob, VirtualEndpoint
+from trie.sim.virtual import Reply, SessionJob, VirtualEndpoint
 from trie.storage.record import Outcome, RequestRecord
+from trie.workload.accounting import SentPrefixes
+from trie.workload.beginning import Beginning, requests_from
 from trie.workload.closed_loop import Pace
+from trie.workload.session_tree import TreeSession, session_tree
 from trie.workload.trace import Trace
 
 DEADLINE, ALL_TRACES = "deadline", "max_traces"  # why a run ended, unless `stop` was told why
@@ -76,7 +81,9 @@ class VirtualReplay:
         self._idle_slots = 0
         self._failed_in_a_row = [0] * config.concurrency.value
         self._waiting_for_recovery: dict[tuple[int, int], None] = {}  # slots, and which of their sessions failed
-        self._bos = _bos(config)
+        self._bos = bos_of(config)
+        self._sent_prefixes = SentPrefixes()
+        self._waiting_to_send: deque[OpenRequest] = deque()
 
     def stop(self, reason: str) -> None:
         """End the run at the instant it has come to; may be called from another thread."""
@@ -153,23 +160,62 @@ class VirtualReplay:
         if planned is None:
             self._idle_slots += 1
             return None
-        return self._next_request(Session(planned, slot, planned.requests()), self.now)
+        tree = session_tree(planned.trace, planned.session_id)
+        return self._next_request(self._session(tree, slot, begins=planned.begins), self.now)
+
+    def _session(
+        self, tree: TreeSession, slot: int, *, parent: Session | None = None, begins: Beginning | None = None
+    ) -> Session:
+        plans = list(tree.trace.requests(reasoning_back=self._config.history == REASONING))
+        text = VirtualText(tree, self._bos)
+        for plan in plans[: 0 if begins is None else begins.turn]:  # said and heard before the session begins
+            text.ask(plan)
+            text.answered(plan.answer_tokens)
+        return Session(tree, slot, requests_from(plans, begins), text, parent, begins)
 
     def _next_request(self, session: Session, previous_end: float) -> OpenRequest | None:
         plan = next(session.requests, None)
         if plan is None:
-            self._failed_in_a_row[session.slot] = 0
-            self._next_session(session.slot)
+            self._session_ended(session, previous_end)
+            return None
+        session.text.ask(plan)
+        if plan.waits_for:
+            session.waiting, session.at_work = plan, len(plan.waits_for)
+            for subagent in session.tree.after(plan.turn - 1):
+                self._next_request(self._session(subagent, session.slot, parent=session), previous_end)
             return None
         due = previous_end + plan.wait_s
         request = OpenRequest(session, plan, due)
         self._at(due, self._begin, request)
         return request
 
+    def _session_ended(self, session: Session, end: float, *, failed: bool = False) -> None:
+        """A slot takes the next trace; a parent goes on behind the last of its sub-agents, or fails with them."""
+        parent = session.parent
+        if parent is None:
+            if failed:
+                self._trace_failed(session)
+            else:
+                self._failed_in_a_row[session.slot] = 0
+                self._next_session(session.slot)
+            return
+        parent.at_work -= 1
+        parent.failed |= failed
+        if parent.at_work:
+            return
+        if parent.failed:
+            self._session_ended(parent, end, failed=True)
+            return
+        assert parent.waiting is not None
+        self._at(end, self._begin, OpenRequest(parent, parent.waiting, end))
+
     def _begin(self, request: OpenRequest) -> None:
-        taken, added = self._bos if request.session.tokens == 0 else (0, 0)
-        new = request.plan.new_prompt_tokens
-        request.session.tokens += max(new - taken, 1) + added if taken or added else new
+        """A request is due: it is sent, or waits where there are as many as there may be."""
+        if len(self._open) == self._config.client.max_in_flight:
+            self._waiting_to_send.append(request)
+            return
+        request.sent = self.now
+        request.plan = self._sent_prefixes.send(request.session.tree.trace, request.plan)
         self._open[request] = None
         self._timeouts.append((self.now + self._config.timeout, request))
         self._attempt(request)
@@ -190,8 +236,7 @@ class VirtualReplay:
             self._attempt_failed(request, failure, pause_s=0.0 if request.status == 429 else None)
             return
         session = request.session
-        recited = config.history == "recorded" or session.recites(plan)
-        prompt = Prompt(session.session_id, session.tokens, recited=recited)
+        prompt = session.text.prompt(recited=config.history == RECORDED or session.recites(plan))
         natural = not config.endpoint.ignore_eos
         job = self.endpoint.ask(self.now, prompt, plan.completion_tokens, fault=fault, natural=natural)
         request.job = job
@@ -267,7 +312,8 @@ class VirtualReplay:
         if failure is not None:
             row.error_kind, row.error = failure
             self._record(row)
-            self._session_failed(request.session)
+            self._session_ended(request.session, reply.end_s, failed=True)
+            self._send_waiting()
             return
         self._record(row)
         if self._backoff.succeeded():
@@ -275,10 +321,16 @@ class VirtualReplay:
                 self._resume(pause)
         plan, session = request.plan, request.session
         answer = request.job.generated if request.job is not None else 0
-        session.tokens += session.said(plan, plan.completion_tokens if self._config.history == "recorded" else answer)
+        session.answered(plan, plan.completion_tokens if self._config.history == RECORDED else answer)
         self._next_request(session, reply.end_s)
+        self._send_waiting()
 
-    def _session_failed(self, session: Session) -> None:
+    def _send_waiting(self) -> None:
+        """A request has ended: the one that has waited longest takes its place."""
+        if self._waiting_to_send:
+            self._at(self.now, self._begin, self._waiting_to_send.popleft())
+
+    def _trace_failed(self, session: Session) -> None:
         if (reason := self._limit_reached()) is not None:
             self.stop(reason)
         slot = session.slot
@@ -287,7 +339,7 @@ class VirtualReplay:
         if not recoverable:
             self._at(until, self._next_session, slot)
             return
-        pause = (slot, session.session_id)
+        pause = (slot, session.tree.session_id)
         self._waiting_for_recovery[pause] = None
         self._at(until, self._resume, pause)
 
@@ -300,10 +352,3 @@ class VirtualReplay:
     def _record(self, row: RequestRecord) -> None:
         self._note(row)
         self._rows.add(row)
-
-
-def _bos(config: RunConfig) -> tuple[int, int]:
-    """Tokens that are taken off each first prompt, and those that the server adds to it."""
-    added = int(config.sim.add_bos)
-    taken = config.endpoint.bos_tokens
-    return (added if config.prompts.calibrate else 0) if taken is None else taken, added

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trie.replay.session_order import PlannedSession
+from trie.replay.virtual_text import VirtualText
 from trie.sim.virtual import Reply, SessionJob
 from trie.storage.record import Outcome, RequestRecord
+from trie.workload.beginning import Beginning
+from trie.workload.session_tree import TreeSession
 from trie.workload.trace import PlannedRequest
 
 Failure = tuple[str, str]  # kind and text
@@ -15,26 +17,28 @@ Failure = tuple[str, str]  # kind and text
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """A trace being replayed."""
+    """A trace being replayed, or a sub-agent of one."""
 
-    planned: PlannedSession
+    tree: TreeSession
     slot: int
     requests: Iterator[PlannedRequest]
-    tokens: int = 0  # of its text so far, as the server counts them
-
-    @property
-    def session_id(self) -> int:
-        return self.planned.session_id
+    text: VirtualText
+    parent: Session | None = None
+    begins: Beginning | None = None
+    waiting: PlannedRequest | None = None  # while sub-agents are at work, the request that waits for them
+    at_work: int = 0  # of them
+    failed: bool = False  # one of them did
 
     def recites(self, plan: PlannedRequest) -> bool:
-        """Whether the answer to a request is not its server's in the prompts that follow: the session began there."""
-        begins = self.planned.begins
-        return begins is not None and begins.turn == plan.turn
+        """Whether the prompts that follow do not hold the answer to a request as it was given."""
+        return plan.dropped_tokens > 0 or (self.begins is not None and self.begins.turn == plan.turn)
 
-    def said(self, plan: PlannedRequest, answer: int) -> int:
-        """Tokens that stand for the answer to a request in the prompts that follow."""
-        begins = self.planned.begins
-        return answer if begins is None or begins.turn != plan.turn else begins.answer_tokens
+    def answered(self, plan: PlannedRequest, answer: int) -> None:
+        """Append what stands for the answer to a request in the prompts that follow."""
+        if self.begins is not None and self.begins.turn == plan.turn:
+            self.text.answered(self.begins.answer_tokens)
+        else:
+            self.text.answered(max(answer - plan.dropped_tokens, 0))
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +48,7 @@ class OpenRequest:
     session: Session
     plan: PlannedRequest
     queued: float
+    sent: float = 0.0
     attempt_sent: float = 0.0
     headers: float | None = None
     attempts: int = 0
@@ -58,18 +63,20 @@ def row_of(request: OpenRequest, reply: Reply, outcome: Outcome) -> RequestRecor
     """The row of a request that has ended, or was cut off."""
     session, plan = request.session, request.plan
     return RequestRecord(
-        trace_id=session.planned.trace.row,
-        session_id=session.session_id,
+        trace_id=session.tree.trace.row,
+        session_id=session.tree.session_id,
+        parent_session_id=session.tree.parent_session_id,
+        depth=session.tree.depth,
         slot=session.slot,
         turn=plan.turn,
-        num_turns=session.planned.trace.num_turns,
+        num_turns=session.tree.trace.num_turns,
         is_final=plan.is_final,
         outcome=outcome,
         http_status=request.status,
         attempts=request.attempts,
         rate_limited=request.rate_limited,
         queued_s=request.queued,
-        sent_s=request.queued,
+        sent_s=request.sent,
         attempt_sent_s=request.attempt_sent,
         headers_s=request.headers,
         first_token_s=reply.first_s,
@@ -78,6 +85,7 @@ def row_of(request: OpenRequest, reply: Reply, outcome: Outcome) -> RequestRecor
         new_prompt_tokens=plan.new_prompt_tokens,
         cached_prompt_tokens=plan.cached_prompt_tokens,
         requested_completion_tokens=plan.completion_tokens,
+        shared_prefix_tokens=plan.shared_tokens,
         usage_prompt_tokens=reply.prompt_tokens,
         usage_completion_tokens=reply.completion_tokens,
         usage_cached_tokens=reply.cached_tokens,

@@ -22,19 +22,21 @@ BROKEN = frozenset({"reset", "error_event"})  # faults that end a stream at its 
 
 
 class Prompt(NamedTuple):
-    """A prompt by its place: the first tokens of a session's text, behind a prefix that sessions share."""
+    """A prompt by its place: the first tokens of a session's text, behind others such as a prefix that it shares."""
 
     session: Hashable
     tokens: int  # all of them
-    shared: Hashable = None  # the prefix, if there is one
-    shared_tokens: int = 0
+    heads: tuple[tuple[Hashable, int], ...] = ()  # the texts before it, each with the place at which it ends
     recited: bool = False  # the next prompt repeats this one, but not the answer to it
 
     def blocks(self, tokens: int, block_tokens: int) -> list[tuple[Hashable, int]]:
-        """The whole blocks of the first `tokens` of the session."""
-        shared = self.shared_tokens // block_tokens
-        own = [(self.session, tokens // block_tokens - shared)]
-        return [(self.shared, shared), *own] if shared else own
+        """The whole blocks of the first `tokens` of the session; one with two texts in it belongs to the later one."""
+        chain, before = [], 0
+        for text, end in self.heads:
+            if end // block_tokens > before:
+                chain.append((text, end // block_tokens - before))
+                before = end // block_tokens
+        return [*chain, (self.session, tokens // block_tokens - before)]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

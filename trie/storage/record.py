@@ -48,7 +48,7 @@ class RequestRecord:
     last_token_s: float | None = None  # the same for the last one
     end_s: float | None = None  # [DONE] or the end of the body; the failure or the cancellation
     new_prompt_tokens: int = 0  # synthetic accounting: input prompt, or the tool output just appended
-    cached_prompt_tokens: int = 0  # synthetic accounting: everything before it
+    cached_prompt_tokens: int = 0  # synthetic accounting: everything before it that earlier requests had so
     requested_completion_tokens: int = 0  # the length of the answer that the trace asks for
     usage_prompt_tokens: int | None = None  # as the server reports them, like the three below
     usage_completion_tokens: int | None = None  # reasoning included
@@ -68,6 +68,9 @@ class RequestRecord:
     first_token_lag_s: float = 0.0  # the same until the first token: at most so much may its instant be too late
     later_lag_s: float = 0.0  # the same from the first token, or without one from the send, to the end
     worker: str | None = None  # who served it: what endpoint.worker_header names, or the base URL of several
+    parent_session_id: int | None = None  # of a sub-agent: the session that started it and waits for it
+    depth: int = 0  # how many sessions it is a sub-agent of; 0 for a trace's own requests
+    shared_prefix_tokens: int = 0  # of a first prompt: the tokens at its head that other traces have too
     warm_up: bool = False  # due before the run began, at a negative instant: in no metric
 
     def shift(self, seconds: float) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -29,7 +29,9 @@ class Beginning(NamedTuple):
     wait_left: float  # share of the tool wait behind it
 
 
-def beginnings(traces: Sequence[Trace], pace: Pace, count: int, seed: int) -> list[tuple[Trace, Beginning]]:
+def beginnings(
+    traces: Sequence[Trace], pace: Pace, count: int, seed: int, *, reasoning_back: bool = False
+) -> list[tuple[Trace, Beginning]]:
     """What so many slots hold at a moment of a loop in equilibrium; the same for the same seed."""
     random_numbers = random.Random(f"stationary start {seed}")
     ends_s = list(accumulate(_seconds(trace, pace) for trace in traces))
@@ -38,12 +40,17 @@ def beginnings(traces: Sequence[Trace], pace: Pace, count: int, seed: int) -> li
         at = random_numbers.random() * ends_s[-1]
         index = min(bisect_right(ends_s, at), len(traces) - 1)
         before_s = ends_s[index - 1] if index else 0.0
-        drawn.append((traces[index], beginning(traces[index], pace, at - before_s)))
+        drawn.append((traces[index], beginning(traces[index], pace, at - before_s, reasoning_back)))
     return drawn
 
 
 def _seconds(trace: Trace, pace: Pace) -> float:
-    return sum(plan.wait_s + _request_s(plan, pace) for plan in trace.requests())
+    return sum(_wait_s(plan, pace) + _request_s(plan, pace) for plan in trace.requests())
+
+
+def _wait_s(plan: PlannedRequest, pace: Pace) -> float:
+    """From the end of the response before a request to its send: a tool's latency, or the longest sub-agent's time."""
+    return max((_seconds(trace, pace) for trace in plan.waits_for), default=plan.wait_s)
 
 
 def _request_s(plan: PlannedRequest, pace: Pace) -> float:
@@ -52,13 +59,14 @@ def _request_s(plan: PlannedRequest, pace: Pace) -> float:
     return pace.overhead_s + prefill_s + plan.completion_tokens * pace.answer_step_s
 
 
-def beginning(trace: Trace, pace: Pace, at_s: float) -> Beginning:
-    """What a session at this time since its trace began is doing."""
+def beginning(trace: Trace, pace: Pace, at_s: float, reasoning_back: bool = False) -> Beginning:
+    """What a session at this time since its trace began is doing; sub-agents that are at work begin anew."""
     last = None
-    for plan in trace.requests():
-        if last is not None and at_s < plan.wait_s:
-            return Beginning(last.turn, last.answer_tokens, 1, 1.0 - at_s / plan.wait_s)
-        at_s -= plan.wait_s
+    for plan in trace.requests(reasoning_back=reasoning_back):
+        wait_s = _wait_s(plan, pace)
+        if last is not None and at_s < wait_s:
+            return Beginning(last.turn, last.answer_tokens, 1, 1.0 - at_s / wait_s)
+        at_s -= wait_s
         took_s = _request_s(plan, pace)
         if at_s < took_s:
             decode_s = pace.answer_step_s * plan.completion_tokens
@@ -71,9 +79,11 @@ def beginning(trace: Trace, pace: Pace, at_s: float) -> Beginning:
     return Beginning(last.turn, last.answer_tokens, 1, 1.0)
 
 
-def requests_from(trace: Trace, begins: Beginning | None) -> Iterator[PlannedRequest]:
-    """The requests of a session that begins inside its trace, or with its first request."""
-    for plan in trace.requests():
+def requests_from(plans: Iterable[PlannedRequest], begins: Beginning | None) -> Iterator[PlannedRequest]:
+    """Of a trace's requests those of a session that begins inside it, or with its first one."""
+    prefix = 0  # tokens of a shared one at the head of the conversation
+    for plan in plans:
+        prefix = plan.shared_tokens or (prefix if plan.cut is None else 0)
         if begins is None or plan.turn > begins.turn + 1:
             yield plan
         elif plan.turn == begins.turn:
@@ -82,6 +92,9 @@ def requests_from(trace: Trace, begins: Beginning | None) -> Iterator[PlannedReq
                 new_prompt_tokens=plan.prompt_tokens,
                 cached_prompt_tokens=0,
                 completion_tokens=begins.tokens_left,
+                resent_tokens=plan.prompt_tokens - plan.text_tokens,
+                shared_tokens=prefix,
+                waits_for=(),
             )
         elif plan.turn == begins.turn + 1:
             yield plan._replace(wait_s=plan.wait_s * begins.wait_left)
