@@ -32,7 +32,7 @@ def test_null_and_zero_stay_apart(tmp_path: Path) -> None:
 def test_columns_that_were_added_later_are_filled_in(tmp_path: Path) -> None:
     PartsWriter(tmp_path / "r").write([planned_row(0, 0, 0, worker="a", rate_limited=3)])
     (part,) = parts(tmp_path / "r")
-    pq.write_table(pq.read_table(part).drop_columns(["worker", "rate_limited"]), part)
+    pq.write_table(pq.read_table(part).drop_columns(["worker", "rate_limited", "warm_up"]), part)
     (found,) = read_records(tmp_path / "r").to_pylist()
     assert (found["worker"], found["rate_limited"], found["session_id"]) == (None, 0, 0)
 

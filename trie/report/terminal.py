@@ -16,6 +16,7 @@ from trie.metrics.definitions import (
     STATISTICS,
     WINDOWS,
     WORKLOAD,
+    Number,
     Section,
     declared,
 )
@@ -23,6 +24,7 @@ from trie.metrics.metric_names import numbers
 from trie.metrics.shown_numbers import mark, shown
 from trie.metrics.summary import Summary
 from trie.one_line import printable
+from trie.report.certainty_lines import certainty_lines, plus_minus
 from trie.report.labels import EXPECTED, facts, head, marked_note, warnings_of
 from trie.report.number_format import fine, short
 from trie.storage.manifest import Manifest
@@ -73,6 +75,7 @@ def render(summary: Summary, manifest: Manifest, console: Console) -> None:
     _statistics(console, PER_REQUEST, values)
     console.print()
     print_lines(console, facts(summary))
+    print_lines(console, certainty_lines(summary.certainty, manifest.workload.traces))
     console.print()
     _verdict(console, summary)
 
@@ -131,10 +134,18 @@ def _workload(console: Console, summary: Summary, values: Mapping[str, float | N
         table.add_column(window.label, justify="right")
     metrics = declared(WORKLOAD)
     for metric in metrics:
-        table.add_row(metric.heading, *(short(number.shown(values.get(number.key))) for number in metric.numbers()))
+        table.add_row(metric.heading, *(_with_interval(number, values, summary) for number in metric.numbers()))
     console.print(table)
     expected = ", ".join(metric.label for metric in metrics if metric.expected)
     console.print(Text(f"{expected}: {EXPECTED}", style="dim"))
+
+
+def _with_interval(number: Number, values: Mapping[str, float | None], summary: Summary) -> str:
+    """A throughput; that of the steady state with its interval."""
+    text = short(number.shown(values.get(number.key)))
+    steady = number.part is not None and number.part.key == "steady_state"
+    estimates = {} if summary.certainty is None or not steady else summary.certainty.steady_state
+    return text + plus_minus(estimates.get(number.metric.key), number.display.factor)
 
 
 def _verdict(console: Console, summary: Summary) -> None:

@@ -187,7 +187,7 @@ def _read_part(part: Path) -> pa.Table:
 
 
 def _completed(table: pa.Table) -> pa.Table:
-    """A table with the columns that were added since it was written: null, or zero where a column has no nulls."""
+    """A table with the columns that were added since it was written: null, or zero (false) where it has no nulls."""
     import pyarrow as pa
 
     schema = arrow_schema()
@@ -195,7 +195,7 @@ def _completed(table: pa.Table) -> pa.Table:
         return table
     for column in (column for column in schema if column.name not in table.schema.names):
         values = pa.nulls(len(table), column.type)
-        values = values if column.nullable else values.fill_null(0)
+        values = values if column.nullable else values.fill_null(pa.scalar(0).cast(column.type))
         table = table.append_column(column, values)
     return table.select(schema.names)
 

@@ -39,12 +39,13 @@ class BlockSums:
         """Of rows and the block of each, which is 0 or above."""
         order = np.argsort(block.astype(np.uint8), kind="stable")
         cuts = np.searchsorted(block[order], np.arange(count + 1))
-        parts = [order[begin:end] for begin, end in pairwise(cuts)]
+        x, y = x[order], y[order]
+        parts = [(x[begin:end], y[begin:end]) for begin, end in pairwise(cuts)]
         return cls(
-            xx=np.array([x[part].T @ x[part] for part in parts]),
-            xy=np.array([x[part].T @ y[part] for part in parts]),
-            yy=np.array([y[part] @ y[part] for part in parts]),
-            y=np.array([y[part].sum() for part in parts]),
+            xx=np.array([features.T @ features for features, _ in parts]),
+            xy=np.array([features.T @ target for features, target in parts]),
+            yy=np.array([target @ target for _, target in parts]),
+            y=np.array([target.sum() for _, target in parts]),
             rows=np.diff(cuts).astype(np.float64),
         )
 
