@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trie.fit_profile import Figure, Profile, Replayed
 from trie.report.html.document import Card, Cards, Cell, Column, Note, Page, Section, Table
-from trie.report.html.plot import BLUE, ORANGE, Plot, quoted
+from trie.report.html.plot import BLUE, VERMILION, Plot, quoted
 from trie.report.number_format import percent
 
 INTRO = (
@@ -93,7 +93,7 @@ def _plot(name: str, pairs: Sequence[tuple[int, Figure]]) -> Plot:
     rows = [(number, side, getattr(figure, side)) for side in sides for number, figure in pairs]
     numbers, which, values = (list(column) for column in zip(*rows, strict=True))
     quantity, _, unit = name.partition(" (")
-    colors = {"domain": list(sides), "range": [BLUE, ORANGE]}
+    colors = {"domain": list(sides), "range": [BLUE, VERMILION]}
     ticks = {"values": sorted(set(numbers)), "format": ","}
     dashes = {"domain": list(sides), "range": [[1, 0], [5, 4]]}
     return Plot(

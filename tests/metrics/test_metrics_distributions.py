@@ -7,7 +7,7 @@ import pytest
 from helpers.rows import row
 
 from trie.metrics.columns import Columns, Stats
-from trie.metrics.distributions import cache_by_turn, ecdf, sample, ttft_by_context
+from trie.metrics.distributions import cache_by_turn, ecdf, sample, ttft_by_new_tokens
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
 
@@ -59,22 +59,24 @@ def test_turns_that_nobody_reached_or_reported_are_left_out():
     assert len(cache_by_turn(columns(row(usage_cached_tokens=None))).turn) == 0
 
 
-def test_ttft_by_context_has_the_percentiles_of_all():
-    near = [row(i, usage_prompt_tokens=100, first_token_s=0.1 * (i + 1)) for i in range(30)]  # 0.1 to 3 s
-    far = [row(30 + i, usage_prompt_tokens=1600, first_token_s=2.0) for i in range(5)]
-    found = ttft_by_context(columns(*near, *far), most=10)
-    assert (found.requests, len(found.sample)) == (35, 10)
-    assert found.count.tolist() == [30, 5]
-    assert (found.low[0], found.high[-1]) == (100, pytest.approx(1600))
-    assert found.p50_s.tolist() == pytest.approx([1.55, 2.0])
-    assert found.p90_s[0] == pytest.approx(0.1 + 0.9 * 2.9)
-    assert np.isnan(found.p90_s[1])  # of five there is none
+def test_ttft_by_new_tokens_has_the_percentiles_of_first_and_later_requests_apart():
+    first = [row(i, 0, 1, new_prompt_tokens=1600, first_token_s=2.0) for i in range(30)]
+    near = [row(i, 1, 1, new_prompt_tokens=100, first_token_s=0.1 * (i + 1)) for i in range(30)]  # 0.1 to 3 s
+    far = [row(30 + i, 1, 1, new_prompt_tokens=400, first_token_s=1.0) for i in range(5)]
+    found = ttft_by_new_tokens(columns(*first, *near, *far), most=10)
+    assert (found.requests, len(found.sample)) == (65, 10)
+    assert (found.first.count.tolist(), found.first.p50_s.tolist()) == ([30], [2.0])
+    assert found.later.count.tolist() == [30, 5]
+    assert (found.later.low[0], found.later.high[-1]) == (100, pytest.approx(400))
+    assert found.later.p50_s.tolist() == pytest.approx([1.55, 1.0])
+    assert found.later.p90_s[0] == pytest.approx(0.1 + 0.9 * 2.9)
+    assert np.isnan(found.later.p90_s[1])  # of five there is none
 
 
-def test_context_of_one_length_is_one_bin_and_of_none_is_none():
-    assert ttft_by_context(columns(row(), row(1)), most=10).count.tolist() == [2]
-    empty = ttft_by_context(columns(row(first_token_s=None)), most=10)
-    assert (empty.requests, len(empty.count)) == (0, 0)
+def test_new_tokens_of_one_length_are_one_bin_and_of_none_are_none():
+    assert ttft_by_new_tokens(columns(row(), row(1)), most=10).first.count.tolist() == [2]
+    empty = ttft_by_new_tokens(columns(row(first_token_s=None)), most=10)
+    assert (empty.requests, len(empty.first.count), len(empty.later.count)) == (0, 0, 0)
 
 
 def test_a_sample_is_in_order_without_repeats_and_the_same_again():

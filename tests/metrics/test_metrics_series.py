@@ -7,7 +7,7 @@ import pytest
 from helpers.rows import row
 
 from trie.metrics.columns import Columns
-from trie.metrics.series import Bins, completion_rate, cumulative, lateness, phases
+from trie.metrics.series import Bins, completion_rate, cumulative, lateness, medians, phases, ratios
 from trie.metrics.throughput import Points, rates
 from trie.metrics.traces import traces
 from trie.storage.parquet_parts import to_table
@@ -24,7 +24,7 @@ def floats(*values: float) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("until_s", "most", "width_s", "bins"),
-    [(20.0, 240, 0.1, 200), (7200.0, 240, 30, 240), (7200.0, 72, 120, 60), (7.0, 3, 5, 2), (0.3, 10, 0.05, 6)],
+    [(20.0, 240, 0.1, 200), (7200.0, 240, 30, 240), (7200.0, 72, 120, 60), (8.0, 3, 5, 2), (0.3, 10, 0.05, 6)],
 )
 def test_bins_have_a_width_that_people_count_in(until_s: float, most: int, width_s: float, bins: int):
     found = Bins.over(until_s, most=most)
@@ -34,9 +34,15 @@ def test_bins_have_a_width_that_people_count_in(until_s: float, most: int, width
 
 
 def test_the_last_bin_ends_with_the_run():
-    found = Bins.over(7.0, most=3)
-    assert found.edges.tolist() == [0.0, 5.0, 7.0]
-    assert found.middles.tolist() == [2.5, 6.0]
+    found = Bins.over(8.0, most=3)
+    assert found.edges.tolist() == [0.0, 5.0, 8.0]
+    assert found.middles.tolist() == [2.5, 6.5]
+
+
+def test_a_last_bin_of_less_than_half_a_width_is_a_part_of_the_one_before():
+    assert Bins.over(60.02, most=30).edges.tolist() == [*range(0, 60, 2), 60.02]
+    assert Bins.over(7.0, most=3).edges.tolist() == [0.0, 7.0]
+    assert Bins.over(0.01, most=3).edges.tolist() == [0.0, 0.01]
 
 
 @pytest.mark.parametrize("until_s", [0.0, -1.0, float("nan")])
@@ -90,6 +96,17 @@ def test_spreading_agrees_with_plain_loops():
 def test_instants_are_counted_into_the_bin_that_they_end():
     bins = Bins(1.0, floats(0, 1, 2))
     assert bins.count(floats(0.0, 0.5, 1.0, 1.5, np.nan, 9.0)).tolist() == [3.0, 2.0]
+
+
+def test_medians_and_ratios_of_each_bin():
+    bins = Bins(1.0, floats(0, 1, 2, 3))
+    at, values = floats(0.5, 0.6, 0.7, 1.5, np.nan), floats(1, 9, 2, 7, 3)
+    found = medians(at, values, bins, least=2)
+    assert (found[0], np.isnan(found[1:]).all()) == (2.0, True)  # of one value there is none
+    found = ratios(at, floats(1, 1, 1, 3, 1), floats(2, 2, 2, 4, 0), bins)
+    assert found[:2].tolist() == [0.5, 0.75]
+    assert np.isnan(found[2])
+    assert len(medians(at, values, Bins(1.0, floats(0)), least=1)) == 0
 
 
 def test_cumulative_tokens_are_those_of_completed_requests():

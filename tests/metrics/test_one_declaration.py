@@ -76,7 +76,7 @@ OF_REQUESTS = Added(
     Metric(
         section=PER_REQUEST, key="decode_s", label="Decode time", unit="s", shown=MS, better="lower",
         definition="from the first token to the end", formula=Values(_decode_s, streaming=True),
-        headline=Headline(page=("p50",), sweep=("p50",), compare=("p50",), curve=True),
+        headline=Headline(first=("p50",), place=7, sweep=("p50",), compare=("p50",), curve=True),
     ),
     "per_request.decode_s.p50", "request_decode_s_p50", "Decode time p50",
     lambda rows: float((rows.end_s - rows.first_token_s)[rows.outcome == "ok"].median()),
@@ -85,7 +85,7 @@ OF_TRACES = Added(
     Metric(
         section=PER_TRACE, key="answer_tokens", label="Answer tokens", unit="tokens", better=None,
         definition="completion tokens of a trace", formula=Values(_tokens),
-        headline=Headline(page=("max",), sweep=("max",), compare=("max",)),
+        headline=Headline(first=("max",), place=7, sweep=("max",), compare=("max",)),
     ),
     "per_trace.answer_tokens.max", "answer_tokens_max", "Answer tokens max",
     lambda rows: float(rows[rows.outcome == "ok"].groupby("session_id").usage_completion_tokens.sum().max()),
@@ -94,7 +94,7 @@ OF_THE_WORKLOAD = Added(
     Metric(
         section=WORKLOAD, key="answers_tok_s", label="answers", unit="req/s", better="higher",
         definition="requests that ended well", formula=Values(lambda columns: np.ones(len(columns))),
-        headline=Headline(page=("overall",), sweep=("overall",), compare=("overall",)),
+        headline=Headline(first=("overall",), place=7, sweep=("overall",), compare=("overall",)),
     ),
     "workload.answers_tok_s.overall", "answers_tok_s_overall", "answers Overall",
     lambda rows: float((rows.outcome == "ok").sum()) / 40.0,
@@ -103,7 +103,7 @@ OF_THE_RUN = Added(
     Metric(
         section=RUN, key="cache.long_share", label="long answers", unit="ratio", shown=PERCENT, better="lower",
         definition="share of answers of more than 50 tokens", formula=Ratio(_long_answers),
-        headline=Headline(page=("",), sweep=("",), compare=("",)),
+        headline=Headline(first=("",), place=7, sweep=("",), compare=("",)),
     ),
     "cache.long_share", "cache_long_share", "long answers",
     lambda rows: float((rows.usage_completion_tokens[rows.outcome == "ok"] > 50).mean()),

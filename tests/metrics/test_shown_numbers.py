@@ -133,7 +133,7 @@ def test_the_terminal_has_dashes_n_and_marks() -> None:
 def test_a_page_shows_the_estimate_instead_of_the_plain_figure(tmp_path: Path) -> None:
     run = written_run(tmp_path / "a", traces(20, 10))
     html = page_of(evaluate(run)).html()
-    assert "Latency p50 with what was cut off" in html
+    assert "Trace latency p50 with what was cut off" in html
     assert "10.50 s of those alone that were seen to their end" in html
     plain = page_of(evaluate(written_run(tmp_path / "b", traces(20)))).html()
     assert "with what was cut off" not in plain

@@ -125,7 +125,18 @@ def test_a_plot_takes_its_data_along_in_columns():
     assert held["labels"] == {"v": "Speed (m/s)"}
     assert [given["name"] for given in held["spec"]["params"]] == ["zoom_x"]
     chart = Elements(figure).named("div")[0]
-    assert (chart["role"], chart["aria-label"], chart["tabindex"]) == ("img", "Two points.", "0")
+    assert (chart["role"], chart["tabindex"]) == ("img", "0")
+    assert (chart["aria-labelledby"], chart["aria-describedby"]) == ("speed-title", "speed-caption")
+    assert '<h3 id="speed-title">Speed</h3><p id="speed-caption">Two points.</p>' in figure
+
+
+def test_without_scripts_the_data_of_a_plot_are_tables():
+    figure = plot(labels={"v": "Speed (m/s)"}, data={"rows": {"t_s": np.arange(100.0), "v": [None] * 100}}).html()
+    (tables,) = re.findall("<noscript>(.*)</noscript>", figure)
+    assert '<th scope="col">Speed (m/s)</th>' in tables
+    assert "<caption>34 of 100 rows</caption>" in tables  # every third: more than 40 are thinned
+    assert tables.count("<tr><td>") == 34
+    assert "<tr><td>99</td><td>-</td></tr>" in tables
 
 
 def test_a_plot_of_nothing_says_so():

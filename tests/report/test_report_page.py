@@ -22,9 +22,12 @@ from trie.storage.record import Outcome, RequestRecord
 from trie.storage.run_dir import RunDir
 
 HOSTILE = "</script><script>alert(1)</script>"
-PLOTS = [
-    "cumulative-prompt", "cumulative-completion", "completion-throughput", "prompt-throughput", "concurrency", "phases",
-    "ttft", "tpot", "request-latency", "trace-latency", "ttft-by-context", "cache-by-turn", "timeline", "outcomes",
+SHOWN = [
+    "completion-throughput", "ttft", "tpot", "trace-latency", "cache-by-turn", "ttft-by-new-tokens", "phases",
+    "timeline",
+]  # fmt: skip
+WRITTEN = [
+    "cumulative-prompt", "cumulative-completion", "prompt-throughput", "concurrency", "request-latency", "outcomes",
     "client-lateness",
 ]  # fmt: skip
 
@@ -41,31 +44,38 @@ def page(*rows: RequestRecord, about: Manifest | None = None) -> Page:
 
 
 def drawn(found: Page) -> list[str]:
-    return [plot.key for plot in found.plots() if not plot.empty]
+    return [plot.key for plot in (*found.plots(), *found.further_plots) if not plot.empty]
 
 
-def test_a_run_shows_all_its_plots_in_order():
+def test_a_run_shows_its_plots_in_order_and_writes_all_of_them():
     found = page(*(request(session, turn, 1) for session in range(20) for turn in (0, 1)))
-    assert [plot.key for plot in found.plots()] == PLOTS
-    assert drawn(found) == PLOTS
+    assert [plot.key for plot in found.plots()] == SHOWN
+    assert drawn(found) == [*SHOWN, *WRITTEN]
     html = found.html()
-    assert "<h1>generated, concurrency 2</h1>" in html
-    assert "some/model on http://host:8000/v1, 100 s, started 2023-11-14 22:13:20 UTC" in html
-    assert html.index("verdict") < html.index("completion Steady State") < html.index("Per-trace metrics")
-    for said in (
-        "Workload metrics",
-        "Per-request metrics",
-        "Outcomes",
-        "Every setting of the run",
-        "limits.loop_lag_s",
-    ):
+    assert "<h1>some/model on http://host:8000/v1</h1>" in html
+    assert "generated, concurrency 2, 100 s, 2023-11-14 22:13 UTC, http://host:8000/v1" in html
+    assert html.index("verdict") < html.index("Completion throughput") < html.index("Per-trace metrics")
+    for said in ("Workload metrics", "Per-request metrics", "Every setting of the run", "limits.loop_lag_s"):
         assert said in html
+
+
+def test_failures_have_a_section_where_there_are_any():
+    well = [request(i) for i in range(9)]
+    failed = request(9, outcome=Outcome.failed, error_kind="reset")
+    assert "Outcomes" not in page(*well).html()
+    found = page(*well, failed)
+    assert [plot.key for plot in found.plots()] == [*SHOWN, "outcomes"]
+    assert "Outcomes" in found.html()
+
+
+def test_where_the_client_was_late_the_page_shows_when():
+    assert [plot.key for plot in page(request(0, loop_lag_s=5.0)).plots()] == [*SHOWN, "client-lateness"]
 
 
 def test_captions_say_what_was_left_out(tmp_path: Path):
     found = page_of(evaluate(RunDir.open(generated_run(tmp_path / "run", 20_000, duration_s=1000.0))))
-    captions = {plot.key: plot.caption for plot in found.plots()}
-    assert re.search(r"1,500 of 19,\d{3} requests, drawn evenly at random", captions["ttft-by-context"])
+    captions = {plot.key: plot.caption for plot in (*found.plots(), *found.further_plots)}
+    assert re.search(r"1,500 of 19,\d{3} requests, drawn evenly at random", captions["ttft-by-new-tokens"])
     assert "thinned to 200 quantiles" in captions["ttft"]
     assert re.search("An excerpt of the run: (599|600).0 s", captions["timeline"])  # the middle of steady state
     assert "every 5 s" in captions["cumulative-prompt"]
@@ -94,7 +104,7 @@ def test_without_streaming_and_usage_the_rest_is_drawn():
     about = generated_manifest(slots=2, duration_s=100.0, stream=False)
     unseen = {"first_token_s": None, "last_token_s": None, "usage_prompt_tokens": None, "usage_cached_tokens": None}
     found = page(*(request(i, usage_completion_tokens=None, **unseen) for i in range(4)), about=about)
-    assert set(PLOTS) - set(drawn(found)) == {"ttft", "tpot", "ttft-by-context", "cache-by-turn"}
+    assert {*SHOWN, *WRITTEN} - set(drawn(found)) == {"ttft", "tpot", "ttft-by-new-tokens", "cache-by-turn"}
 
 
 def test_failures_are_a_table_with_what_the_server_said():

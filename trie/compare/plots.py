@@ -13,9 +13,9 @@ from trie.compare.format import WORDS
 from trie.metrics import definitions
 from trie.metrics.columns import Floats
 from trie.metrics.definitions import Metric
-from trie.report.html.plot import BLUE, GREY, ORANGE, PURPLE, RED, TEAL, Plot, zoomable
+from trie.report.html.plot import BLUE, GREEN, GREY, PINK, VERMILION, Plot, zoomable
 
-COLOURS = {"better": TEAL, "worse": RED, "differs": PURPLE, "within noise": GREY, "no interval": "#c3c8cf"}
+COLOURS = {"better": GREEN, "worse": VERMILION, "differs": PINK, "within noise": GREY, "no interval": "#c3c8cf"}
 SHARES = np.linspace(0.0, 1.0, 201)  # of a distribution's curve
 Row = tuple[str, Pair, Difference]  # name of a cell, its pair, one number of it
 
@@ -91,7 +91,7 @@ def curves(pair: Pair, key: str) -> Iterator[Plot]:
                     "color": {
                         "field": "run",
                         "type": "nominal",
-                        "scale": {"domain": list(lines), "range": [BLUE, ORANGE]},
+                        "scale": {"domain": list(lines), "range": [BLUE, VERMILION]},
                     },
                 },
             },

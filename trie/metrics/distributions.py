@@ -12,7 +12,7 @@ from trie.metrics.definitions.metric import STATISTICS
 from trie.metrics.traces import eligible_tokens, percent
 
 TAIL = (0.985, 0.99, 0.995, 0.998, 0.999, 1.0)  # where a plot of 200 points needs more of them
-CONTEXT_BINS = 16
+TREND_BINS = 12
 LEAST = {part.key: part.least for part in STATISTICS}  # in a bin, for a percentile
 
 
@@ -60,16 +60,28 @@ def cache_by_turn(columns: Columns, *, most: int = 200) -> ByTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """TTFT against context length, over requests that ended well: a sample, and the trend of all."""
+class Trend:
+    """TTFT in bins of new prompt tokens."""
 
-    requests: int  # that the trend is of
-    sample: NDArray[np.intp]  # rows of the columns
-    low: Floats  # of each bin of the trend: prompt tokens from
+    low: Floats  # of each bin: new tokens from
     high: Floats  # and to
     count: Floats
     p50_s: Floats  # NaN where a bin has too few requests, as these
     p90_s: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillTimes:
+    """TTFT against new prompt tokens, over requests that ended well.
+
+    First requests and later ones have trends of their own: the first ones have nothing cached and many new tokens, so
+    that a trend of both shows neither.
+    """
+
+    requests: int  # that the trends are of
+    sample: NDArray[np.intp]  # rows of the columns
+    first: Trend
+    later: Trend
 
 
 def prompt_tokens(columns: Columns) -> Floats:
@@ -79,24 +91,38 @@ def prompt_tokens(columns: Columns) -> Floats:
     return np.where(np.isnan(reported), accounted, reported)
 
 
-def ttft_by_context(columns: Columns, *, most: int) -> Context:
+def new_tokens(columns: Columns) -> Floats:
+    """Prompt tokens of each request that nothing before it in its trace had sent or received, as accounted."""
+    return columns["new_prompt_tokens"]
+
+
+def ttft_by_new_tokens(columns: Columns, *, most: int) -> PrefillTimes:
     """A sample of at most `most` requests, the same for the same rows, and percentiles in bins of equal ratio."""
-    ttft, context = columns["first_token_s"] - columns["sent_s"], prompt_tokens(columns)
-    measured = np.flatnonzero(columns.outcome("ok") & np.isfinite(ttft) & (context > 0))
-    edges = _ratios(context[measured])
-    which = np.searchsorted(edges[1:-1], context[measured], side="right").astype(np.uint8)  # small: sorted in no time
-    order = measured[np.argsort(which, kind="stable")]
+    ttft, new = columns["first_token_s"] - columns["sent_s"], new_tokens(columns)
+    measured = columns.outcome("ok") & np.isfinite(ttft) & (new > 0)
+    first = columns["turn"] == 0
+    rows = np.flatnonzero(measured)
+    return PrefillTimes(
+        requests=len(rows),
+        sample=sample(rows, most),
+        first=_trend(new[measured & first], ttft[measured & first]),
+        later=_trend(new[measured & ~first], ttft[measured & ~first]),
+    )
+
+
+def _trend(x: Floats, times: Floats) -> Trend:
+    edges = _ratios(x)
+    which = np.searchsorted(edges[1:-1], x, side="right").astype(np.uint8)  # small: sorted in no time
+    order = np.argsort(which, kind="stable")
     cuts = np.cumsum(np.bincount(which, minlength=1))[:-1]
-    bins = [(at, rows) for at, rows in enumerate(np.split(order, cuts)) if len(rows)]
+    bins = [(at, times[rows]) for at, rows in enumerate(np.split(order, cuts)) if len(rows)]
     at = np.array([at for at, _ in bins], np.intp)
-    return Context(
-        requests=len(measured),
-        sample=sample(measured, most),
+    return Trend(
         low=edges[at],
         high=edges[at + 1],
-        count=np.array([len(rows) for _, rows in bins], np.float64),
-        p50_s=np.array([_percentile(ttft[rows], "p50") for _, rows in bins], np.float64),
-        p90_s=np.array([_percentile(ttft[rows], "p90") for _, rows in bins], np.float64),
+        count=np.array([len(of_bin) for _, of_bin in bins], np.float64),
+        p50_s=np.array([_percentile(of_bin, "p50") for _, of_bin in bins], np.float64),
+        p90_s=np.array([_percentile(of_bin, "p90") for _, of_bin in bins], np.float64),
     )
 
 
@@ -117,4 +143,4 @@ def _ratios(values: Floats) -> Floats:
     if not len(values):
         return np.array([1.0, 1.0])
     least, most = float(values.min()), float(values.max())
-    return np.geomspace(least, most, CONTEXT_BINS + 1) if most > least else np.array([least, most])
+    return np.geomspace(least, most, TREND_BINS + 1) if most > least else np.array([least, most])

@@ -18,7 +18,7 @@ PHASES = ("prefill", "decode", "tool wait", "failed")  # of a request, and one t
 
 @dataclass(frozen=True, slots=True)
 class Bins:
-    """Equal bins from 0 on; the last one ends with the run and may be shorter."""
+    """Equal bins from 0 on; the last one ends with the run, and is from half to one and a half times as wide."""
 
     width_s: float
     edges: Floats  # one more than there are bins
@@ -28,9 +28,9 @@ class Bins:
         """At most `most` bins over a run, of a width that people count in; none for a run of no time."""
         if not until_s > 0:
             return cls(WIDTHS_S[0], np.zeros(1))
-        width = next((width for width in WIDTHS_S if until_s / width <= most), until_s / most)
+        width = next((width for width in WIDTHS_S if until_s / width < most + 0.5), until_s / most)
         whole = np.arange(0.0, until_s, width)
-        if until_s - whole[-1] < width * 1e-6:  # what rounding leaves over is no bin
+        if len(whole) > 1 and until_s - whole[-1] < width / 2:  # a rate over 20 ms would look like a cliff
             whole = whole[:-1]
         return cls(width, np.r_[whole, until_s])
 
@@ -47,12 +47,15 @@ class Bins:
         """Instants between the edges, where a mean over the bin belongs."""
         return (self.edges[:-1] + self.edges[1:]) / 2
 
+    def index(self, at: Floats) -> NDArray[np.intp]:
+        """The bin of each instant: one on an edge falls into the bin that it ends, a late one into the last."""
+        return np.clip(np.searchsorted(self.edges, at, side="left") - 1, 0, max(len(self) - 1, 0))
+
     def count(self, at: Floats) -> Floats:
-        """How many instants fall into each bin: one on an edge into the bin that it ends, a late one into the last."""
+        """How many instants fall into each bin."""
         if not len(self):
             return np.empty(0)
-        which = np.searchsorted(self.edges, at[np.isfinite(at)], side="left") - 1
-        return np.bincount(np.clip(which, 0, len(self) - 1), minlength=len(self)).astype(np.float64)
+        return np.bincount(self.index(at[np.isfinite(at)]), minlength=len(self)).astype(np.float64)
 
     def spread(self, start: Floats, end: Floats, amount: Floats | None = None) -> Floats:
         """What lies in each bin of amounts that are spread evenly over their intervals.
@@ -109,6 +112,24 @@ def completion_rate(columns: Columns, bins: Bins) -> Floats:
         return np.full(len(bins), np.nan)
     ok = columns.outcome("ok")
     return bins.spread(first[ok], last[ok], columns.completion_tokens[ok]) / bins.widths
+
+
+def medians(at: Floats, values: Floats, bins: Bins, *, least: int) -> Floats:
+    """The median of the values whose instants fall into each bin; NaN for fewer than `least`."""
+    measured = np.isfinite(at) & np.isfinite(values)
+    which = bins.index(at[measured])
+    order = np.argsort(which, kind="stable")
+    parts = np.split(values[measured][order], np.cumsum(np.bincount(which, minlength=len(bins)))[:-1])
+    return np.array([np.median(part) if len(part) >= least else np.nan for part in parts][: len(bins)])
+
+
+def ratios(at: Floats, above: Floats, below: Floats, bins: Bins) -> Floats:
+    """The ratio of two sums in each bin; NaN where there is nothing below the line."""
+    measured = np.isfinite(at) & np.isfinite(above) & np.isfinite(below)
+    which = bins.index(at[measured])
+    parts, whole = (np.bincount(which, part[measured], len(bins)) for part in (above, below))
+    quotients: Floats = np.divide(parts, whole, out=np.full(len(bins), np.nan), where=whole > 0)
+    return quotients
 
 
 @dataclass(frozen=True, slots=True)

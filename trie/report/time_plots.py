@@ -12,13 +12,27 @@ from trie.metrics.definitions import WORKLOAD, metric_of
 from trie.metrics.series import Bins, Phases, completion_rate, cumulative, lateness
 from trie.metrics.throughput import Points, Rates
 from trie.metrics.traces import Traces
-from trie.report.html.plot import BLUE, GOLD, GREY, ORANGE, RED, SHORT_TICKS, TEAL, Plot, crosshair, quoted, zoomable
+from trie.report.html.plot import (
+    BLUE,
+    GREEN,
+    GREY,
+    PALE,
+    SHORT_TICKS,
+    VERMILION,
+    Plot,
+    by_hue,
+    crosshair,
+    quoted,
+    zoomable,
+)
 from trie.report.labels import EXPECTED
 from trie.report.number_format import short
 
 CURVE_BINS, MEAN_BINS, RATE_BINS = 240, 120, 72
 GROUP = "time"
 COMPLETION = metric_of(f"{WORKLOAD.key}.completion_tok_s")
+
+OUTCOMES = {"ok": BLUE, "failed": VERMILION, "cancelled": PALE}
 
 Window = tuple[float, float] | None
 
@@ -46,10 +60,10 @@ def time_plots(
 def outcomes_over_time(columns: Columns, *, wall_time_s: float) -> Plot:
     """Requests by how and when they ended."""
     bins = Bins.over(wall_time_s, most=RATE_BINS)
-    kinds = {name: columns["end_s"][columns.outcome(name)] for name in ("ok", "failed", "cancelled")}
+    kinds = {name: columns["end_s"][columns.outcome(name)] for name in OUTCOMES}
     data = {"from_s": bins.edges[:-1], "to_s": bins.edges[1:], **{name: bins.count(at) for name, at in kinds.items()}}
     x = _time("from_s")
-    color = _color({"ok": BLUE, "failed": RED, "cancelled": GREY})
+    color, _ = by_hue("outcome", OUTCOMES, symbol="square")
     return Plot(
         key="outcomes",
         title="Requests by outcome",
@@ -94,7 +108,7 @@ def client_over_time(columns: Columns, *, wall_time_s: float) -> Plot:
         labels={"t_s": "Time (s)", "late_ms": "Worst lateness (ms)"},
         zoom_group=GROUP,
         wide=True,
-        spec={**_lines({"late_ms": ("worst lateness (ms)", GOLD)}, "ms", ".2f", legend=False), "height": 160},
+        spec={**_lines({"late_ms": ("worst lateness (ms)", BLUE)}, "worst lateness (ms)", ".2f"), "height": 160},
     )
 
 
@@ -102,7 +116,7 @@ def _cumulative(points: Points, bins: Bins, steady: Window) -> Iterator[Plot]:
     totals = cumulative(points, bins)
     prompt = {
         f"{name}_prompt_tok_s": (metric_of(f"{WORKLOAD.key}.{name}_prompt_tok_s").name, color)
-        for name, color in {"total": BLUE, "cached": TEAL, "uncached": ORANGE}.items()
+        for name, color in {"total": BLUE, "cached": GREEN, "uncached": VERMILION}.items()
     }
     completion = {COMPLETION.key: (COMPLETION.name, BLUE)}
     for key, title, series, counted in (
@@ -116,7 +130,7 @@ def _cumulative(points: Points, bins: Bins, steady: Window) -> Iterator[Plot]:
             data={"rows": {"t_s": bins.edges, **{name: totals[name] for name in series}} if len(points.at) else {}},
             labels=_labels(series, "tokens"),
             zoom_group=GROUP,
-            spec=_lines(series, "tokens", ",.0f", steady=steady, legend=len(series) > 1, compact=True),
+            spec=_lines(series, "tokens", ",.0f", steady=steady, compact=True),
         )
 
 
@@ -125,16 +139,17 @@ def _completion_rate(columns: Columns, points: Points, bins: Bins, steady: Windo
     data = {"t_s": bins.middles, "came": completion_rate(columns, bins), "ended": ended}
     series = {
         "came": ("as tokens came (spread over each decode)", BLUE),
-        "ended": ("as requests completed", GOLD),
+        "ended": ("as requests completed", VERMILION),
     }
-    mean = "" if rate is None else f" The dashed line is the steady state, {short(rate)} {COMPLETION.display.unit}."
-    spec = _lines(series, COMPLETION.heading, ",.1f", steady=steady)
+    mean = "" if rate is None else f" The long dashes are the steady state, {short(rate)} {COMPLETION.display.unit}."
+    spec = _lines(series, COMPLETION.heading, ",.1f", steady=steady, steps=True)
     if rate is not None and steady is not None:
         spec["layer"].insert(1, _level(rate, steady))
     return Plot(
         key="completion-throughput",
         title="Completion throughput",
-        caption=f"Completion tokens per second of completed requests in each {_width(bins)}.{mean}",
+        caption=f"Completion tokens per second of completed requests in each {_width(bins)}. "
+        f"Shaded: steady state.{mean}",
         data={"rows": data if len(points.at) else {}},
         labels={
             "t_s": "Time (s)",
@@ -148,7 +163,7 @@ def _completion_rate(columns: Columns, points: Points, bins: Bins, steady: Windo
 def _prompt_rate(points: Points, bins: Bins, steady: Window) -> Plot:
     rates = {key: np.diff(total) / bins.widths for key, total in cumulative(points, bins).items()}
     cached, uncached = (metric_of(f"{WORKLOAD.key}.{name}_prompt_tok_s") for name in ("cached", "uncached"))
-    series = {cached.key: (cached.name, TEAL), uncached.key: (uncached.name, ORANGE)}
+    series = {cached.key: (cached.name, GREEN), uncached.key: (uncached.name, VERMILION)}
     return Plot(
         key="prompt-throughput",
         title="Prompt throughput",
@@ -171,7 +186,7 @@ def _concurrency(columns: Columns, sessions: Traces, bins: Bins, wall_time_s: fl
         "active": bins.open(sessions.began_s, until),
         "in_flight": bins.open(columns["sent_s"], columns["end_s"]),
     }
-    series = {"active": ("active traces", TEAL), "in_flight": ("requests in flight", BLUE)}
+    series = {"active": ("active traces", GREEN), "in_flight": ("requests in flight", BLUE)}
     spec = _lines(series, "traces, requests", ",.2f")
     spec["layer"].insert(0, _level(configured, (0.0, wall_time_s)))
     return Plot(
@@ -188,9 +203,9 @@ def _concurrency(columns: Columns, sessions: Traces, bins: Bins, wall_time_s: fl
 
 def _phases(phases: Phases, bins: Bins) -> Plot:
     shown: dict[str, tuple[str, str, tuple[Floats, Floats]]] = {
-        "prefill": ("prefill (send to first token)", ORANGE, phases.prefill),
+        "prefill": ("prefill (send to first token)", GREEN, phases.prefill),
         "decode": ("decode", BLUE, phases.decode),
-        "tool_wait": ("tool wait", GREY, phases.tool_wait),
+        "tool_wait": ("tool wait", PALE, phases.tool_wait),
     }
     data = {"t_s": bins.middles, **{key: bins.open(*intervals) for key, (_, _, intervals) in shown.items()}}
     series = {key: (label, color) for key, (label, color, _) in shown.items()}
@@ -201,7 +216,8 @@ def _phases(phases: Phases, bins: Bins) -> Plot:
         data={"rows": data if len(phases.prefill[0]) else {}},
         labels=_labels(series, "traces"),
         zoom_group=GROUP,
-        spec=_lines(series, "traces", ",.2f", stacked=True),
+        wide=True,
+        spec={**_lines(series, "traces", ",.2f", stacked=True), "height": 200},
     )
 
 
@@ -216,20 +232,22 @@ def _lines(
     number: str,
     *,
     steady: Window = None,
-    legend: bool = True,
     stacked: bool = False,
     compact: bool = False,
+    steps: bool = False,
 ) -> dict[str, Any]:
     """Lines or stacked areas of wide rows over `t_s`; series are label and colour by column."""
     x = _time("t_s")
     label = "{" + ", ".join(f"{key!r}: {name!r}" for key, (name, _) in series.items()) + "}[datum.key]"
     axis = SHORT_TICKS if compact else {}
+    color, dash = by_hue("series", dict(series.values()), symbol="square" if stacked else "stroke")
+    line = {"type": "line", "clip": True, **({"interpolate": "step"} if steps else {})}
     lines = {
         "transform": [
             {"fold": list(series), "as": ["key", "value"]},
             {"calculate": label, "as": "series"},
         ],
-        "mark": {"type": "area" if stacked else "line", "clip": True, **({"opacity": 0.75} if stacked else {})},
+        "mark": {"type": "area", "clip": True, "opacity": 0.85} if stacked else line,
         "encoding": {
             "x": x,
             "y": {
@@ -238,8 +256,10 @@ def _lines(
                 "title": title,
                 "axis": axis,
                 "stack": "zero" if stacked else None,
+                "scale": {"domainMin": 0},
             },
-            "color": _color(dict(series.values()), legend=legend),
+            "color": color,
+            **({} if stacked else {"strokeDash": dash}),
         },
     }
     tooltip = [quoted("t_s", "time (s)", ",.6~g"), *(quoted(key, name, number) for key, (name, _) in series.items())]
@@ -263,23 +283,13 @@ def _level(value: float, window: tuple[float, float]) -> dict[str, Any]:
     """A dashed line at a value."""
     return {
         "data": {"values": [{"t_s": at, "level": value} for at in window]},
-        "mark": {"type": "line", "strokeDash": [5, 4], "color": GREY, "strokeWidth": 1.4, "clip": True},
+        "mark": {"type": "line", "strokeDash": [12, 5], "color": GREY, "strokeWidth": 1.4, "clip": True},
         "encoding": {"x": _time("t_s"), "y": {"field": "level", "type": "quantitative"}},
     }
 
 
 def _time(field: str) -> dict[str, Any]:
     return zoomable("x", field=field, type="quantitative", title="time (s)", scale={"nice": False, "zero": True})
-
-
-def _color(colors: Mapping[str, str], *, legend: bool = True) -> dict[str, Any]:
-    scale = {"domain": list(colors), "range": list(colors.values())}
-    return {
-        "field": "outcome" if "ok" in colors else "series",
-        "type": "nominal",
-        "scale": scale,
-        **({} if legend else {"legend": None}),
-    }
 
 
 def _width(bins: Bins) -> str:

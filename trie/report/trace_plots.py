@@ -9,10 +9,10 @@ import numpy as np
 from trie.metrics.columns import Columns
 from trie.metrics.distributions import cache_by_turn, prompt_tokens
 from trie.metrics.series import PHASES, Timeline
-from trie.report.html.plot import BLUE, ORANGE, RED, TEAL, Plot, quoted, zoomable
+from trie.report.html.plot import BLUE, GREEN, PALE, VERMILION, Plot, by_hue, quoted, zoomable
 from trie.report.time_plots import GROUP
 
-INK, PALE = "#14181f", "#c3c9d1"
+INK = "#14181f"
 BAR_TOOLTIP: tuple[tuple[str, str, str | None], ...] = (
     ("phase", "", None),
     ("session", "session", "d"),
@@ -30,7 +30,7 @@ def cache_hits_by_turn(columns: Columns) -> Plot:
     hits = cache_by_turn(columns)
     of_all, of_eligible = "of the prompt", "of the eligible (sent or received before)"
     turn = {"field": "turn", "type": "quantitative", "title": "turn (0: first request)", "axis": {"tickMinStep": 1}}
-    color = {"field": "series", "type": "nominal", "scale": {"domain": [of_all, of_eligible], "range": [BLUE, TEAL]}}
+    color, dash = by_hue("series", {of_all: BLUE, of_eligible: GREEN})
     return Plot(
         key="cache-by-turn",
         title="Cache hits by turn",
@@ -58,14 +58,16 @@ def cache_hits_by_turn(columns: Columns) -> Plot:
             ],
             "mark": {"type": "line", "clip": True, "point": {"size": 22}},
             "encoding": {
-                "x": zoomable("x", **turn, scale={"nice": False}),
+                "x": zoomable("x", **turn, scale={"nice": False, "domainMin": 0, "padding": 6}),
                 "y": {
                     "field": "value",
                     "type": "quantitative",
                     "title": "cached tokens (%)",
-                    "scale": {"domain": [0, 100]},
+                    "scale": {"domain": [0, 102]},
+                    "axis": {"values": [0, 25, 50, 75, 100]},
                 },
                 "color": color,
+                "strokeDash": dash,
                 "tooltip": [
                     quoted("series", ""),
                     quoted("turn", "turn", ","),
@@ -97,7 +99,8 @@ def traces_by_slot(columns: Columns, timeline: Timeline) -> Plot:
             "color": {
                 "field": "phase",
                 "type": "nominal",
-                "scale": {"domain": list(PHASES), "range": [ORANGE, BLUE, PALE, RED]},
+                "scale": {"domain": list(PHASES), "range": [GREEN, BLUE, PALE, VERMILION]},
+                "legend": {"symbolType": "square"},
             },
             "tooltip": [quoted(*entry) for entry in BAR_TOOLTIP],
         },

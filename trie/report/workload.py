@@ -14,7 +14,7 @@ from rich.text import Text
 from trie.one_line import lasting
 from trie.report.html.document import Card, Cards, Column, Note, Page, Section
 from trie.report.html.document import Table as PageTable
-from trie.report.html.plot import BLUE, LOG_TICKS, SHORT_TICKS, TEAL, Plot, Values, quoted, zoomable
+from trie.report.html.plot import BLUE, GREEN, LOG_TICKS, SHORT_TICKS, Plot, Values, quoted, zoomable
 from trie.report.number_format import percent, short
 from trie.report.terminal import print_lines
 from trie.workload.cache_demand import KNEE, MOST_CONCURRENT, Demand
@@ -269,7 +269,7 @@ def _curve(demand: Demand) -> Plot:
         labels={"size": "Cache (tokens)", "rate": "Hit rate (%)"},
         wide=True,
         spec={
-            "mark": {"type": "line", "point": True, "clip": True, "color": TEAL},
+            "mark": {"type": "line", "point": True, "clip": True, "color": GREEN},
             "encoding": {
                 "x": x,
                 "y": y,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trie.metrics.definitions import Number, metric_of
-from trie.report.html.plot import BLUE, GREY, RED, TEAL, Plot, zoomable
+from trie.report.html.plot import BLUE, GREEN, GREY, VERMILION, Plot, zoomable
 from trie.sweep.curves import PER_GPU, Curve, Point, best, knee, pareto
 from trie.sweep.forecast import FORECAST, behind, dashed, together
 from trie.sweep.table import FAILED_SHARE, columns
@@ -118,7 +118,7 @@ def _front(curve: Curve, column: str, key: str, across: str, *, lower: bool) -> 
     x = zoomable("x", field="across", type="quantitative", title=title, scale={"zero": False, "padding": 30})
     y = {"field": "up", "type": "quantitative", "title": up, "scale": {"zero": False, "padding": 18}}
     better = "Up and to the left" if lower else "Up and to the right"
-    colour = {"domain": ["on the front", "beaten"], "range": [TEAL, GREY]}
+    colour = {"domain": ["on the front", "beaten"], "range": [GREEN, GREY]}
     return Plot(
         key=f"{key}-{'ttfat' if lower else 'tps'}",
         title=f"Throughput against {user.metric.name}",
@@ -129,7 +129,7 @@ def _front(curve: Curve, column: str, key: str, across: str, *, lower: bool) -> 
             "layer": [
                 {
                     "transform": [{"filter": "datum.front == 'on the front'"}],
-                    "mark": {"type": "line", "color": TEAL, "strokeDash": DASH, "opacity": 0.7, "clip": True},
+                    "mark": {"type": "line", "color": GREEN, "strokeDash": DASH, "opacity": 0.7, "clip": True},
                     "encoding": {"order": {"field": "up", "type": "quantitative"}},
                 },
                 {
@@ -228,7 +228,7 @@ def _outcomes(curve: Curve, key: str) -> Plot:
                 data["what"].append(name)
                 data["concurrency"].append(point.concurrency)
                 data["percent"].append(value)
-    scale = {"domain": list(names), "range": [RED, GREY]}
+    scale = {"domain": list(names), "range": [VERMILION, GREY]}
     return Plot(
         key=f"{key}-outcomes",
         title="Failures and censoring against concurrency",

@@ -67,7 +67,7 @@ def number_of(key: str) -> Number | None:
     return next((number for metric in METRICS if (number := metric.number(key)) is not None), None)
 
 
-def headlines(report: Literal["page", "sweep", "compare", "row"]) -> list[Number]:
+def headlines(report: Literal["sweep", "compare", "row"]) -> list[Number]:
     """The numbers that a report shows first."""
     return [
         number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trie.metrics.columns import Bools, Columns
-from trie.metrics.definitions.metric import PERCENT, RUN, Headline, Metric, Ratio, RunRows, Single, Sums, sums
+from trie.metrics.definitions.metric import PERCENT, RUN, Metric, Ratio, RunRows, Single, Sums, sums
 from trie.metrics.traces import ceiling_tokens, eligible_tokens
 
 BLOCK_TOKENS = 128  # the largest block that engines cache by: what a cache may miss at the end of a prefix
@@ -52,7 +52,6 @@ CACHE_METRICS = (
         better="higher",
         definition="100 x cached / prompt tokens over all requests that report them",
         formula=Ratio(_hit_rate_pct),
-        headline=Headline(page=("",)),
     ),
     Metric(
         section=RUN,

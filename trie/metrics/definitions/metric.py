@@ -106,7 +106,9 @@ class Shown:
 class Headline:
     """The numbers of a metric that a report shows first: keys of its parts, "" where it is one number."""
 
-    page: tuple[str, ...] = ()  # a card on a run's page; a second one stands below the first
+    first: tuple[str, ...] = ()  # one of the six numbers of a run; the first of them that was measured is shown
+    place: int = 0  # among the six
+    name: str = ""  # of that number, where it has a better one there
     sweep: tuple[str, ...] = ()  # rows and columns of a sweep's tables
     compare: tuple[str, ...] = ()  # cards and plots of a comparison
     row: tuple[str, ...] = ()  # a run in one line: `trie ls`, a sweep's cells as they end, the index of `trie serve`

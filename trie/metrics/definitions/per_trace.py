@@ -39,7 +39,14 @@ TRACE_METRICS = (
         formula=Values(_latency_s),
         reference=True,
         headline=Headline(
-            page=("p50", "p99"), sweep=("p90",), compare=("p50",), row=("p50",), row_name="latency p50", curve=True
+            first=("p50",),
+            place=4,
+            name="Trace latency p50",
+            sweep=("p90",),
+            compare=("p50",),
+            row=("p50",),
+            row_name="latency p50",
+            curve=True,
         ),
         with_cut_off="censoring.latency_km_{part}_s",
     ),
@@ -52,7 +59,7 @@ TRACE_METRICS = (
         definition="first request: from its send to its first token; streaming only",
         formula=Values(_ttft_s, streaming=True),
         reference=True,
-        headline=Headline(page=("p50", "p99"), sweep=("p90",), compare=("p50", "p99"), curve=True),
+        headline=Headline(sweep=("p90",), compare=("p50", "p99"), curve=True),
         with_cut_off="censoring.ttft_km_{part}_s",
     ),
     Metric(
@@ -64,7 +71,7 @@ TRACE_METRICS = (
         definition="from the first request's send to the first token of the final request; streaming only",
         formula=Values(_ttfat_s, streaming=True),
         reference=True,
-        headline=Headline(page=("p50", "p99"), sweep=("p50",), compare=("p50",)),
+        headline=Headline(sweep=("p50",), compare=("p50",)),
         with_cut_off="censoring.ttfat_km_{part}_s",
     ),
     Metric(
@@ -79,7 +86,7 @@ TRACE_METRICS = (
         ),
         formula=Values(lambda columns: decode_speeds(columns).per_session(columns), streaming=True),
         reference=True,
-        headline=Headline(page=("p50", "min"), sweep=("p50",), compare=("mean",), curve=True),
+        headline=Headline(sweep=("p50",), compare=("mean",), curve=True),
     ),
     Metric(
         section=PER_TRACE,
@@ -104,6 +111,13 @@ TRACE_METRICS = (
         ),
         formula=Values(_eligible_cache_hit_rate_pct),
         reference=True,
-        headline=Headline(page=("mean",), compare=("mean",), row=("mean",), row_name="cache"),
+        headline=Headline(
+            first=("mean",),
+            place=5,
+            name="Cache hits of eligible",
+            compare=("mean",),
+            row=("mean",),
+            row_name="cache",
+        ),
     ),
 )

@@ -26,7 +26,6 @@ WORKLOAD_METRICS = (
         definition="new and cached prompt tokens of completed requests per second, by the trace's own accounting",
         formula=Values(lambda columns: columns["new_prompt_tokens"] + columns["cached_prompt_tokens"]),
         reference=True,
-        headline=Headline(page=("steady_state", "steady_state_per_gpu")),
     ),
     Metric(
         section=WORKLOAD,
@@ -69,7 +68,9 @@ WORKLOAD_METRICS = (
         formula=Values(_completion_tokens),
         reference=True,
         headline=Headline(
-            page=("steady_state", "steady_state_per_gpu"),
+            first=("steady_state_per_gpu", "steady_state"),
+            place=1,
+            name="Completion throughput",
             sweep=("steady_state", "steady_state_per_gpu"),
             compare=("steady_state", "steady_state_per_gpu"),
             row=("steady_state", "steady_state_per_gpu"),

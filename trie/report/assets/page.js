@@ -4,6 +4,7 @@
   const EXPORT = { width: 680, scale: 3 };
   const SHOWN_ROWS = 200; // of the table behind a plot; its CSV has all
   const NARROW = 560; // pixels, below which the entries of a legend stand one below the other
+  const NEAR = "300px"; // from the window, where a plot is drawn
   const STEP = 0.25; // of the axis, that a key or a button zooms or pans by
   const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
   const make = (name, attributes = {}, ...children) => {
@@ -42,6 +43,17 @@
       button.addEventListener("click", () => sortBy(table, at));
       head.replaceChildren(button);
     });
+  }
+
+  // Columns that few ask for ------------------------------------------------------------------------------------------
+  function foldable(table) {
+    const names = $$("thead th.more", table).map((head) => head.textContent.trim()).join(", ");
+    const button = make("button", { type: "button", className: "columns" });
+    const show = () => (button.textContent = table.classList.contains("folded") ? `show ${names}` : `hide ${names}`);
+    table.classList.add("folded");
+    show();
+    button.addEventListener("click", () => { table.classList.toggle("folded"); show(); });
+    table.caption.append(button);
   }
 
   // What is under the pointer -----------------------------------------------------------------------------------------
@@ -262,23 +274,38 @@
   // The page ----------------------------------------------------------------------------------------------------------
   let folded = [];
   function beforePrint() {
-    folded = $$("details.section:not([open])");
+    folded = $$("details.section:not([open], .unprinted), .verdict > details:not([open])");
     folded.forEach((details) => (details.open = true));
     $$("figure.plot").forEach(draw);
   }
   const afterPrint = () => folded.splice(0).forEach((details) => (details.open = false));
 
-  function drawNext(figures) {
-    if (!figures.length) return void (document.documentElement.dataset.drawn = "true");
-    draw(figures[0]);
-    setTimeout(() => drawNext(figures.slice(1)), 0); // between plots the page scrolls
+  // A plot is drawn when it comes near the window, one at a time; between two the page scrolls.
+  const waiting = new Set();
+  let drawing = false;
+  function drawNext() {
+    const [next] = waiting;
+    document.documentElement.dataset.drawn = String(!next);
+    drawing = Boolean(next);
+    if (!next) return;
+    waiting.delete(next);
+    draw(next);
+    setTimeout(drawNext, 0);
   }
+  const near = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) waiting.delete(target);
+      else if (!drawn.has(target)) waiting.add(target);
+    }
+    if (!drawing) drawNext();
+  }, { rootMargin: NEAR });
 
   document.body.append(hover);
   $$("table.sortable").forEach(sortable);
-  $$("details.section").forEach((details) => details.addEventListener("toggle", () => $$("figure.plot", details).forEach(draw)));
+  $$("table.fewer").forEach(foldable);
   addEventListener("beforeprint", beforePrint);
   addEventListener("afterprint", afterPrint);
   addEventListener("scroll", () => (hover.hidden = true), { passive: true });
-  drawNext($$("figure.plot"));
+  $$("figure.plot").forEach((figure) => near.observe(figure));
+  if (!$$("figure.plot").length) document.documentElement.dataset.drawn = "true";
 })();

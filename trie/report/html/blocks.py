@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from trie.one_line import printable
 from trie.report.number_format import MISSING, fine
 
 Tone = Literal["good", "warn", "bad", "plain"]
+CHIPS = 4  # beside a verdict's word; the checks below have all
 VOID = frozenset({"br", "col", "meta"})  # elements that have no content
 
 
@@ -37,6 +38,7 @@ class Column:
     label: str
     unit: str = ""
     help: str | None = None
+    more: bool = False  # hidden until the reader asks for every column; without scripts it is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +53,15 @@ class Table:
 
     def html(self) -> Markup:
         """The table, in a frame that scrolls sideways where it is too wide."""
-        numeric = [all(_is_number(row[at]) for row in self.rows) for at in range(len(self.columns))]
+        kinds = [_kind(column, [row[at] for row in self.rows]) for at, column in enumerate(self.columns)]
         heads = [
-            element("th", _head(column), scope="col", cls="number" if number else None, title=column.help)
-            for column, number in zip(self.columns, numeric, strict=True)
+            element("th", _head(column), scope="col", cls=kind or None, title=column.help)
+            for column, kind in zip(self.columns, kinds, strict=True)
         ]
         rows = [
             element(
                 "tr",
-                *(
-                    _cell(value, number, first=at == 0)
-                    for at, (value, number) in enumerate(zip(row, numeric, strict=True))
-                ),
+                *(_cell(value, kind, first=at == 0) for at, (value, kind) in enumerate(zip(row, kinds, strict=True))),
             )
             for row in self.rows
         ]
@@ -71,7 +70,7 @@ class Table:
             element("caption", self.caption),
             element("thead", element("tr", *heads)),
             element("tbody", *rows),
-            cls="sortable",
+            cls="sortable fewer" if any(column.more for column in self.columns) else "sortable",
         )
         frame = element("div", table, cls="scroll", tabindex="0", role="region", aria_label=self.caption)
         return element(
@@ -89,6 +88,7 @@ class Card:
     detail: str | None = None
     tone: Tone = "plain"
     help: str | None = None
+    over_time: Sequence[float | None] = ()  # drawn as a small line, from 0 up
 
     def html(self) -> Markup:
         """A pair of a description list."""
@@ -99,8 +99,41 @@ class Card:
             element("dt", self.label, title=self.help),
             element("dd", join(value, unit)),
             self.detail and element("dd", self.detail, cls="detail"),
+            self._line(),
             cls=f"card {self.tone}",
         )
+
+    def _line(self) -> Markup | None:
+        """The course over the run, in as many pieces as there is something measured without a gap."""
+        measured = [value for value in self.over_time if value is not None]
+        if len(measured) < 2:
+            return None
+        low, high = fine(min(measured)), fine(max(measured))
+        name = f"{self.label} over the run: from {low} to {high} {self.unit}".rstrip()
+        svg = element(
+            "svg",
+            element("title", name),
+            *_strokes(self.over_time, max(measured)),
+            viewBox="0 0 100 20",
+            preserveAspectRatio="none",
+            role="img",
+            aria_label=name,
+        )
+        return element("dd", svg, cls="spark")
+
+
+def _strokes(values: Sequence[float | None], most: float) -> Iterator[Markup]:
+    """Lines through the values of a box of 100 by 20, from 0 at its foot to the greatest at its top."""
+    pieces: list[list[str]] = [[]]
+    for at, value in enumerate(values):
+        if value is None:
+            pieces.append([])
+        else:
+            height = 19.0 - 18.0 * (value / most if most > 0 else 0.0)
+            pieces[-1].append(f"{100 * at / (len(values) - 1):.1f},{height:.1f}")
+    for points in pieces:
+        if points:
+            yield element("polyline", points=" ".join(points if len(points) > 1 else points * 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +167,24 @@ class Verdict:
     checks: Sequence[Check] = ()
 
     def html(self) -> Markup:
-        """The word, what does not hold, and folded away what does."""
+        """One line: the word, and what does not hold as chips; the checks below it, folded unless the tone is bad."""
         off = [check for check in self.checks if check.level != "ok"]
         held = [check for check in self.checks if check.level == "ok"]
-        return element(
-            "section",
-            element("p", element("strong", self.word), self.detail and element("span", self.detail), cls="word"),
+        chips = [element("span", check.name, cls=f"chip {check.level}") for check in off[:CHIPS]]
+        more = element("span", f"and {len(off) - CHIPS} more", cls="chip") if len(off) > CHIPS else None
+        word = join(element("strong", self.word), self.detail and element("span", self.detail), *chips, more)
+        frame = {"cls": f"verdict wide {self.tone}", "aria_label": "Verdict"}
+        if not self.checks:
+            return element("section", element("p", word, cls="word"), **frame)
+        holds = element("summary", "1 check holds" if len(held) == 1 else f"{len(held)} checks hold")
+        folded = element(
+            "details",
+            element("summary", word, cls="word"),
             _checks(off) if off else None,
-            element(
-                "details",
-                element("summary", "1 check holds" if len(held) == 1 else f"{len(held)} checks hold"),
-                _checks(held),
-            )
-            if held
-            else None,
-            cls=f"verdict wide {self.tone}",
-            aria_label="Verdict",
+            element("details", holds, _checks(held)) if held else None,
+            open=self.tone == "bad",
         )
+        return element("section", folded, **frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +237,17 @@ def _head(column: Column) -> Markup:
     return join(column.label, column.unit and element("span", column.unit, cls="unit"))
 
 
-def _cell(value: Value, number: bool, *, first: bool) -> Markup:
+def _kind(column: Column, values: Sequence[Value]) -> str:
+    """The classes of a column's cells."""
+    return " ".join([*(["number"] if all(map(_is_number, values)) else []), *(["more"] if column.more else [])])
+
+
+def _cell(value: Value, kind: str, *, first: bool) -> Markup:
     """A cell; a number carries its whole value, by which the page sorts."""
     cell = value if isinstance(value, Cell) else Cell(value)
     shown: str = cell.text if cell.text is not None else _shown(cell.value)
     inside = element("a", shown, href=cell.href) if cell.href is not None else shown
-    classes = [*(["number"] if number else []), *([cell.tone] if cell.tone != "plain" else [])]
+    classes = [*([kind] if kind else []), *([cell.tone] if cell.tone != "plain" else [])]
     sort = None if cell.value is None or isinstance(cell.value, str) else repr(float(cell.value))
     return element(
         "th" if first else "td",

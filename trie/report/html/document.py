@@ -76,6 +76,7 @@ class Section:
     blocks: Sequence[Block]
     intro: str | None = None
     folded: bool = False
+    printed: bool = True
 
     def html(self) -> Markup:
         """A section, or a folded one."""
@@ -83,7 +84,8 @@ class Section:
         intro = self.intro and element("p", self.intro, cls="intro wide")
         body = element("div", intro, *(block.html() for block in self.blocks), cls="grid")
         if self.folded:
-            return element("details", element("summary", heading), body, cls="section")
+            classes = "section" if self.printed else "section unprinted"
+            return element("details", element("summary", heading), body, cls=classes)
         return element("section", heading, body, aria_labelledby=anchor(self.title))
 
 
@@ -96,6 +98,7 @@ class Page:
     blocks: Sequence[Block] = field(default_factory=tuple)
     footer: str = ""
     refresh_s: float | None = None  # after so long the browser loads the page again
+    further_plots: Sequence[Plot] = ()  # that are written as files and are not on the page
 
     def plots(self) -> list[Plot]:
         """All plots of the page in order, in sections or not."""
@@ -117,7 +120,7 @@ class Page:
             raise ReportError(f"{path}: can't be written: {error.strerror}") from error
 
     def save_plots(self, folder: Path, ending: str) -> list[Path]:
-        """Write each plot that shows anything into a folder, as "svg" or "png"; the files, in the page's order.
+        """Write each plot that shows anything, on the page or not, into a folder, as "svg" or "png"; returns the files.
 
         Raises:
             ReportError: without vl-convert, or when they can't be written.
@@ -126,7 +129,8 @@ class Page:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ReportError(f"{folder}: can't make the folder: {error.strerror}") from error
-        shown = {folder / f"{plot.key}.{ending}": plot for plot in self.plots() if not plot.empty}
+        every = (*self.plots(), *self.further_plots)
+        shown = {folder / f"{plot.key}.{ending}": plot for plot in every if not plot.empty}
         for path, plot in shown.items():
             plot.save(path)
         return list(shown)

@@ -26,15 +26,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from trie.errors import ReportError
 from trie.report.html.blocks import Markup, data, element
+from trie.report.number_format import MISSING
 
 Values = Sequence[Any] | NDArray[Any]
 
@@ -42,12 +43,19 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 VL_VERSION = "6.4"  # of vl-convert's, the one beside the page's own build
 DIGITS = 7  # significant, of what goes into a page: milliseconds in a run of hours
 WIDTH, HEIGHT = 680, 280  # pixels of an exported plot; on a page the width is that of its column
+NOSCRIPT_ROWS = 40  # of each table behind a plot
 PNG_SCALE = 3  # of an exported PNG: 300 dpi at a column's width
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
 
-# Hues that colour-blind readers tell apart, in mid-tones that stand out from white and from black alike.
-BLUE, ORANGE, TEAL, PURPLE, RED, GOLD, GREY = "#3f7fd9 #e07b2a #159a86 #a45fc4 #d9485a #b99212 #8b929c".split()
-PALETTE = (BLUE, ORANGE, TEAL, PURPLE, GOLD, RED, GREY)
+# Hues of Okabe and Ito that colour-blind readers tell apart, and that stand out from white and from black alike; a
+# second code (dash, shape, a label) goes with them. tests/report/test_palette.py computes the distances.
+BLUE, VERMILION, GREEN, PINK = "#0072b2 #d55e00 #009e73 #cc79a7".split()
+GREY = "#6b7280"  # for what is beside the point: limits, what was cut off
+PALE = "#c3c9d1"  # for areas alone
+PALETTE = (BLUE, VERMILION, GREEN, PINK)
+DASHES: Sequence[Sequence[int]] = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])  # one for each hue
+SHAPES = ("circle", "diamond", "square", "triangle-up")
+STRENGTHS = {"p50": 1.0, "p90": 0.65, "p99": 0.4}  # of one hue: opacity of a percentile's line
 
 _AXIS = {
     "labelColor": "#4b5563",
@@ -68,7 +76,7 @@ _LEGEND = {
     "title": None,
     "labelFontSize": 12,
     "labelColor": "#374151",
-    "symbolSize": 90,
+    "symbolSize": 130,
     "symbolStrokeWidth": 2.5,
     "offset": 10,
     "columnPadding": 16,
@@ -110,6 +118,19 @@ def zoomable(axis: str, /, **channel: Any) -> dict[str, Any]:
     """An encoding channel ("x" or "y") that the reader of a page can zoom into; its marks should have `clip`."""
     scale = {**channel.pop("scale", {}), "domainRaw": {"expr": f"zoom_{axis}"}}
     return {**channel, "scale": scale}
+
+
+def by_hue(
+    field: str, colors: Mapping[str, str], *, symbol: Literal["stroke", "square"] = "stroke"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The channels `color` and `strokeDash` of lines that a hue and a dash tell apart; one line has no legend."""
+    legend: dict[str, Any] = {"legend": None if len(colors) < 2 else {"symbolType": symbol}}
+    nominal = {"field": field, "type": "nominal", "title": None, **legend}
+    dashes = [list(DASHES[at % len(DASHES)]) for at in range(len(colors))]
+    return (
+        {**nominal, "scale": {"domain": list(colors), "range": list(colors.values())}},
+        {**nominal, "scale": {"domain": list(colors), "range": dashes}},
+    )
 
 
 def quoted(field: str, title: str, number: str | None = None) -> dict[str, Any]:
@@ -211,7 +232,7 @@ class Plot:
 
     def html(self) -> Markup:
         """The figure: its words, a place for the picture, and the data that the page's script draws."""
-        title = f"{self.key}-title"
+        title, caption = f"{self.key}-title", f"{self.key}-caption"
         if self.empty:
             return element(
                 "figure",
@@ -221,13 +242,28 @@ class Plot:
             )
         return element(
             "figure",
-            element("figcaption", element("h3", self.title, id=title), element("p", self.caption)),
-            element("div", cls="chart", role="img", tabindex="0", aria_labelledby=title, aria_label=self.caption),
+            element("figcaption", element("h3", self.title, id=title), element("p", self.caption, id=caption)),
+            element("div", cls="chart", role="img", tabindex="0", aria_labelledby=title, aria_describedby=caption),
+            element("noscript", *self._tables()),
             element("script", data(self._for_page()), type="application/json"),
             cls="plot wide" if self.wide else "plot",
             id=self.key,
             data_zoom=self.zoom_group,
         )
+
+    def _tables(self) -> Iterator[Markup]:
+        """The data as tables, for readers without scripts: of long ones rows at equal distances."""
+        for columns in self._columns().values():
+            names, rows = list(columns), list(zip(*columns.values(), strict=True))
+            if not rows:
+                continue
+            every = range(0, len(rows), -(-len(rows) // NOSCRIPT_ROWS))
+            head = element("tr", *(element("th", self.labels.get(name, name), scope="col") for name in names))
+            body = [element("tr", *(element("td", _text(value)) for value in rows[at])) for at in every]
+            note = f"{len(body)} of {len(rows):,} rows" if len(body) < len(rows) else f"{len(rows)} rows"
+            yield element(
+                "table", element("caption", note), element("thead", head), element("tbody", *body), cls="behind"
+            )
 
     def _for_page(self) -> dict[str, Any]:
         return {"spec": {"width": "container", **self._spec()}, "data": self._columns(), "labels": dict(self.labels)}
@@ -247,6 +283,10 @@ class Plot:
             name: {key: [_plain(value) for value in column] for key, column in columns.items()}
             for name, columns in self.data.items()
         }
+
+
+def _text(value: Any) -> str:
+    return MISSING if value is None else str(value)
 
 
 def _plain(value: Any) -> Any:
