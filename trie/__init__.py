@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from trie.api import Client
     from trie.errors import TrieError
     from trie.metrics.summary import Summary
+    from trie.results import load
     from trie.run import Result
     from trie.workload.trace import Trace
 
-__all__ = ["Client", "Result", "Summary", "Trace", "TrieError", "__version__", "config"]
+__all__ = ["Client", "Result", "Summary", "Trace", "TrieError", "__version__", "config", "load"]
 
 _HOMES = {
     "Client": "trie.api",
@@ -23,6 +24,7 @@ _HOMES = {
     "Summary": "trie.metrics.summary",
     "Trace": "trie.workload.trace",
     "TrieError": "trie.errors",
+    "load": "trie.results",
 }
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,9 +51,9 @@ log = logging.getLogger("trie")
 INTERRUPTED, ENDPOINT_DIED = "interrupted", "endpoint_died"  # why a run ended, beside its deadline
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
-    """A finished run."""
+    """A finished run; `trie.load(result.directory)` has its traces and plots."""
 
     directory: Path
     summary: Summary
@@ -61,9 +62,9 @@ class Result:
     def __repr__(self) -> str:
         return f"Result({str(self.directory)!r}, {'VALID' if self.summary.valid else 'INVALID'})"
 
-    @property
+    @cached_property
     def rows(self) -> pd.DataFrame:
-        """One row for each request that started; columns as docs/records.md has them, and `suspect` beside them."""
+        """One row for each request that started, as docs/notebook.md has them."""
         return evaluate(RunDir.open(self.directory)).frame()
 
     def show(self, console: Console | None = None) -> None:

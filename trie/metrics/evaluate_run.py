@@ -12,11 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from trie.errors import RunDirError
 from trie.metrics.certainty.population import Population
 from trie.metrics.columns import Columns
 from trie.metrics.definitions.client import SUSPECT_LAG_S
 from trie.metrics.summary import Summary, summarize
+from trie.metrics.traces import traces
+from trie.metrics.values import per_request, per_trace
 from trie.storage import sweep_dir
 from trie.storage.manifest import Manifest
 from trie.storage.run_dir import SUMMARY, RunDir
@@ -59,9 +63,39 @@ class EvaluatedRun:
         return None if table is None else Population.of_table(table)
 
     def frame(self) -> pd.DataFrame:
-        """The rows as a DataFrame; `suspect` says which requests met a late client."""
+        """The rows as a DataFrame, with their times; `suspect` says which requests met a late client.
+
+        `ttft_s`, `tpot_s` and `latency_s` are of requests that ended well. Counts that may be missing are Int64.
+        """
+        import pandas as pd
+        import pyarrow as pa
+
         frame: pd.DataFrame = self.rows.to_pandas()
+        for column in self.rows.schema:
+            if column.nullable and pa.types.is_integer(column.type):
+                frame[column.name] = frame[column.name].astype("Int64")
+        at = pa.array(range(self.rows.num_rows), pa.int64())
+        columns = Columns(self.rows.append_column("at", at))
+        ok = columns.outcome("ok")
+        index = columns["at"].astype(int)[ok]
+        values = per_request(columns, stream=self.manifest.settings.stream)
+        for name in ("ttft_s", "tpot_s", "latency_s"):
+            frame[name] = pd.Series(values[name], index=index)
         return frame.assign(suspect=frame.loop_lag_s > SUSPECT_LAG_S)
+
+    def trace_frame(self) -> pd.DataFrame:
+        """The traces as a DataFrame, in the order they started; metrics are of those that completed."""
+        import pandas as pd
+
+        columns, sessions = self.columns, traces(self.columns)
+        first = columns.starts
+        outcomes = np.select([sessions.completed, sessions.failed], ["completed", "failed"], "cancelled")
+        names = ("session_id", "trace_id", "slot", "num_turns")
+        facts = {name: columns[name][first].astype(int) for name in names}
+        times = {"began_s": sessions.began_s, "last_s": sessions.last_s}
+        requests = columns.per_session(columns.outcome("ok").astype(np.float64)).astype(int)
+        values = per_trace(columns, sessions, stream=self.manifest.settings.stream)
+        return pd.DataFrame({**facts, "outcome": outcomes, "requests_ok": requests, **times, **values})
 
 
 def evaluate(run: RunDir) -> EvaluatedRun:

@@ -81,6 +81,10 @@ class Summary:
     steadiness: Steadiness | None = None  # the same
     others: Mapping[str, float | None] = field(default_factory=dict)  # by path, what no field above holds
 
+    def __repr__(self) -> str:
+        verdict = "VALID" if self.valid else "INVALID"
+        return f"Summary({verdict}, {self.traces['completed']} traces completed, {self.requests['ok']} requests ok)"
+
     @property
     def valid(self) -> bool:
         """False only where the numbers would mislead."""

@@ -245,6 +245,9 @@ class Manifest(_Object):
     client_calibration: ClientCalibration | None = None
     clock: str = "real"  # or virtual: no server was measured
 
+    def __repr__(self) -> str:
+        return f"Manifest({self.workload.name!r}, model {self.server.model!r}, started {self.started.wall_clock})"
+
     @property
     def settings(self) -> Settings:
         """The settings that numbers rest on, with defaults for those that an older version did not have."""

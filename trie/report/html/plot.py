@@ -215,12 +215,9 @@ class Plot:
         Raises:
             ReportError: without vl-convert, for another ending, or when the file can't be written.
         """
-        try:
-            import vl_convert  # optional, and 30 MB
-        except ImportError as error:
-            raise ReportError("plots as files need vl-convert-python: pip install 'trie[plots]'") from error
+        vl_convert = _vl_convert()
         if path.suffix == ".svg":
-            content = vl_convert.vegalite_to_svg(self.vega_lite(), vl_version=VL_VERSION).encode()
+            content = self.svg().encode()
         elif path.suffix == ".png":
             content = vl_convert.vegalite_to_png(self.vega_lite(), vl_version=VL_VERSION, scale=PNG_SCALE)
         else:
@@ -229,6 +226,14 @@ class Plot:
             path.write_bytes(content)
         except OSError as error:
             raise ReportError(f"{path}: can't be written: {error.strerror}") from error
+
+    def svg(self) -> str:
+        """The plot as SVG.
+
+        Raises:
+            ReportError: without vl-convert.
+        """
+        return str(_vl_convert().vegalite_to_svg(self.vega_lite(), vl_version=VL_VERSION))
 
     def html(self) -> Markup:
         """The figure: its words, a place for the picture, and the data that the page's script draws."""
@@ -287,6 +292,14 @@ class Plot:
 
 def _text(value: Any) -> str:
     return MISSING if value is None else str(value)
+
+
+def _vl_convert() -> Any:
+    try:
+        import vl_convert  # optional, and 30 MB
+    except ImportError as error:
+        raise ReportError("plots as files need vl-convert-python: pip install 'trie[plots]'") from error
+    return vl_convert
 
 
 def _plain(value: Any) -> Any:
