@@ -19,6 +19,7 @@ from trie.errors import ReportError
 from trie.metrics.certainty.population import Population
 from trie.metrics.checks.circumstances import LIMITS
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate
+from trie.metrics.slo.expression import parse_all
 from trie.metrics.summary import Summary
 from trie.preflight.limits import allow_open_files
 from trie.preflight.new_manifest import new_manifest
@@ -101,6 +102,7 @@ def execute(
     directory: Path,
     *,
     api_key: str | None = None,
+    workload: Workload | None = None,
     experiments: Path | None = None,
     position: str = "",
 ) -> Result:
@@ -116,7 +118,13 @@ def execute(
     async def with_signals() -> Result:
         with handled() as signals:
             return await execute_async(
-                config, directory, api_key=api_key, experiments=experiments, signals=signals, position=position
+                config,
+                directory,
+                api_key=api_key,
+                workload=workload,
+                experiments=experiments,
+                signals=signals,
+                position=position,
             )
 
     try:
@@ -152,6 +160,7 @@ async def execute_async(
     Raises:
         TrieError: for what the user can mend.
     """
+    parse_all(config.slo)
     if workload is None:
         workload = await asyncio.to_thread(load_workload, config.workload)
     log.info("workload %s", describe(workload))

@@ -30,7 +30,7 @@ OPEN_GROUPS: dict[str, tuple[Callable[[str], object], Callable[[str], Any]]] = {
     "endpoint": (shipped_groups.is_endpoint_url, shipped_groups.endpoint_at),
     "experiment": (re.compile(r".+\.ya?ml").fullmatch, rerun.load),
 }
-FREE = ("endpoint.headers.", "endpoint.extra_body.")  # hold keys of the user's own
+FREE = ("endpoint.headers.", "endpoint.extra_body.", "slo.")  # hold keys of the user's own
 BEFORE_FILES = "before_files"  # path of the source that stands in front of the files
 ALIASES = {"workload_path": "workload"}  # the reference's spelling
 # Names, paths and URLs: what Hydra's grammar would refuse in them is quoted for it, such as the # of `model=a#b`.
@@ -39,6 +39,9 @@ TEXT = re.compile(
     r"|endpoint\.proxy)=)(.*)",
     re.DOTALL,
 )
+# Expressions with commas, signs and blanks, which are one text.
+EXPRESSION = re.compile(r"((?:\+{1,2})?slo(?:\.[\w-]+)?=)(.*)", re.DOTALL)
+LOADS = re.compile(r"concurrency=(\d+)\.\.(\d+)")  # of a search for a capacity
 NEEDS_QUOTES = re.compile(r"[#=&!;<>^`]")
 WRITTEN_FOR_HYDRA = re.compile(r"['\"\[({]|\$\{")  # quoted already, a list, a choice or an interpolation
 
@@ -113,7 +116,15 @@ def numbers_as_names() -> Iterator[None]:
 
 
 def quoted(override: str) -> str:
-    """An override with quotes around a name, a path or a URL that needs them; each of several with commas between."""
+    """An override with quotes around a text that needs them: an expression; a name, a path or a URL.
+
+    Of several names, paths or URLs with commas between, each has its own.
+    """
+    if (loads := LOADS.fullmatch(override)) is not None:
+        return f"concurrency=range({loads[1]},{loads[2]})"
+    expression = EXPRESSION.fullmatch(override)
+    if expression is not None and WRITTEN_FOR_HYDRA.search(expression[2]) is None and expression[2] != "null":
+        return f"{expression[1]}'{expression[2]}'"
     match = TEXT.fullmatch(override)
     if match is None or NEEDS_QUOTES.search(match[2]) is None or WRITTEN_FOR_HYDRA.search(match[2]) is not None:
         return override

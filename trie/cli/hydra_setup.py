@@ -23,6 +23,7 @@ from trie.config import CommandConfig
 from trie.config.setting import unmeasured
 
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+CAPACITY_SEARCH = "trie.cli.capacity_search.CapacityCells"
 
 
 @contextmanager
@@ -47,11 +48,14 @@ def our_sweeper() -> Iterator[None]:
     hydras = Plugins.instantiate_sweeper
 
     def instantiate_sweeper(self: Plugins, *, config: DictConfig, **context: Any) -> Sweeper:
-        if config.hydra.sweeper._target_ != BASIC_SWEEPER:
+        target = config.hydra.sweeper._target_
+        if target not in (BASIC_SWEEPER, CAPACITY_SEARCH):
             return hydras(self, config=config, **context)
-        from trie.cli.sweeper import Cells  # not for a single run
+        from trie.cli.capacity_search import CapacityCells  # not for a single run
+        from trie.cli.sweeper import Cells
 
-        sweeper = Cells(max_batch_size=config.hydra.sweeper.max_batch_size, params=config.hydra.sweeper.params)
+        kind = CapacityCells if target == CAPACITY_SEARCH else Cells
+        sweeper = kind(max_batch_size=config.hydra.sweeper.max_batch_size, params=config.hydra.sweeper.params)
         sweeper.setup(config=config, **context)
         return sweeper
 

@@ -20,8 +20,10 @@ LINE = 1000  # characters of an error's line: what it quotes may be long, and ma
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
 # Each is a module of trie.cli.commands with a `main`.
-COMMANDS = ("report", "compare", "export", "init", "calibrate", "fit", "probe", "sim", "workload", "ls", "help")
-PROBE = "probe"  # the one of them that speaks to a server, and needs the key
+COMMANDS = (
+    "report", "compare", "ab", "export", "init", "calibrate", "fit", "probe", "sim", "workload", "ls", "help",
+)  # fmt: skip
+WITH_KEY = ("probe", "ab")  # those of them that speak to a server, and need the key
 
 
 def command(name: str) -> ModuleType:
@@ -64,8 +66,8 @@ def _dispatch(arguments: list[str], keys: secrets.Keys) -> int:
         from trie.cli import completion
 
         return completion.answer(lambda: _hydra(arguments, keys), COMMANDS)
-    if arguments[:1] == [PROBE]:
-        return int(command(PROBE).main(arguments[1:], keys))
+    if arguments and arguments[0] in WITH_KEY:
+        return int(command(arguments[0]).main(arguments[1:], keys))
     if arguments and arguments[0] in COMMANDS:
         return int(command(arguments[0]).main(arguments[1:]))
     if "--version" in arguments:

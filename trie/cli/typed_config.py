@@ -34,6 +34,10 @@ def settings(cfg: DictConfig) -> CommandConfig:
         raise ConfigError(f"missing: {', '.join(f'{name}=...' for name in missing)}")
     config: Any = OmegaConf.to_object(cfg)
     assert isinstance(config, CommandConfig)
+    if config.slo is not None:
+        from trie.metrics.slo.expression import parse_all  # numpy, for those alone who set one
+
+        parse_all(config.slo)
     return config
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from typing import Any
 
 from trie.config.endpoint import Api, EndpointConfig
 from trie.config.setting import SECONDS, check, require, setting
@@ -21,6 +22,8 @@ MAX_WARM_UP = 100_000
 HISTORIES = ("content", "content+reasoning", "recorded")
 
 NO_ROUTE = "endpoint.reset_route is not set (the route by which the engine empties its prefix cache)"
+
+NO_GPUS = "null, or num_gpus must be set: a cost is that of so many GPUs"
 
 
 @dataclass
@@ -184,6 +187,18 @@ class RunConfig:
         choices=HISTORIES,
     )
     num_gpus: int | None = setting(None, "number of GPUs, for throughput per GPU", minimum=1)
+    slo: Any = setting(
+        None,
+        "service level objectives, judged after the run: ttft_s<2@p95, failed<1%; slo.NAME=... for several tiers",
+        text="limits such as ttft_s<2@p95, failed<1%, a text for each tier, or null",
+        measured=False,
+    )
+    gpu_hour_cost: float | None = setting(
+        None, "cost of one GPU for an hour, in any currency, for cost per token and trace", above=0, measured=False
+    )
+    gpu_watts: float | None = setting(
+        None, "power of one GPU while it serves, for energy per token", above=0, unit="watts", measured=False
+    )
     seed: int | None = setting(None, "seed of the prompts; null: each run draws its own and records it", minimum=0)
     max_retries: int = setting(
         2, "further attempts after a failure that may be retried", minimum=0, maximum=MAX_RETRIES
@@ -237,6 +252,8 @@ class RunConfig:
         check(self)
         if self.clock is Clock.virtual:
             self._check_virtual()
+        for key in ("gpu_hour_cost", "gpu_watts"):
+            require(getattr(self, key) is None or self.num_gpus is not None, key, getattr(self, key), NO_GPUS)
         route = self.endpoint.reset_route
         asked_later = self.endpoint.name == "custom"  # the server is asked for its dialect, which may have the route
         require(route is not None or asked_later or not self.reset_cache, "reset_cache", "true", f"false: {NO_ROUTE}")

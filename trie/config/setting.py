@@ -156,6 +156,8 @@ class Setting:
     @property
     def type_name(self) -> str:
         """The type as a configuration file has it."""
+        if self.kind is Any:
+            return "str, map or null"
         name = "str" if self._is_enum else getattr(self.kind, "__name__", "")
         if get_origin(self.kind) is not None:
             name = f"{get_origin(self.kind).__name__} of {get_args(self.kind)[-1].__name__}"
@@ -183,6 +185,8 @@ class Setting:
     @property
     def wanted(self) -> str:
         """What a value must be, for an error: type and range in one phrase."""
+        if self.kind is Any:
+            return self.rule.text
         nouns = {float: "a number", int: "a whole number", bool: "true or false", str: "text", list: "a list"}
         noun = nouns.get(get_origin(self.kind) or self.kind, "a mapping of keys to values")
         if self.choices:

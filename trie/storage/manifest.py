@@ -216,6 +216,9 @@ class Settings:
     history: str = "content"
     num_gpus: int | None = None
     start: str = "together"
+    slo: Any = None  # text, or a text for each tier
+    gpu_hour_cost: float | None = None
+    gpu_watts: float | None = None
     seed: int | None = None  # None: each run draws its own
     max_failures: int | None = None
     max_failure_rate: float | None = None

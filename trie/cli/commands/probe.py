@@ -41,7 +41,7 @@ def main(arguments: list[str], keys: Keys) -> int:
     from trie.preflight.probe import examine
     from trie.run import in_loop  # a mistake above should not wait for it
 
-    _log_to_stderr()
+    log_to_stderr()
     examination = in_loop(examine(config, api_key=keys.key(config.endpoint.api_key_env)))
     usable = examination.refused is None
     if options.json:
@@ -55,7 +55,8 @@ def main(arguments: list[str], keys: Keys) -> int:
     return int(not usable)
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """Log lines to stderr, for commands that are no Hydra application."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LevelFirst())
     logger = logging.getLogger("trie")

@@ -1,0 +1,61 @@
+"""The search for a capacity, where the capacity is known."""
+
+from __future__ import annotations
+
+from math import ceil, log2
+
+import pytest
+
+from trie.decide.capacity import TOLERANCE, Answer, Capacity, Search
+
+
+def search(capacity: int, low: int = 4, high: int = 512, unsure: range = range(0)) -> tuple[Capacity, list[int]]:
+    """The search against a server that serves so many agents, and isn't sure about some loads."""
+    state, loads = Search(low, high), []
+    while (load := state.next_load()) is not None:
+        loads.append(load)
+        answer: Answer = "unsure" if load in unsure else "yes" if load <= capacity else "no"
+        state.record(load, answer)
+    return state.capacity, loads
+
+
+@pytest.mark.parametrize("capacity", [4, 5, 7, 8, 16, 41, 42, 43, 63, 64, 100, 255, 256, 300, 497, 511])
+def test_the_capacity_is_found_in_few_cells(capacity: int):
+    known, loads = search(capacity)
+    assert known.passes is not None
+    assert known.fails is not None
+    assert known.passes <= capacity < known.fails
+    assert known.fails - known.passes <= max(1, TOLERANCE * capacity)
+    assert len(loads) <= ceil(log2(512 - 4)) + 2
+    assert len(set(loads)) == len(loads)
+
+
+def test_every_capacity_of_a_range_is_found():
+    for capacity in range(4, 512):
+        known, loads = search(capacity)
+        assert known.passes is not None
+        assert known.fails is not None
+        assert known.passes <= capacity < known.fails
+        assert len(loads) <= ceil(log2(512 - 4)) + 2
+
+
+def test_a_server_beyond_the_range():
+    assert search(10_000) == (Capacity(512, None), [4, 16, 64, 256, 512])
+    assert search(1) == (Capacity(None, 4), [4])
+    assert search(10_000)[0].text == "at least 512 agents: the highest load of the search passes"
+    assert search(1)[0].text == "fewer than 4 agents: the lowest load of the search does not pass"
+
+
+def test_loads_that_are_not_sure_lie_between_the_bounds():
+    known, loads = search(42, unsure=range(40, 45))
+    assert known.passes == 39
+    assert known.fails == 45
+    assert known.text == "39 to 44 agents"
+    assert len(loads) < 16
+
+
+def test_a_cell_that_fails_below_one_that_passes_is_the_bound():
+    state = Search(4, 64)
+    for load, answer in ((4, "yes"), (16, "yes"), (64, "no"), (40, "yes"), (28, "no")):
+        state.record(load, answer)  # type: ignore[arg-type]
+    assert (state.capacity.passes, state.capacity.fails) == (16, 28)

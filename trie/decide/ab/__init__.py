@@ -1,0 +1,1 @@
+"""Two servers, or two settings of one, measured in turn until it is sure which is better."""

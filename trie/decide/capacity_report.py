@@ -1,0 +1,198 @@
+"""What a search for a capacity found: the answers of its cells, capacity.json, and the page with the curve."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trie.decide.capacity import Answer, Search
+from trie.errors import RunDirError
+from trie.metrics.evaluate_run import EvaluatedRun, evaluate
+from trie.metrics.slo.evaluate import Judged, answers
+from trie.metrics.slo.expression import parse_all
+from trie.metrics.slo.of_run import judged_run
+from trie.report.html.document import Block, Cell, Check, Column, Page, Table, Tone, Value, Verdict
+from trie.report.html.plot import GREY, Plot
+from trie.report.number_format import fine
+from trie.storage.run_dir import RunDir, write_json
+
+RESULT, PAGE = "capacity.json", "capacity.html"
+# Checks that speak of the server at this load, or of a short run: no reason to doubt an answer.
+ABOUT_THE_LOAD = frozenset(
+    {"something_completed", "enough_completed", "little_censoring", "few_failures", "few_failed_traces"}
+)
+TONES: dict[Answer, Tone] = {"yes": "good", "no": "bad", "unsure": "warn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One cell of a search."""
+
+    load: int
+    directory: str
+    judged: tuple[Judged, ...]
+    doubts: tuple[str, ...]  # why its numbers can't be believed: then no limit is surely met
+
+    @property
+    def answers(self) -> dict[str, Answer]:
+        """One for each tier."""
+        by_tier = answers(self.judged)
+        if not self.doubts:
+            return by_tier
+        return {tier: "unsure" if answer == "yes" else answer for tier, answer in by_tier.items()}
+
+
+def load_of(path: Path, slo: str | Mapping[str, Any] | None) -> Load:
+    """A cell under these objectives, whatever it was measured for; one whose requests all failed misses all limits.
+
+    Raises:
+        RunDirError: when it left no rows.
+    """
+    run = evaluate(RunDir.open(path))
+    return Load(
+        run.manifest.settings.concurrency.value, path.name, judged_run(run, parse_all(slo)), tuple(_doubts(run))
+    )
+
+
+def _doubts(run: EvaluatedRun) -> Iterator[str]:
+    for check in run.summary.verdict:
+        if check.level == "error" and not check.ok and check.id not in ABOUT_THE_LOAD:
+            yield check.line
+
+
+def report(directory: Path, about: str, searches: Mapping[str, Search], slo: Any, cells: Sequence[Path]) -> list[str]:
+    """Write capacity.json and capacity.html; returns the answers, a line a tier.
+
+    Raises:
+        TrieError: when they can't be written.
+    """
+    loads = sorted((load_of(path, slo) for path in cells), key=lambda load: load.load)
+    content = _content(directory / RESULT)
+    content["searches"][about] = {
+        "slo": slo,
+        "tiers": {tier: {**asdict(search.capacity), "text": search.capacity.text} for tier, search in searches.items()},
+        "loads": [
+            {
+                "load": load.load,
+                "cell": load.directory,
+                "answers": load.answers,
+                "slo": [asdict(judged) for judged in load.judged],
+                "doubts": load.doubts,
+            }
+            for load in loads
+        ],
+    }
+    write_json(directory / RESULT, content)
+    name = PAGE if not about else f"capacity-{len(content['searches'])}.html"
+    page(about, searches, loads).write(directory / name)
+    return [f"{f'{tier}: ' if tier else ''}{search.capacity.text}" for tier, search in searches.items()]
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What earlier searches of the same folder left."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {"schema_version": 1, "searches": {}}
+    except (OSError, ValueError) as error:
+        raise RunDirError(f"{path}: can't be read: {error}") from error
+    return content if isinstance(content, dict) and "searches" in content else {"schema_version": 1, "searches": {}}
+
+
+def page(about: str, searches: Mapping[str, Search], loads: Sequence[Load]) -> Page:
+    """The page: the answers, a curve for each objective with its limit, and the cells."""
+    lines = [f"{f'{tier}: ' if tier else ''}{search.capacity.text}" for tier, search in searches.items()]
+    objectives = {(one.tier, one.expression): one for load in loads for one in load.judged}
+    doubts = [Check("warning", load.directory, doubt) for load in loads for doubt in load.doubts]
+    blocks: list[Block] = [
+        Verdict(word="CAPACITY", tone="plain", detail="; ".join(lines), checks=doubts),
+        *(_curve(at, one, loads) for at, one in enumerate(objectives.values())),
+        _cells(loads),
+    ]
+    return Page(
+        title=f"Capacity: {'; '.join(lines)}",
+        subtitle=about,
+        blocks=blocks,
+        footer="trie -m search=capacity; docs/decisions.md says how the search works and when a cell is sure.",
+    )
+
+
+def _curve(at: int, objective: Judged, loads: Sequence[Load]) -> Plot:
+    """The number against the load, with its intervals and the limit."""
+    points = [(load.load, one) for load in loads for one in load.judged if _same(one, objective)]
+    known = [(load, one) for load, one in points if one.value is not None]
+    title = f"{objective.metric.rpartition('.')[2]} {objective.statistic}".strip()
+    data = {
+        "load": [load for load, _ in known],
+        "value": [one.value for _, one in known],
+        "low": [one.low for _, one in known],
+        "high": [one.high for _, one in known],
+        "met": [one.met for _, one in known],
+    }
+    tier = f"{objective.tier}: " if objective.tier else ""
+    return Plot(
+        key=f"objective-{at}",
+        title=f"{tier}{objective.expression}",
+        caption="The dashed line is the limit, a bar the 95 % interval.",
+        data={"points": data, "limit": {"limit": [objective.limit]}},
+        labels={"load": "Concurrency", "value": title, "low": "from", "high": "to", "met": "met"},
+        spec={
+            "layer": [
+                {
+                    "data": {"name": "limit"},
+                    "mark": {"type": "rule", "strokeDash": [5, 4], "color": GREY},
+                    "encoding": {"y": {"field": "limit", "type": "quantitative"}},
+                },
+                {
+                    "data": {"name": "points"},
+                    "mark": {"type": "rule"},
+                    "encoding": {
+                        "x": _LOAD,
+                        "y": {"field": "low", "type": "quantitative", "title": title},
+                        "y2": {"field": "high"},
+                    },
+                },
+                {
+                    "data": {"name": "points"},
+                    "mark": {"type": "point", "size": 70, "tooltip": True},
+                    "encoding": {
+                        "x": _LOAD,
+                        "y": {"field": "value", "type": "quantitative", "title": title},
+                        "color": {"field": "met", "type": "nominal", "title": None},
+                        "shape": {"field": "met", "type": "nominal", "title": None},
+                    },
+                },
+            ]
+        },
+    )
+
+
+_LOAD = {"field": "load", "type": "quantitative", "title": "concurrency", "scale": {"type": "log", "base": 2}}
+
+
+def _same(one: Judged, other: Judged) -> bool:
+    return (one.tier, one.expression) == (other.tier, other.expression)
+
+
+def _cells(loads: Sequence[Load]) -> Table:
+    columns = [Column("Concurrency"), Column("Objective"), Column("value"), Column("from"), Column("to"), Column("met")]
+    rows: list[list[Value]] = []
+    for load in loads:
+        for one in load.judged:
+            numbers = [None if number is None else Cell(number, text=fine(number)) for number in _numbers(one)]
+            rows.append(
+                [
+                    Cell(load.load, href=f"{load.directory}/report.html"),
+                    f"{one.tier} {one.expression}".strip(),
+                    *numbers,
+                    Cell(one.met, tone=TONES[one.met]),
+                ]
+            )
+    return Table(caption="Cells of the search", columns=columns, rows=rows)
+
+
+def _numbers(one: Judged) -> tuple[float | None, ...]:
+    return one.value, one.low, one.high
