@@ -6,7 +6,8 @@ from math import ceil, log2
 
 import pytest
 
-from trie.decide.capacity import TOLERANCE, Answer, Capacity, Search
+from trie.decide.capacity import TOLERANCE, Capacity, Search
+from trie.metrics.slo.evaluate import Met
 
 
 def search(capacity: int, low: int = 4, high: int = 512, unsure: range = range(0)) -> tuple[Capacity, list[int]]:
@@ -14,7 +15,7 @@ def search(capacity: int, low: int = 4, high: int = 512, unsure: range = range(0
     state, loads = Search(low, high), []
     while (load := state.next_load()) is not None:
         loads.append(load)
-        answer: Answer = "unsure" if load in unsure else "yes" if load <= capacity else "no"
+        answer: Met = "unsure" if load in unsure else "yes" if load <= capacity else "no"
         state.record(load, answer)
     return state.capacity, loads
 

@@ -39,7 +39,7 @@ def manifest(*, prompt_seed: int = 7, **about: Any) -> Manifest:
     partial = {key: value for key, value in about.items() if isinstance(value, Mapping)}
     whole = {key: value for key, value in about.items() if key not in partial}
     config = plain(RunConfig(**{"workload": WorkloadConfig(name="w", path="w.jsonl"), "duration": 100.0, **whole}))
-    config |= {key: _over(config[key], different) for key, different in partial.items()}
+    config |= {key: _over(config[key] or {}, different) for key, different in partial.items()}
     stated = {name: section for name, section in sections.items() if section is not None or name == "end"}
     return Manifest.from_json({"config": config, "seed": prompt_seed, **stated})
 

@@ -185,6 +185,8 @@ def against_plain_python(run: Path) -> None:
     checks, valid = written.pop("verdict"), written.pop("valid")
     written.pop("certainty")  # tests/metrics/test_certainty*.py
     steadiness = written.pop("steadiness")  # test_steadiness.py computes it a second time
+    for key, nothing in {"slo": [], "goodput": None, "goodput_by_tier": {}, "cost": None}.items():
+        assert written.pop(key) == nothing  # tests/metrics/test_slo.py
     expected = plain_python.summary(rows, manifest)
     differences = same(written, expected)
     assert not differences, "\n".join(differences)

@@ -7,7 +7,7 @@ and repeated when they are not, as in any sweep.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep
 
 from trie.cli import typed_config
-from trie.cli.sweeper import Cells, Job
+from trie.cli.sweeper import Cells, show
 from trie.config import CommandConfig
-from trie.decide.capacity import Answer, Search
+from trie.decide.capacity import Search
 from trie.errors import ConfigError
+from trie.metrics.slo.evaluate import Met
 from trie.metrics.slo.expression import tiers
-from trie.one_line import printable
+from trie.storage import sweep_dir
 
 log = logging.getLogger("trie")
 
@@ -42,41 +43,40 @@ class CapacityCells(Cells):
         if settings.repeats > 1:
             raise ConfigError(f"repeats={settings.repeats}: search=capacity measures each load once")
         directory = Path(self.config.hydra.sweep.dir)
-        others, loads = self._split(arguments)
-        self._refuse_plan(settings, loads)
+        products, loads = self._split(arguments)
+        _refuse_plan(settings, loads)
         self._begin(directory)
         results: list[Any] = []
-        for product in others:
-            results += self._search(product, loads, settings, directory)
-        self._end([], results, directory)
+        lines: list[str] = []
+        for product, about in products:
+            measured, answers = self._search(product, about, loads, settings, directory)
+            results += measured
+            lines += answers
+        show(directory, sweep_dir.find(directory), capacities=lines)
         return results
 
-    def _split(self, arguments: Sequence[str]) -> tuple[list[list[str]], range]:
-        """The products of all other settings, and the loads."""
+    def _split(self, arguments: Sequence[str]) -> tuple[list[tuple[list[str], str]], range]:
+        """The products of all other settings, each with what is its own of them, and the loads."""
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         ranges = [override for override in overrides if override.get_key_element() == "concurrency"]
-        loads = _loads(ranges)
+        swept = {override.get_key_element() for override in overrides if override.is_sweep_override()}
         [products] = self.split_arguments([override for override in overrides if override not in ranges], None)
-        return [list(product) for product in products], loads
+        own = [" ".join(item for item in product if item.partition("=")[0] in swept) for product in products]
+        return [(list(product), about) for product, about in zip(products, own, strict=True)], _loads(ranges)
 
-    def _refuse_plan(self, settings: CommandConfig, loads: range) -> None:
-        if settings.plan:
-            most = len(list(_steps(loads)))
-            raise ConfigError(
-                f"plan=true: which cells a search measures depends on their results; here at most {most} of "
-                f"{settings.duration:g} s each"
-            )
-
-    def _search(self, product: list[str], loads: range, settings: CommandConfig, directory: Path) -> list[Any]:
-        """One search, of all tiers at once; its answer is written and printed."""
+    def _search(
+        self, product: list[str], about: str, loads: range, settings: CommandConfig, directory: Path
+    ) -> tuple[list[Any], list[str]]:
+        """One search, of all tiers at once: the results of its cells, and the answers in words."""
         from trie.decide.capacity_report import load_of, report  # numpy, not for mistakes
 
         searches = {tier: Search(loads[0], loads[-1]) for tier in tiers(settings.slo)}
         results: list[Any] = []
         cells: list[Path] = []
         while (load := _next(searches)) is not None:
-            job = self._job(len(cells), [*product, f"concurrency={load}"], directory)
+            overrides = [*product, f"concurrency={load}"]
+            job = self._cell(len(cells), overrides, self._compose(overrides), {"concurrency"}, directory)
             if job.planned.refused is not None:
                 raise ConfigError(job.planned.refused)
             cells.append(directory / job.planned.name)
@@ -87,12 +87,17 @@ class CapacityCells(Cells):
             for tier, search in searches.items():
                 search.record(load, answers[tier])
             _log_answers(load, answers)
-        for line in report(directory, " ".join(product), searches, settings.slo, cells):
-            print(f"capacity{f' ({printable(' '.join(product))})' if product else ''}: {line}", flush=True)
-        return results
+        lines = report(directory, about, searches, settings.slo, cells)
+        return results, [f"{f'{about}: ' if about else ''}{line}" for line in lines]
 
-    def _job(self, number: int, overrides: list[str], directory: Path) -> Job:
-        return self._cell(number, overrides, self._compose(overrides), {"concurrency"}, directory)
+
+def _refuse_plan(settings: CommandConfig, loads: range) -> None:
+    if settings.plan:
+        most = (len(loads) - 1).bit_length() + 2
+        raise ConfigError(
+            f"plan=true: which cells a search measures depends on their results; here at most {most} of "
+            f"{settings.duration:g} s each"
+        )
 
 
 def _next(searches: Mapping[str, Search]) -> int | None:
@@ -116,12 +121,7 @@ def _loads(overrides: Sequence[Override]) -> range:
     return range(low, high + 1)
 
 
-def _steps(loads: range) -> Iterator[int]:
-    """As many as a search takes at most."""
-    yield from range((len(loads) - 1).bit_length() + 2)
-
-
-def _log_answers(load: int, answers: Mapping[str, Answer]) -> None:
+def _log_answers(load: int, answers: Mapping[str, Met]) -> None:
     words = {"yes": "meets", "no": "misses", "unsure": "is not sure about"}
     for tier, answer in answers.items():
         log.info("load %d %s the limits%s", load, words[answer], f" of {tier}" if tier else "")

@@ -291,15 +291,23 @@ def _key(override: str) -> str:
     return override.lstrip("+").partition("=")[0]
 
 
-def show(directory: Path, cells: Sequence[Cell], forecast: Sequence[Cell] = ()) -> None:
+def show(directory: Path, cells: Sequence[Cell], forecast: Sequence[Cell] = (), capacities: Sequence[str] = ()) -> None:
     """Rewrite a sweep's report, print its headline, and last its directory alone on a line, for scripts.
+
+    Args:
+        directory: of the sweep.
+        cells: of the sweep.
+        forecast: cells of virtual time, to lay behind them.
+        capacities: what a search found, a line each.
 
     Raises:
         TrieError: when the report can't be written.
     """
     from trie.cli.console import console  # not for JSON
+    from trie.report.terminal import print_lines
     from trie.sweep.page import write
     from trie.sweep.terminal import show_headline
 
     show_headline(write(directory, cells, forecast), console())
+    print_lines(console(), [("capacity", line) for line in capacities])
     print(directory, flush=True)

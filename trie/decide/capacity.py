@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from trie.metrics.slo.evaluate import Met as Answer
+from trie.metrics.slo.evaluate import Met
 
 GROWTH = 4  # of the load from cell to cell, until one fails
 TOLERANCE = 0.02  # of the answer: two cells closer than that are not told apart; never less than one agent
@@ -41,9 +41,9 @@ class Search:
 
     low: int
     high: int
-    answers: dict[int, Answer] = field(default_factory=dict)
+    answers: dict[int, Met] = field(default_factory=dict)
 
-    def record(self, load: int, answer: Answer) -> None:
+    def record(self, load: int, answer: Met) -> None:
         """Take the answer of a cell."""
         self.answers[load] = answer
 
@@ -84,4 +84,3 @@ def _between(low: int, high: int) -> int:
     """The middle of two loads: by their ratio where they are far apart, since a tolerance is a share of the load."""
     middle = round((low * high) ** 0.5) if high > 2 * low > 0 else (low + high) // 2
     return min(max(middle, low + 1), high - 1)
-

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trie.decide.capacity import Answer, Search
+from trie.decide.capacity import Search
 from trie.errors import RunDirError
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate
-from trie.metrics.slo.evaluate import Judged, answers
+from trie.metrics.slo.evaluate import Judged, Met, answers
 from trie.metrics.slo.expression import parse_all
 from trie.metrics.slo.of_run import judged_run
 from trie.report.html.document import Block, Cell, Check, Column, Page, Table, Tone, Value, Verdict
@@ -24,7 +24,7 @@ RESULT, PAGE = "capacity.json", "capacity.html"
 ABOUT_THE_LOAD = frozenset(
     {"something_completed", "enough_completed", "little_censoring", "few_failures", "few_failed_traces"}
 )
-TONES: dict[Answer, Tone] = {"yes": "good", "no": "bad", "unsure": "warn"}
+TONES: dict[Met, Tone] = {"yes": "good", "no": "bad", "unsure": "warn"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Load:
     doubts: tuple[str, ...]  # why its numbers can't be believed: then no limit is surely met
 
     @property
-    def answers(self) -> dict[str, Answer]:
+    def answers(self) -> dict[str, Met]:
         """One for each tier."""
         by_tier = answers(self.judged)
         if not self.doubts:
@@ -125,7 +125,7 @@ def _curve(at: int, objective: Judged, loads: Sequence[Load]) -> Plot:
     points = [(load.load, one) for load in loads for one in load.judged if _same(one, objective)]
     known = [(load, one) for load, one in points if one.value is not None]
     title = f"{objective.metric.rpartition('.')[2]} {objective.statistic}".strip()
-    data = {
+    data: dict[str, list[Any]] = {
         "load": [load for load, _ in known],
         "value": [one.value for _, one in known],
         "low": [one.low for _, one in known],

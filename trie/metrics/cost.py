@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from trie.metrics.certainty.estimate import Estimate
+
+if TYPE_CHECKING:
+    from trie.metrics.summary import Summary
+    from trie.storage.manifest import Settings
+
+POPULATION = "population"
 HOUR_S = 3600.0
 MILLION = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A value and the ends of its interval; None where there is no interval."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    def times(self, factor: float) -> Estimate:
-        """The same in another unit."""
-        return Estimate(
-            self.value * factor,
-            None if self.low is None else self.low * factor,
-            None if self.high is None else self.high * factor,
-        )
-
-    def inverse(self, numerator: float) -> Estimate | None:
-        """`numerator` / this; None where this may be 0."""
-        if self.value <= 0:
-            return None
-        low = None if self.high is None or self.high <= 0 else numerator / self.high
-        high = None if self.low is None or self.low <= 0 else numerator / self.low
-        return Estimate(numerator / self.value, low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +25,60 @@ class Cost:
     per_million_completion_tokens: Estimate | None = None
     per_trace: Estimate | None = None
     traces_per_hour_per_gpu: Estimate | None = None
-    traces_per_unit: Estimate | None = None  # of the currency
+    traces_per_unit_of_cost: Estimate | None = None
     wh_per_million_completion_tokens: Estimate | None = None
     wh_per_trace: Estimate | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What the cost is spread over."""
-
-    tokens_from: str
-    completion_tok_s: Estimate | None
-    traces_from: str
-    trace_per_s: Estimate | None
-
-
-def cost(rates: Rates, *, num_gpus: int, gpu_hour_cost: float | None, gpu_watts: float | None) -> Cost:
-    """The cost at these rates of so many GPUs, whether they are busy or not."""
-    tokens, traces = rates.completion_tok_s, rates.trace_per_s
-
-    def per_token(per_hour: float | None) -> Estimate | None:
-        return None if per_hour is None or tokens is None else tokens.inverse(per_hour * num_gpus / HOUR_S * MILLION)
-
-    def per_trace(per_hour: float | None) -> Estimate | None:
-        return None if per_hour is None or traces is None else traces.inverse(per_hour * num_gpus / HOUR_S)
-
+def cost_of(summary: Summary, settings: Settings) -> Cost | None:
+    """The cost at a run's rates, of all its GPUs, whether they are busy or not; None without a price and a power."""
+    if settings.num_gpus is None or (settings.gpu_hour_cost is None and settings.gpu_watts is None):
+        return None
+    tokens_from, tokens = _tokens(summary)
+    traces_from, traces = _traces(summary)
+    gpus, price, watts = settings.num_gpus, settings.gpu_hour_cost, settings.gpu_watts
     return Cost(
-        tokens_from=rates.tokens_from,
-        traces_from=rates.traces_from,
-        per_million_completion_tokens=per_token(gpu_hour_cost),
-        per_trace=per_trace(gpu_hour_cost),
-        traces_per_hour_per_gpu=None if traces is None else traces.times(HOUR_S / num_gpus),
-        traces_per_unit=None
-        if traces is None or gpu_hour_cost is None
-        else traces.times(HOUR_S / num_gpus / gpu_hour_cost),
-        wh_per_million_completion_tokens=per_token(gpu_watts),
-        wh_per_trace=per_trace(gpu_watts),
+        tokens_from,
+        traces_from,
+        per_million_completion_tokens=_for_each(tokens, price, gpus, MILLION),
+        per_trace=_for_each(traces, price, gpus),
+        traces_per_hour_per_gpu=_scaled(traces, HOUR_S / gpus),
+        traces_per_unit_of_cost=None if price is None else _scaled(traces, HOUR_S / gpus / price),
+        wh_per_million_completion_tokens=_for_each(tokens, watts, gpus, MILLION),
+        wh_per_trace=_for_each(traces, watts, gpus),
     )
+
+
+def _tokens(summary: Summary) -> tuple[str, Estimate | None]:
+    """Completion tokens per second: of the whole workload where that is known, else of steady state."""
+    certainty = summary.certainty
+    if certainty is not None and certainty.population.completion_tok_s is not None:
+        return POPULATION, certainty.population.completion_tok_s
+    rate = summary.workload["completion_tok_s"].steady_state
+    known = certainty.steady_state.get("completion_tok_s") if certainty is not None else None
+    return "steady_state", known or (None if rate is None else Estimate(rate))
+
+
+def _traces(summary: Summary) -> tuple[str, Estimate | None]:
+    """Traces per second: of the whole workload where that is known, else those that completed in the run's time."""
+    certainty = summary.certainty
+    if certainty is not None and certainty.population.trace_per_s is not None:
+        return POPULATION, certainty.population.trace_per_s
+    return "completed", None if summary.trace_per_s is None else Estimate(summary.trace_per_s)
+
+
+def _for_each(rate: Estimate | None, per_hour: float | None, gpus: int, units: float = 1.0) -> Estimate | None:
+    """What so many units take, at a rate of them per second, of something that each GPU takes per hour."""
+    if rate is None or per_hour is None or rate.value <= 0:
+        return None
+    numerator = per_hour * gpus / HOUR_S * units
+    low = None if rate.high is None or rate.high <= 0 else numerator / rate.high
+    high = None if rate.low is None or rate.low <= 0 else numerator / rate.low
+    return Estimate(numerator / rate.value, low, high)
+
+
+def _scaled(rate: Estimate | None, factor: float) -> Estimate | None:
+    if rate is None:
+        return None
+    low, high = (None if end is None else end * factor for end in (rate.low, rate.high))
+    return Estimate(rate.value * factor, low, high)

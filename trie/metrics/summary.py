@@ -19,6 +19,7 @@ from trie.metrics.certainty.workload_estimates import RunFacts
 from trie.metrics.checks.check import Check
 from trie.metrics.client_error import excesses
 from trie.metrics.columns import Bools, Columns, Floats, Stats
+from trie.metrics.cost import Cost, cost_of
 from trie.metrics.decode_speed import decode_speeds
 from trie.metrics.definitions.cache import reports_hits
 from trie.metrics.definitions.metric import RunRows
@@ -38,6 +39,11 @@ from trie.metrics.sections import (
     Workers,
 )
 from trie.metrics.silence import silence
+from trie.metrics.slo.evaluate import Judged, judge
+from trie.metrics.slo.evaluate import Run as SloRun
+from trie.metrics.slo.expression import DEFAULT_TIER, parse_all, tiers
+from trie.metrics.slo.goodput import Goodput, goodput
+from trie.metrics.slo.of_run import steady_state
 from trie.metrics.steadiness.judge import steadiness
 from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import Traces, traces
@@ -79,6 +85,10 @@ class Summary:
     silence: Silence | None = None  # None in summaries from before it was looked at
     certainty: Certainty | None = None  # None in summaries from before there were intervals
     steadiness: Steadiness | None = None  # the same
+    slo: tuple[Judged, ...] = ()
+    goodput: Goodput | None = None  # under an SLO without tiers
+    goodput_by_tier: Mapping[str, Goodput] = field(default_factory=dict)
+    cost: Cost | None = None  # None without the number of GPUs
     others: Mapping[str, float | None] = field(default_factory=dict)  # by path, what no field above holds
 
     def __repr__(self) -> str:
@@ -171,7 +181,32 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Populati
         **_take(numbers, Summary),
         others=numbers,
     )
+    summary = _decided(summary, manifest, run_rows, of_traces, of_requests)
     return replace(summary, verdict=verdict.judge(summary, manifest))
+
+
+def _decided(
+    summary: Summary,
+    manifest: Manifest,
+    rows: RunRows,
+    of_traces: Mapping[str, Floats],
+    of_requests: Mapping[str, Floats],
+) -> Summary:
+    """The summary with what the numbers say of objectives and cost."""
+    settings = manifest.settings
+    objectives = parse_all(settings.slo)
+    run = SloRun(rows, summary.certainty, of_traces, of_requests, steady_state(summary.workload))
+    by_tier = {
+        tier: goodput(rows, [item for item in objectives if item.tier == tier], settings.num_gpus)
+        for tier in tiers(settings.slo)
+    }
+    return replace(
+        summary,
+        slo=judge(run, objectives),
+        goodput=by_tier.pop(DEFAULT_TIER, None),
+        goodput_by_tier=by_tier,
+        cost=cost_of(summary, settings),
+    )
 
 
 def _traces_ran_out(manifest: Manifest) -> bool:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trie.metrics.checks import activity, cache, circumstances, client, engine, lengths, outcomes, steadiness, streams
+from trie.metrics.checks import (
+    activity,
+    cache,
+    circumstances,
+    client,
+    engine,
+    lengths,
+    objectives,
+    outcomes,
+    steadiness,
+    streams,
+)
 from trie.metrics.checks.check import Check, Condition, Evidence
 from trie.storage.manifest import Manifest
 
@@ -22,6 +33,7 @@ CONDITIONS: tuple[Condition, ...] = (
     *circumstances.CONDITIONS,
     *cache.CONDITIONS,
     *engine.CONDITIONS,
+    *objectives.CONDITIONS,
 )
 
 
@@ -39,5 +51,6 @@ def judge(summary: Summary, manifest: Manifest) -> tuple[Check, ...]:
         *circumstances.circumstance_checks(evidence),
         *cache.cache_checks(evidence),
         *engine.engine_checks(evidence),
+        *objectives.objective_checks(evidence),
     ]
     return tuple(sorted(checks, key=lambda check: check.level != "error"))

@@ -14,6 +14,7 @@ from trie.metrics.summary import Summary
 from trie.metrics.throughput import Points
 from trie.metrics.traces import traces
 from trie.metrics.values import per_request, per_trace
+from trie.report.decisions import decision_blocks
 from trie.report.engine import engine_table
 from trie.report.first_screen import Measured, cards, circumstances, identity, verdict
 from trie.report.html.document import Block, Column, Facts, Page, Section, Table
@@ -79,6 +80,7 @@ def run_page(columns: Columns, summary: Summary, manifest: Manifest) -> Page:
             verdict(summary),
             cards(run, summary, num_gpus=manifest.settings.num_gpus),
             *first,
+            *_decisions(summary),
             *sections,
             Section("Workload", [shape_table(run, manifest)]),
             Section("Client and engine", [Facts(_by_word(facts(summary))), *_engine(summary)]),
@@ -89,6 +91,13 @@ def run_page(columns: Columns, summary: Summary, manifest: Manifest) -> Page:
         footer=FOOTER.format(rows=len(columns), version=manifest.trie_version),
         further_plots=list(plots.values()),
     )
+
+
+def _decisions(summary: Summary) -> Iterator[Section]:
+    """Objectives, goodput and cost, where there are any."""
+    blocks = list(decision_blocks(summary))
+    if blocks:
+        yield Section("Objectives and cost", blocks)
 
 
 def measured(columns: Columns, summary: Summary, manifest: Manifest) -> Measured:

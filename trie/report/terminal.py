@@ -25,6 +25,7 @@ from trie.metrics.shown_numbers import mark, shown
 from trie.metrics.summary import Summary
 from trie.one_line import printable
 from trie.report.certainty_lines import certainty_lines, plus_minus
+from trie.report.decisions import decision_lines
 from trie.report.labels import EXPECTED, facts, head, marked_note, warnings_of
 from trie.report.number_format import fine, short
 from trie.storage.manifest import Manifest
@@ -76,6 +77,7 @@ def render(summary: Summary, manifest: Manifest, console: Console) -> None:
     console.print()
     print_lines(console, facts(summary))
     print_lines(console, certainty_lines(summary.certainty, manifest.workload.traces))
+    print_lines(console, decision_lines(summary))
     console.print()
     _verdict(console, summary)
 

@@ -55,9 +55,9 @@ def parser() -> Parser:
         nargs="+",
         metavar="KEY=VALUE",
         help="a.KEY=VALUE and b.KEY=VALUE: settings of one arm, such as a.endpoint=URL; a.before=COMMAND: run before "
-        "each block of A; margin=2%%, block=60 (seconds), pairs=20 (at most), metric=completion_tok_s, traces=same|own, "
-        "seed=0; effect=3%% like=DIR: how many pairs such a difference takes, by an earlier comparison; others: "
-        "settings of both",
+        "each block of A; margin=2%%, block=60 (seconds), pairs=20 (at most), metric=completion_tok_s, "
+        "traces=same|own, seed=0; effect=3%% like=DIR: how many pairs such a difference takes, by an earlier "
+        "comparison; others: settings of both",
     )
     arguments.add_argument("-cd", "--config-dir", type=Path, metavar="DIR", help="a folder with groups of your own")
     arguments.add_argument("-o", "--output", type=Path, metavar="DIR", help="a new folder; default: below outputs/ab/")
@@ -85,13 +85,13 @@ def main(arguments: list[str], keys: Keys) -> int:
 
 def _measure(arms: Sequence[Arm], plan: Plan, directory: Path, keys: Keys, *, as_json: bool) -> int:
     from trie.cli.commands.probe import log_to_stderr
-    from trie.decide.ab.experiment import compare_live, to_json
+    from trie.decide.ab.experiment import Experiment, to_json
 
     log_to_stderr()
     directory.mkdir(parents=True)
     key = keys.key(arms[0].config.endpoint.api_key_env)
     result = None
-    for result in compare_live(arms, plan, directory, key):
+    for result in Experiment(arms, plan, directory, key).results():
         _show_pair(result)
     assert result is not None  # a plan has a pair at least
     _show(result, as_json=as_json, content=to_json(result))
@@ -166,7 +166,9 @@ def _predict(options: dict[str, str], plan: Plan) -> int:
     from trie.decide.ab.predict import predicted
 
     if not (options["effect"] and options["like"]):
-        raise ConfigError("effect=3% and like=DIR go together: the spread of the pairs comes from an earlier comparison")
+        raise ConfigError(
+            "effect=3% and like=DIR go together: the spread of the pairs comes from an earlier comparison"
+        )
     effect = _number(options, "effect", above=0.0, below=10.0)
     print(predicted(Path(options["like"]), plan, effect))
     return 0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import log
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trie.metrics.columns import Columns, Floats
+from trie.metrics.columns import Bools, Columns, Floats
 from trie.metrics.decode_speed import decode_speeds
 from trie.metrics.evaluate_run import EvaluatedRun
 from trie.metrics.traces import traces
 
+Name = tuple[float, ...]  # of a trace or a request, by which it is found in the other block
 LEAST_MATCHED = 10  # requests or traces that both blocks completed, below which a pair says nothing
 
 
@@ -36,7 +38,7 @@ def _throughput(a: EvaluatedRun, b: EvaluatedRun) -> float | None:
 
 
 def _population(run: EvaluatedRun) -> float | None:
-    certainty = getattr(run.summary, "certainty", None)
+    certainty = run.summary.certainty
     estimate = None if certainty is None else certainty.population.completion_tok_s
     return None if estimate is None else estimate.value
 
@@ -53,7 +55,7 @@ def _matched_requests(value: Callable[[Columns], Floats]) -> Callable[[Evaluated
     """The mean over requests that ended well in both blocks: the same turn of the same trace, replayed as often."""
 
     def difference(a: EvaluatedRun, b: EvaluatedRun) -> float | None:
-        sides = []
+        sides: list[dict[Name, float]] = []
         for run in (a, b):
             columns = run.columns
             ok, values = columns.outcome("ok"), value(columns)
@@ -63,13 +65,15 @@ def _matched_requests(value: Callable[[Columns], Floats]) -> Callable[[Evaluated
     return difference
 
 
-def _request_names(columns: Columns, chosen: Floats) -> Iterator[tuple[float, int, float]]:
+def _request_names(columns: Columns, chosen: Bools) -> Iterator[Name]:
     """For each chosen request its trace, how often that was replayed before, and its turn."""
-    replayed = np.repeat(_times_before(columns["trace_id"][columns.starts]), np.diff(np.r_[columns.starts, len(columns)]))
+    replayed = np.repeat(
+        _times_before(columns["trace_id"][columns.starts]), np.diff(np.r_[columns.starts, len(columns)])
+    )
     return zip(columns["trace_id"][chosen], replayed[chosen], columns["turn"][chosen], strict=True)
 
 
-def _times_before(values: Floats) -> Floats:
+def _times_before(values: Floats) -> NDArray[np.int64]:
     """For each value how many equal ones are before it."""
     order = np.argsort(values, kind="stable")
     in_order = values[order]
@@ -81,7 +85,7 @@ def _times_before(values: Floats) -> Floats:
 
 def _latency(a: EvaluatedRun, b: EvaluatedRun) -> float | None:
     """The mean over traces that completed in both blocks."""
-    sides = []
+    sides: list[dict[Name, float]] = []
     for run in (a, b):
         columns, sessions = run.columns, traces(run.columns)
         trace = columns["trace_id"][columns.starts]
@@ -91,7 +95,7 @@ def _latency(a: EvaluatedRun, b: EvaluatedRun) -> float | None:
     return _mean_ratio(*sides)
 
 
-def _mean_ratio(a: dict[tuple[float, ...], float], b: dict[tuple[float, ...], float]) -> float | None:
+def _mean_ratio(a: Mapping[Name, float], b: Mapping[Name, float]) -> float | None:
     """The mean logarithm of B / A over what both have; None for too few."""
     both = a.keys() & b.keys()
     ratios = [log(b[name] / a[name]) for name in both if a[name] > 0 and b[name] > 0]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import os
 import random
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -16,7 +13,7 @@ from typing import Any
 from trie.config import ProgressStyle, RunConfig
 from trie.decide.ab.differences import COMPARED, Compared
 from trie.decide.ab.sequential import Decision, Interval, Rule, looks
-from trie.errors import ConfigError, EndpointError
+from trie.errors import EndpointError
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate
 from trie.run import execute
 from trie.storage.run_dir import RunDir, write_json
@@ -113,49 +110,63 @@ class Result:
         return Finding(compared, interval, rule.decide(interval, higher_is_better=compared.higher_is_better))
 
 
-def compare_live(arms: Sequence[Arm], plan: Plan, directory: Path, api_key: str | None = None) -> Iterator[Result]:
-    """Measure pair after pair; yields the result after each, and ends when it is decided or there are no more.
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """Both arms and the plan; a folder for the blocks."""
 
-    Raises:
-        TrieError: for what the user can mend; what was measured before stays in `directory`.
-    """
-    result = Result(plan, directory, [])
-    ends = set(looks(plan.rule.most))
-    for number in range(1, plan.rule.most + 1):
-        order = arms if number % 2 else arms[::-1]  # A B, B A, A B: a drift of the surroundings falls out
-        seed = random.Random(f"{plan.seed} {number}").getrandbits(48)
-        runs = {}
-        for arm in order:
-            runs[arm.name] = _block(arm, arms, number, seed, plan, directory, api_key)
-            if runs[arm.name] is None:
+    arms: Sequence[Arm]  # a and b
+    plan: Plan
+    directory: Path
+    api_key: str | None = field(default=None, repr=False)
+
+    def results(self) -> Iterator[Result]:
+        """Measure pair after pair; yields the result after each, and ends when it is decided or there are no more.
+
+        Raises:
+            TrieError: for what the user can mend; what was measured before stays in the folder.
+        """
+        result = Result(self.plan, self.directory, [])
+        ends = set(looks(self.plan.rule.most))
+        for number in range(1, self.plan.rule.most + 1):
+            order = self.arms if number % 2 else self.arms[::-1]  # A B, B A, A B: a drift of the surroundings falls out
+            runs = self._pair_of_blocks(order, number)
+            if runs is None:
                 result.interrupted = True
                 yield result
                 return
-        result.pairs.append(_pair(number, order[0].name, runs))
-        write_json(directory / RESULT, to_json(result))
-        yield result
-        if result.doubts or (number in ends and result.main.decision != "unsure"):
-            return
+            result.pairs.append(_pair(number, order[0].name, runs))
+            write_json(self.directory / RESULT, to_json(result))
+            yield result
+            if result.doubts or (number in ends and result.main.decision != "unsure"):
+                return
 
+    def _pair_of_blocks(self, order: Sequence[Arm], number: int) -> dict[str, EvaluatedRun] | None:
+        """Both blocks of a pair; None where one was interrupted."""
+        seed = random.Random(f"{self.plan.seed} {number}").getrandbits(48)
+        runs: dict[str, EvaluatedRun] = {}
+        for arm in order:
+            if arm.before is not None:
+                _prepare(arm)
+            block = self._block(arm, f"{number:02d}-{arm.name}", seed)
+            if block is None:
+                return None
+            runs[arm.name] = block
+        return runs
 
-def _block(
-    arm: Arm, arms: Sequence[Arm], number: int, seed: int, plan: Plan, directory: Path, api_key: str | None
-) -> EvaluatedRun | None:
-    """One block; None for one that was interrupted."""
-    if arm.before is not None:
-        _prepare(arm)
-    config = replace(
-        arm.config,
-        duration=plan.block_s,
-        seed=_own_seed(arm, arms, seed),
-        html=False,
-        wait_for_ready=max(arm.config.wait_for_ready, READY_S if arm.before else 0.0),
-        progress=ProgressStyle.none,
-    )
-    path = directory / f"{number:02d}-{arm.name}"
-    order = seed if plan.same_traces else seed + 2 * (arm is arms[-1]) + 2
-    done = execute(config, path, api_key=api_key, workload=_in_order_of(order, config))
-    return None if done.interrupted else evaluate(RunDir.open(path))
+    def _block(self, arm: Arm, name: str, seed: int) -> EvaluatedRun | None:
+        """One block; None for one that was interrupted."""
+        config = replace(
+            arm.config,
+            duration=self.plan.block_s,
+            seed=_own_seed(arm, self.arms, seed),
+            html=False,
+            wait_for_ready=max(arm.config.wait_for_ready, READY_S if arm.before else 0.0),
+            progress=ProgressStyle.none,
+        )
+        order = seed if self.plan.same_traces else seed + 2 * (arm is self.arms[-1]) + 2
+        path = self.directory / name
+        done = execute(config, path, api_key=self.api_key, workload=_in_order_of(order, config))
+        return None if done.interrupted else evaluate(RunDir.open(path))
 
 
 def _own_seed(arm: Arm, arms: Sequence[Arm], seed: int) -> int:
@@ -180,8 +191,9 @@ def _prepare(arm: Arm) -> None:
         EndpointError: when it fails.
     """
     assert arm.before is not None
-    log.info("%s: %s", arm.name, "running the command before the block")
-    done = subprocess.run(arm.before, shell=True, check=False, env=dict(os.environ), stdin=subprocess.DEVNULL)
+    log.info("%s: running the command before the block", arm.name)
+    command = ["/bin/sh", "-c", arm.before]
+    done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - the user's own command
     if done.returncode:
         raise EndpointError(f"{arm.name}.before: the command ended with exit code {done.returncode}")
 

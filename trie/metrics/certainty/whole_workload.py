@@ -14,7 +14,7 @@ from trie.metrics.certainty.regression import Fit
 from trie.metrics.certainty.requests_fit import Model
 from trie.metrics.columns import Bools, Floats
 
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 MOST_TRACES = 20_000  # that the distributions are made of
 NARROW = 1e-9  # of a mean, the least standard deviation of a trace's time
 

@@ -9,6 +9,7 @@ from trie.metrics.definitions.activity import ACTIVITY_METRICS
 from trie.metrics.definitions.cache import CACHE_METRICS
 from trie.metrics.definitions.censoring import CENSORING_METRICS
 from trie.metrics.definitions.client import CLIENT_METRICS
+from trie.metrics.definitions.decisions import DECISION_METRICS
 from trie.metrics.definitions.engine import ENGINE_METRICS
 from trie.metrics.definitions.lengths import LENGTH_METRICS
 from trie.metrics.definitions.metric import (
@@ -48,6 +49,7 @@ METRICS: tuple[Metric, ...] = (
     *CACHE_METRICS,
     *CLIENT_METRICS,
     *ENGINE_METRICS,
+    *DECISION_METRICS,
 )
 
 

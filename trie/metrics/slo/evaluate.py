@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from trie.metrics.certainty import measured
-from trie.metrics.certainty.blocks import Blocks
+from trie.metrics.certainty.blocks import LEAST, Blocks
 from trie.metrics.certainty.estimate import CONFIDENCE, Estimate, jackknife
 from trie.metrics.certainty.section import Certainty
 from trie.metrics.certainty.student import t_quantile
@@ -55,9 +55,11 @@ class Run:
     def blocks(self) -> Blocks | None:
         """Blocks of the whole run; None for a run that is too short for an interval."""
         certainty = self.certainty
-        if certainty is None or not certainty.blocks:
+        if certainty is None or not certainty.blocks or certainty.window_s is None:
             return None
-        return Blocks(0.0, self.rows.wall_time_s, certainty.blocks)
+        since, until = certainty.window_s
+        whole = max(self.rows.wall_time_s, until)
+        return Blocks(0.0, whole, max(int(whole * certainty.blocks / (until - since)), LEAST))
 
     @property
     def incomplete_share(self) -> float:

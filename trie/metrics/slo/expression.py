@@ -186,6 +186,6 @@ def _refuse_contradiction(one: Objective, other: Objective, where: str) -> None:
 def _at_most(one: str, other: str) -> bool:
     """Whether one statistic of any values is never above the other."""
     rank = {**PERCENTILES, "max": 1.0}
-    if one == other or other == "max":
+    if other in (one, "max"):
         return True
     return one in rank and other in rank and rank[one] <= rank[other]
