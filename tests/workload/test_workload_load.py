@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from trie.config import WorkloadConfig
 from trie.errors import ConfigError, WorkloadError
 from trie.workload import jsonl
 from trie.workload.load import describe, from_traces, load
-from trie.workload.trace import Trace
+from trie.workload.trace import Subagent, Trace
 
 TRACES = [
     Trace(100, (10, 20), (30, 40), (0.5, 1.0), 50),
@@ -91,3 +92,24 @@ def test_a_workload_that_is_another_than_the_pinned_one_is_refused(tmp_path: Pat
     file.write_bytes(jsonl.dump(TRACES[:1]))
     with pytest.raises(WorkloadError, match=f"sha256={own}: .* has .*, so its traces are others"):
         load(WorkloadConfig(path=str(file), sha256=own))
+
+
+def test_tools_take_another_time_and_at_most_so_long_in_sub_agents_too(tmp_path: Path) -> None:
+    parent = replace(TRACES[0], subagents=(Subagent(0, Trace(5, (1,), (1,), (8.0,), 1)),))
+    file = tmp_path / "mine.jsonl"
+    file.write_bytes(jsonl.dump([parent]))
+    settings = {"tool_latency_scale": 4.0, "tool_latency_cap_s": 3.0}
+    (trace,) = load(WorkloadConfig(path=str(file), **settings)).traces
+    assert trace.tool_call_latency == (2.0, 3.0)
+    assert trace.subagents[0].trace.tool_call_latency == (3.0,)
+
+
+def test_a_shuffled_order_is_that_of_its_seed_and_traces_keep_their_rows(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_bytes(jsonl.dump(TRACES * 20))
+
+    def rows(seed: int) -> list[int]:
+        return [trace.row for trace in load(WorkloadConfig(path=str(file), order="shuffled", seed=seed)).traces]
+
+    assert rows(1) == rows(1) != rows(2)
+    assert sorted(rows(1)) == list(range(40)) != rows(1)

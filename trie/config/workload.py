@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trie.config.setting import check, require, setting
+from trie.config.setting import SECONDS, check, require, setting
 
 MAX_ROWS = 10_000_000  # traces of a stand-in
 MAX_PREFIX_TOKENS = 100_000_000
 MAX_GROUPS = 1_000_000
+ORDERS = ("file", "shuffled")
 
 
 @dataclass
@@ -49,6 +50,13 @@ class WorkloadConfig:
     )
     shared_prefix_zipf: float = setting(
         1.0, "group i is drawn with frequency i ** -zipf; 0: all are equally frequent", minimum=0, maximum=10
+    )
+    order: str = setting(
+        "file", "order in which traces begin: as in the file, or at random by workload.seed", choices=ORDERS
+    )
+    tool_latency_scale: float = setting(1.0, "factor of all tool latencies; 0: tools take no time", minimum=0)
+    tool_latency_cap_s: float | None = setting(
+        None, "longest tool latency, after the scale; null: as recorded", minimum=0, unit=SECONDS
     )
     sha256: str | None = setting(
         None, "refuse a workload whose traces have another SHA-256 (manifest.json holds it); null: any"

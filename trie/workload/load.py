@@ -42,7 +42,24 @@ def load(config: WorkloadConfig) -> Workload:
         )
     if config.shared_prefix_tokens:
         workload = replace(workload, traces=_with_shared_prefixes(workload.traces, config))
-    return _within(workload, config.min_context_tokens, config.max_context_tokens)
+    workload = _within(workload, config.min_context_tokens, config.max_context_tokens)
+    scale, cap_s = config.tool_latency_scale, config.tool_latency_cap_s
+    if scale != 1.0 or cap_s is not None:
+        workload = replace(workload, traces=[_with_tools(trace, scale, cap_s) for trace in workload.traces])
+    if config.order == "shuffled":
+        draw = random.Random(f"order:{config.seed}")
+        workload = replace(workload, traces=draw.sample(workload.traces, len(workload.traces)))
+    return workload
+
+
+def _with_tools(trace: Trace, scale: float, cap_s: float | None) -> Trace:
+    """The trace with other tool latencies, those of its sub-agents too."""
+    latencies = (latency * scale for latency in trace.tool_call_latency)
+    return replace(
+        trace,
+        tool_call_latency=tuple(latency if cap_s is None else min(latency, cap_s) for latency in latencies),
+        subagents=tuple(child._replace(trace=_with_tools(child.trace, scale, cap_s)) for child in trace.subagents),
+    )
 
 
 def _with_shared_prefixes(traces: Iterable[Trace], config: WorkloadConfig) -> list[Trace]:
