@@ -166,7 +166,7 @@ async def execute_async(
     log.info("workload %s", describe(workload))
     if config.clock is Clock.virtual:
         return await _simulate(config, directory, workload, experiments=experiments, signals=signals)
-    allow_open_files(config.concurrency.value)
+    allow_open_files(config.slots)
     death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with prepared(config, workload, api_key=api_key, on_death=death.set_result) as ready:
         config = ready.config

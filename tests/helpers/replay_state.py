@@ -96,7 +96,7 @@ def scheduler(
     """A scheduler of sessions of these traces, in turn."""
     order = SessionOrder(traces, most=max_traces, inside=inside)
     queue = PromptQueue(order, planned_prompts, ahead=concurrency)
-    return Scheduler(state, queue, concurrency=concurrency, duration_s=duration_s, start_mode=start_mode)
+    return Scheduler(state, queue, slots=concurrency, duration_s=duration_s, start_mode=start_mode)
 
 
 def rows_in(folder: Path) -> list[dict[str, Any]]:

@@ -196,9 +196,7 @@ async def test_prompts_that_can_not_be_made_end_the_run(tmp_path: Path) -> None:
 
     async with run_state("http://127.0.0.1:9/v1", tmp_path / "r") as state:
         with pytest.raises(PromptError, match="no text for session 0"):
-            async with Scheduler(
-                state, PromptQueue(SessionOrder(TRACES), make, ahead=1), concurrency=1, duration_s=1.0
-            ):
+            async with Scheduler(state, PromptQueue(SessionOrder(TRACES), make, ahead=1), slots=1, duration_s=1.0):
                 raise AssertionError("entered")
 
 

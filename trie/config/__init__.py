@@ -5,6 +5,7 @@ a `RunConfig`, a library user builds one directly.
 """
 
 from trie.config.endpoint import LOAD_KEYS, Api, EndpointConfig, PromptForm, TlsConfig, ToolRole
+from trie.config.load import LoadConfig
 from trie.config.run import (
     HISTORIES,
     ClientConfig,
@@ -33,6 +34,7 @@ __all__ = [
     "ConcurrencyConfig",
     "EndpointConfig",
     "LimitsConfig",
+    "LoadConfig",
     "Order",
     "Priority",
     "ProgressStyle",

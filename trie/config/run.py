@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from trie.config.endpoint import Api, EndpointConfig
+from trie.config.load import LoadConfig
 from trie.config.setting import SECONDS, check, require, setting
 from trie.config.sim import SimConfig
 from trie.config.workload import WorkloadConfig
@@ -153,6 +154,7 @@ class RunConfig:
     workload: WorkloadConfig
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
     concurrency: ConcurrencyConfig = field(default_factory=ConcurrencyConfig)
+    load: LoadConfig = field(default_factory=LoadConfig)
     model: str | None = setting(
         None,
         "model name that is sent; null: the only model that the server lists",
@@ -178,6 +180,15 @@ class RunConfig:
         Start.together,
         "how the first traces begin: all at once; in steps; or each inside its trace, after a warm-up outside all "
         "metrics, as in a loop that has gone on for long",
+    )
+    at_deadline: str = setting(
+        "cancel",
+        "what becomes of traces that are active at the end of `duration`: they are cancelled, or go on to their ends "
+        "while no others begin",
+        choices=("cancel", "drain"),
+    )
+    drain_timeout: float = setting(
+        600.0, "longest time that at_deadline=drain takes; then what is left is cancelled", above=0, unit=SECONDS
     )
     stream: bool = setting(True, "stream answers; TTFT, TTFAT and decode speed need it")
     history: str = setting(
@@ -254,9 +265,16 @@ class RunConfig:
             self._check_virtual()
         for key in ("gpu_hour_cost", "gpu_watts"):
             require(getattr(self, key) is None or self.num_gpus is not None, key, getattr(self, key), NO_GPUS)
+        together = self.start is Start.together or self.load.shape == "closed"
+        require(together, "start", self.start.name, f"together with load={self.load.shape}")
         route = self.endpoint.reset_route
         asked_later = self.endpoint.name == "custom"  # the server is asked for its dialect, which may have the route
         require(route is not None or asked_later or not self.reset_cache, "reset_cache", "true", f"false: {NO_ROUTE}")
+
+    @property
+    def slots(self) -> int:
+        """How many traces can be active."""
+        return self.load.slots(self.concurrency.value)
 
     def _check_virtual(self) -> None:
         """Refuse what has no answer in virtual time."""

@@ -30,9 +30,10 @@ def trace_latency(sessions: Traces, until_s: Floats) -> Observed:
 
 def trace_ttft(columns: Columns) -> Observed:
     """That of each trace's first request, whatever became of the trace."""
+    whole = columns["turn"][columns.starts] == 0
     first = request_ttft(columns)
-    begins = columns.starts[columns["turn"][columns.starts] == 0]
-    return Observed(first.time_s[begins], first.seen[begins])
+    waited = columns["sent_s"][columns.starts] - columns.due_or_sent
+    return Observed((first.time_s[columns.starts] + waited)[whole], first.seen[columns.starts][whole])
 
 
 def trace_ttfat(columns: Columns, sessions: Traces, until_s: Floats) -> Observed:
@@ -84,3 +85,9 @@ def _at_ends(observed: Observed) -> tuple[Floats, Floats]:
     cuts = np.sort(observed.time_s[measured & ~observed.seen])
     at_risk = np.arange(len(ends), 0, -1) + len(cuts) - np.searchsorted(cuts, ends, side="left")
     return ends, np.cumprod(1.0 - 1.0 / at_risk, dtype=np.float64)
+
+
+def with_waiting(observed: Observed, waiting_s: Floats) -> Observed:
+    """The same with traces of an open load that never began: they were due so long before the end of the run."""
+    time_s, seen = np.r_[observed.time_s, waiting_s], np.r_[observed.seen, np.zeros(len(waiting_s), dtype=np.bool_)]
+    return Observed(time_s, seen)

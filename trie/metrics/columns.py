@@ -19,12 +19,13 @@ Bools = NDArray[np.bool_]
 class Columns:
     """Columns by name, as float64; sorted by session and turn, so that a session is a run of neighbours.
 
-    Requests of a warm-up are left out.
+    Requests of a warm-up are left out. `load_ended_s` is the instant from which on no trace began.
     """
 
-    def __init__(self, rows: pa.Table) -> None:
+    def __init__(self, rows: pa.Table, *, load_ended_s: float = np.inf) -> None:
         import pyarrow.compute as pc
 
+        self.load_ended_s = load_ended_s
         self._all_rows = rows
         measured = rows.filter(pc.invert(rows.column("warm_up"))) if pc.any(rows.column("warm_up")).as_py() else rows
         self._rows = measured.sort_by([("session_id", "ascending"), ("turn", "ascending")])
@@ -97,6 +98,12 @@ class Columns:
         if not len(session):
             return np.empty(0, np.intp)
         return np.flatnonzero(np.r_[True, session[1:] != session[:-1]])
+
+    @cached_property
+    def due_or_sent(self) -> Floats:
+        """For each session the instant from which its times count: when it was due in an open load, else its send."""
+        due = self["due_s"][self.starts]
+        return np.where(np.isnan(due), self["sent_s"][self.starts], due)
 
     @cached_property
     def ends(self) -> NDArray[np.intp]:

@@ -18,7 +18,7 @@ from trie.errors import RunDirError
 from trie.metrics.certainty.population import Population
 from trie.metrics.columns import Columns
 from trie.metrics.definitions.client import SUSPECT_LAG_S
-from trie.metrics.summary import Summary, summarize
+from trie.metrics.summary import Summary, load_ended_s, summarize
 from trie.metrics.traces import traces
 from trie.metrics.values import per_request, per_trace
 from trie.storage import sweep_dir
@@ -42,7 +42,7 @@ class EvaluatedRun:
     @cached_property
     def columns(self) -> Columns:
         """The rows by session and turn."""
-        return Columns(self.rows)
+        return Columns(self.rows, load_ended_s=load_ended_s(self.manifest))
 
     @cached_property
     def measured(self) -> pa.Table:

@@ -140,6 +140,37 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadLevel:
+    """One level of a ramp: what ended in its time, and first tokens of what was sent in it."""
+
+    active_traces: int
+    from_s: float
+    to_s: float
+    requests: int
+    completion_tok_s: float
+    ttft_p50_s: float | None = None
+    ttft_p90_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadServed:
+    """How an open load, or a ramp, went."""
+
+    shape: str
+    rate: float | None = None  # traces per second that were asked for
+    traces_due: int | None = None
+    waited: int | None = None  # of those that began, for a slot
+    not_begun: int | None = None  # due, and still waiting for a slot at the end
+    waited_share: float | None = None  # both, of those due
+    wait_p50_s: float | None = None  # of all that were due, at least
+    wait_p90_s: float | None = None
+    wait_max_s: float | None = None
+    late_due: int | None = None  # in the later half of the run
+    late_ended: int | None = None
+    levels: tuple[LoadLevel, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Concurrency:
     """The load as set and as it was, on average over the run."""
 

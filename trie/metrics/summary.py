@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from trie.metrics.decode_speed import decode_speeds
 from trie.metrics.definitions.cache import reports_hits
 from trie.metrics.definitions.metric import RunRows
 from trie.metrics.engine_counters import engine
+from trie.metrics.load_served import load_served, waiting_s
 from trie.metrics.metric_names import flat
 from trie.metrics.sections import (
     Budget,
@@ -34,6 +35,7 @@ from trie.metrics.sections import (
     DecodeSeen,
     Drift,
     EngineAccount,
+    LoadServed,
     Silence,
     Steadiness,
     Workers,
@@ -83,6 +85,7 @@ class Summary:
     engine: EngineAccount | None
     decode: DecodeSeen | None = None  # None too in summaries from before it was counted
     silence: Silence | None = None  # None in summaries from before it was looked at
+    load: LoadServed | None = None  # None for a closed loop
     certainty: Certainty | None = None  # None in summaries from before there were intervals
     steadiness: Steadiness | None = None  # the same
     slo: tuple[Judged, ...] = ()
@@ -140,14 +143,14 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Populati
             the last instant in the rows.
         population: sums over the workload, for estimates of the whole of it.
     """
-    columns = rows if isinstance(rows, Columns) else Columns(rows)
+    columns = rows if isinstance(rows, Columns) else Columns(rows, load_ended_s=load_ended_s(manifest))
     settings = manifest.settings
     stream = settings.stream
     sessions = traces(columns)
     wall_time_s = wall_time_of(columns, manifest)
     of_traces = per_trace(columns, sessions, stream=stream)
     excess = excesses(columns, of_traces, stream=stream)
-    run_rows = RunRows(columns, sessions, wall_time_s)
+    run_rows = RunRows(columns, sessions, wall_time_s, waiting_s(manifest, wall_time_s))
     numbers = of_run(run_rows, stream=stream)
     of_requests = per_request(columns, stream=stream)
     points = Points.of(columns)
@@ -164,18 +167,24 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Populati
         drift=_drift(columns, manifest, _take(numbers, Drift, "drift")),
         censoring=Censoring(**_take(numbers, Censoring, "censoring")),
         cache=_cache(columns, sessions, _take(numbers, Cache, "cache")),
-        concurrency=Concurrency(settings.concurrency.value, **_take(numbers, Concurrency, "concurrency")),
+        concurrency=Concurrency(settings.slots, **_take(numbers, Concurrency, "concurrency")),
         budget=Budget(**_take(numbers, Budget, "budget")) if numbers.pop("budget", 0) is not None else None,
         client=replace(_client(columns, manifest, wall_time_s, _take(numbers, Client, "client")), excess=excess),
         engine=engine(columns.with_warm_up, manifest),
         silence=silence(columns),
         steadiness=steadiness(columns, sessions, points),
+        load=load_served(columns, sessions, manifest, wall_time_s),
         decode=_decode(columns) if stream else None,
         certainty=certainty(
             run_rows,
             points,
             Values(workload, of_traces, of_requests),
-            RunFacts(settings.concurrency.value, stream=stream, traces_ran_out=_traces_ran_out(manifest)),
+            RunFacts(
+                settings.slots,
+                stream=stream,
+                closed_loop=settings.load.shape == "closed",
+                traces_ran_out=_traces_ran_out(manifest),
+            ),
             population,
         ),
         **_take(numbers, Summary),
@@ -207,6 +216,12 @@ def _decided(
         goodput_by_tier=by_tier,
         cost=cost_of(summary, settings),
     )
+
+
+def load_ended_s(manifest: Manifest) -> float:
+    """Until when the load was kept up: the deadline of a run whose traces went on after it, else without end."""
+    drained = manifest.end is not None and manifest.end.drain_s is not None
+    return manifest.settings.duration if drained else inf
 
 
 def _traces_ran_out(manifest: Manifest) -> bool:

@@ -35,8 +35,8 @@ class Points:
 
     @classmethod
     def of(cls, columns: Columns) -> Points:
-        """One point for each request that ended well, by the trace's own accounting."""
-        done = np.flatnonzero(columns.outcome("ok") & np.isfinite(columns["end_s"]))
+        """One point for each request that ended well while the load was kept up, by the trace's own accounting."""
+        done = np.flatnonzero(columns.outcome("ok") & (columns["end_s"] <= columns.load_ended_s))
         order = done[np.argsort(columns["end_s"][done], kind="stable")]
         totals = {key: np.cumsum(added[order]) for key, added in tokens(columns).items()}
         return cls(columns["end_s"][order], totals, dead_until(columns))

@@ -20,7 +20,7 @@ class Traces:
     cancelled: Bools
     whole: Bools  # began with its first request: the others began before the run, inside their traces
     began_s: Floats  # when the first request was due; 0 for those that began before the run
-    sent_s: Floats  # when it was sent, from which latency counts; when it was due, where it was never sent; NaN: before
+    sent_s: Floats  # from when latency counts: its send, or due where open or never sent; NaN: before
     last_s: Floats  # end of the last request that started
     progress: Floats  # share of its requests that ended well
 
@@ -32,7 +32,7 @@ def traces(columns: Columns) -> Traces:
     completed = columns.any_in_session(ok & final)
     failed = columns.any_in_session(columns.outcome("failed")) & ~completed
     first, last = columns.starts, columns.ends
-    sent = columns["sent_s"]
+    sent = columns.due_or_sent
     whole = columns["turn"][first] == 0
     return Traces(
         completed=completed,
@@ -40,7 +40,7 @@ def traces(columns: Columns) -> Traces:
         cancelled=~completed & ~failed,
         whole=whole,
         began_s=np.where(whole, columns["queued_s"][first], 0.0),
-        sent_s=np.where(whole, np.where(np.isnan(sent), columns["queued_s"], sent)[first], np.nan),
+        sent_s=np.where(whole, np.where(np.isnan(sent), columns["queued_s"][first], sent), np.nan),
         last_s=columns["end_s"][last],
         progress=columns.per_session(ok.astype(np.float64)) / (columns["num_turns"][first] + 1),
     )

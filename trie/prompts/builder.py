@@ -163,6 +163,7 @@ class SessionPrompts:
     answers: tuple[Pieces, ...] = ()
     subagents: Mapping[int, tuple[SessionPrompts, ...]] = field(default_factory=dict)  # by the turn behind which
     begins: Beginning | None = None  # inside the trace; None: with its first request
+    due_s: float | None = None  # since the run began; None: when a slot is free
 
     @property
     def trace(self) -> Trace:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +21,7 @@ from trie.replay.session_order import PlannedSession, SessionOrder
 MakePrompts = Callable[[PlannedSession], SessionPrompts]
 AT_ONCE = 16  # sessions for which the thread is woken: waking it costs as much as making the prompts of one
 EXTRA = 8  # sessions that are kept ready beyond one for each slot
+MOST_AHEAD = 64  # where slots are many and few of them taken
 
 
 class PromptQueue:
@@ -92,7 +94,7 @@ def build(ready: Prepared) -> PromptQueue:
     bos_tokens = bos_tokens_of(config, prompts, ready.length_check)
 
     def make(planned: PlannedSession) -> SessionPrompts:
-        return prompts.of_session(
+        made = prompts.of_session(
             planned.trace,
             planned.session_id,
             bos_tokens=bos_tokens,
@@ -100,6 +102,9 @@ def build(ready: Prepared) -> PromptQueue:
             reasoning_back=config.history == REASONING,
             begins=planned.begins,
         )
+        return replace(made, due_s=planned.due_s)
 
     order = session_order.build(config, ready.workload.traces, seed=ready.seed, pace=ready.pace)
-    return PromptQueue(order, make, ahead=config.concurrency.value + EXTRA)
+    return PromptQueue(
+        order, make, ahead=min(config.slots, MOST_AHEAD if config.load.is_open else config.slots) + EXTRA
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from asyncio import Semaphore
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -21,6 +22,7 @@ from trie.replay.start import SlotStart
 from trie.storage.parquet_parts import RowWriter
 from trie.storage.record import RequestRecord
 from trie.workload.accounting import SentPrefixes
+from trie.workload.arrivals import ramp_step
 from trie.workload.session_tree import SUBAGENT_IDS
 
 CANCELLED = "cancelled"  # why a run ended that its caller cancelled, and what its rows carry then
@@ -72,6 +74,7 @@ class RunState:
     start: SlotStart | None = None  # while slots begin
     cap: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)  # around each request
     sent_prefixes: SentPrefixes = field(default_factory=SentPrefixes)
+    step_of: Callable[[float], int] | None = None  # of a ramp, by the second of the run
     _held: list[RequestRecord] | None = None  # rows of a warm-up that is not over
 
     def warm_up(self) -> None:
@@ -91,6 +94,8 @@ class RunState:
 
     def add(self, row: RequestRecord) -> None:
         """Keep the row of a request that has ended."""
+        if self.step_of is not None:
+            row.load_step = self.step_of(row.queued_s)
         if self._held is not None:
             self._held.append(row)
         else:
@@ -118,7 +123,7 @@ class RunState:
 def build(ready: Prepared, rows: RowWriter) -> RunState:
     """The state of a run that has not begun; its rows go to `rows`."""
     config, gate, counters = ready.config, LoopGate(), Counters()
-    concurrency = config.concurrency.value
+    concurrency = 1 if config.load.is_open else config.slots  # traces that are always active
     request_format = RequestFormat(
         config.endpoint, ready.model, stream=config.stream, form=ready.prompts.form, history=config.history
     )
@@ -149,6 +154,7 @@ def build(ready: Prepared, rows: RowWriter) -> RunState:
         ),
         backoff=Backoff(concurrency),
         run_id=f"{ready.seed:x}",
+        step_of=partial(ramp_step, config.load, config.duration) if config.load.shape == "ramp" else None,
         traces=len(ready.workload.traces),
         session_header=config.endpoint.session_header,
         cap=nullcontext() if config.client.max_in_flight is None else Semaphore(config.client.max_in_flight),

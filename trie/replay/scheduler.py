@@ -1,23 +1,27 @@
-"""Closed-loop replay: `concurrency` sessions at a time, under one deadline, ended in order whatever ends it."""
+"""Replay of sessions, as others end or as they are due, under one deadline, ended in order whatever ends it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 from math import isinf
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
-from trie.config import Priority, Start
+from trie.config import LoadConfig, Priority, Start
 from trie.preflight.steps import Prepared
 from trie.prompts.builder import SessionPrompts
 from trie.replay import priority, prompt_queue, run_state, start
 from trie.replay.event_loop import undisturbed
 from trie.replay.live_numbers import OpenSession
+from trie.replay.places import Places
 from trie.replay.prompt_queue import PromptQueue
 from trie.replay.run_state import RunState
 from trie.replay.session import replay
+from trie.replay.session_order import due_instants, open_load_facts
 from trie.replay.start import SlotStart
 from trie.storage.parquet_parts import RowWriter
 from trie.storage.record import Outcome
@@ -30,6 +34,17 @@ class Scheduler:
     """Replays sessions until the deadline, the last trace, or `stop`.
 
     On entering, the first sessions' prompts are made. On leaving, all rows are on disk, whatever happened.
+
+    Args:
+        state: of a run that has not begun.
+        prompts: of its sessions.
+        slots: how many sessions can be active.
+        duration_s: time in which sessions may begin.
+        load: how they do.
+        start_mode: how the first ones do, in a closed loop.
+        due_until: of an open load: the instants until one at which sessions are due.
+        drain_s: longest time for which active sessions go on after the deadline; None: they are cancelled then.
+        raise_priority: run with the highest priority that the system allows.
     """
 
     def __init__(
@@ -37,15 +52,25 @@ class Scheduler:
         state: RunState,
         prompts: PromptQueue,
         *,
-        concurrency: int,
+        slots: int,
         duration_s: float,
+        load: LoadConfig | None = None,
         start_mode: Start = Start.together,
+        drain_s: float | None = None,
+        due_until: Callable[[float], list[float]] | None = None,
         raise_priority: bool = False,
     ) -> None:
         self.state = state
         self._prompts = prompts
-        self._concurrency = concurrency
+        self._slots = slots
         self._duration_s = duration_s
+        self._load = load or LoadConfig()
+        self._level = slots  # slots from this one on begin nothing
+        self._admitting: asyncio.Task[None] | None = None
+        self._drain_s = drain_s
+        self._draining = False
+        self._due_until = due_until
+        self._begun = 0  # sessions of an open load
         self._start = start_mode
         self._timer: asyncio.TimerHandle | None = None
         self._raise_priority = raise_priority
@@ -111,29 +136,83 @@ class Scheduler:
         return {
             "wall_time_s": self.state.clock.now_s,
             "warm_up_s": self.state.clock.warm_up_s,
+            **open_load_facts(self._due_until, self._load_ended_s, self._begun),
+            "drain_s": max(self.state.clock.now_s - self._duration_s, 0.0) if self._draining else None,
             "began_monotonic_s": None if isinf(self.state.clock.began) else self.state.clock.began,
             "client": {**self.state.health.facts(), "priority": self._priority},
         }
 
+    @property
+    def _load_ended_s(self) -> float:
+        """Until when sessions may have begun."""
+        return min(self.state.clock.now_s, self._duration_s)
+
     async def _replay(self) -> None:
         async with asyncio.TaskGroup() as group:
             flushing = group.create_task(self.state.rows.flush_regularly())
-            async with asyncio.TaskGroup() as slots:
-                await self._begin(slots)
-            self.state.stop_reason = self.state.stop_reason or ALL_TRACES
+            async with asyncio.TaskGroup() as sessions:
+                begin = self._begin_when_due if self._load.is_open else self._begin
+                begin = self._begin_by_level if self._load.shape == "ramp" else begin
+                self._admitting = sessions.create_task(begin(sessions))
+            self.state.stop_reason = self.state.stop_reason or (DEADLINE if self._draining else ALL_TRACES)
             flushing.cancel()
 
     def _start_timer(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._duration_s, self.stop, DEADLINE)
+        end = partial(self.stop, DEADLINE) if self._drain_s is None else self._drain
+        self._timer = asyncio.get_running_loop().call_later(self._duration_s, end)
+
+    def _drain(self) -> None:
+        """From now on no session begins, and those that are active have a limited time."""
+        assert self._drain_s is not None
+        log.info("%.0f s are over: %d traces go on to their ends", self._duration_s, self.state.counters.traces_active)
+        self._draining = True
+        if self._admitting is not None:
+            self._admitting.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._drain_s, self.stop, DEADLINE)
+
+    async def _begin_when_due(self, group: asyncio.TaskGroup) -> None:
+        """An open load: each session begins when it is due and a slot is free, whatever became of those before."""
+        places = Places(self._slots)
+        while (prompts := await self._prompts.next()) is not None:
+            assert prompts.due_s is not None
+            due = self.state.clock.began + prompts.due_s
+            await asyncio.sleep(due - perf_counter())
+            slot = places.take()
+            began = due if slot is not None else None  # the time that it waits for a slot is not the client's
+            slot = await places.wait() if slot is None else slot
+            self._begun += 1
+            group.create_task(self._visit(places, slot, prompts, began))
+
+    async def _visit(self, places: Places, slot: int, prompts: SessionPrompts, began: float | None) -> None:
+        """One session of an open load."""
+        await self.state.gate.enter()
+        outcome = await self._session(prompts, slot, began)
+        reason = None if outcome is Outcome.ok else self.state.failures.limit_reached()
+        if reason is not None:
+            self.stop(reason)
+        places.give_back(slot)
+
+    async def _begin_by_level(self, group: asyncio.TaskGroup) -> None:
+        """A ramp: with each level slots begin, or end with their sessions."""
+        levels, tasks = self._load.levels, dict[int, asyncio.Task[None]]()
+        for number, level in enumerate(levels):
+            self._level = level
+            log.info("ramp: %d active traces", level)
+            for slot in range(level):
+                if slot not in tasks or tasks[slot].done():
+                    tasks[slot] = group.create_task(self._occupy(slot))
+            until = self.state.clock.began + (number + 1) * self._duration_s / len(levels)
+            if number + 1 < len(levels):
+                await asyncio.sleep(until - perf_counter())
 
     async def _begin(self, group: asyncio.TaskGroup) -> None:
         """Let the slots begin, in the steps of the start; a warm-up ends when the last of them has a first token."""
         state, warms_up = self.state, self._start is Start.stationary
         state.start = SlotStart()
         tasks: list[asyncio.Task[None]] = []
-        for slots in start.steps(self._start, self._concurrency):
+        for slots in start.steps(self._start, self._slots):
             tasks += [group.create_task(self._occupy(slot)) for slot in slots]
-            if warms_up or slots.stop < self._concurrency:
+            if warms_up or slots.stop < self._slots:
                 await state.start.wait(slots, tasks)
         state.start = None
         if warms_up:
@@ -142,7 +221,7 @@ class Scheduler:
             self._start_timer()
 
     async def _occupy(self, slot: int) -> None:
-        """One of the `concurrency` places: a session after the other, while there are any."""
+        """One of the slots of a loop: a session after the other, while there are any."""
         state, failed_in_a_row = self.state, 0
         await state.gate.enter()
         prompts = await self._prompts.first(slot)
@@ -154,15 +233,16 @@ class Scheduler:
                     self.stop(reason)
                 await state.backoff.pause(failed_in_a_row)
                 failed_in_a_row += 1
-            prompts = await self._prompts.next()
+            over = self._draining or slot >= self._level
+            prompts = None if over else await self._prompts.next()
 
-    async def _session(self, prompts: SessionPrompts, slot: int) -> Outcome:
+    async def _session(self, prompts: SessionPrompts, slot: int, due: float | None = None) -> Outcome:
         counters = self.state.counters
         counters.traces_active += 1
         began = perf_counter()
         counters.live.open[prompts.session_id] = OpenSession(prompts.trace, began, at=began)
         try:
-            outcome = await replay(self.state, prompts, slot)
+            outcome = await replay(self.state, prompts, slot, due)
         except asyncio.CancelledError:
             counters.traces_cancelled += 1
             raise
@@ -178,13 +258,17 @@ class Scheduler:
 
 def build(ready: Prepared, rows: RowWriter) -> Scheduler:
     """The scheduler of a run whose preflight is over; its rows go to `rows`."""
+    config = ready.config
     return Scheduler(
         run_state.build(ready, rows),
         prompt_queue.build(ready),
-        concurrency=ready.config.concurrency.value,
-        duration_s=ready.config.duration,
-        start_mode=ready.config.start,
-        raise_priority=ready.config.client.priority is Priority.auto,
+        slots=config.slots,
+        duration_s=config.duration,
+        load=config.load,
+        start_mode=config.start,
+        due_until=due_instants(config, ready.workload.traces, ready.seed),
+        drain_s=config.drain_timeout if config.at_deadline == "drain" else None,
+        raise_priority=config.client.priority is Priority.auto,
     )
 
 

@@ -21,13 +21,13 @@ from trie.storage.record import Outcome, RequestRecord
 from trie.workload.trace import PlannedRequest
 
 
-async def replay(state: RunState, prompts: SessionPrompts, slot: int) -> Outcome:
+async def replay(state: RunState, prompts: SessionPrompts, slot: int, began: float | None = None) -> Outcome:
     """Run a session to its end and record every request of it that started; the worst outcome among them.
 
     Each request is due when its tool latency is over, counted from the instant the last response ended, so that time
-    the client itself took is not added to the wait.
+    the client itself took is not added to the wait. The first one is due when the session `began`, None: now.
     """
-    outcome, _ = await _replay(state, prompts, slot, perf_counter())
+    outcome, _ = await _replay(state, prompts, slot, perf_counter() if began is None else began)
     return outcome
 
 
@@ -157,4 +157,5 @@ def _row(prompts: SessionPrompts, plan: PlannedRequest, slot: int) -> RequestRec
         cached_prompt_tokens=plan.cached_prompt_tokens,
         requested_completion_tokens=plan.completion_tokens,
         shared_prefix_tokens=plan.shared_tokens,
+        due_s=prompts.due_s if plan.turn == 0 else None,
     )

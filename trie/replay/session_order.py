@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from trie.config import RunConfig
 from trie.endpoint.request_body import REASONING
+from trie.workload.arrivals import arrivals, due_until, in_order
 from trie.workload.beginning import Beginning, beginnings
 from trie.workload.closed_loop import Pace
 from trie.workload.trace import Trace
+
+MOST_WAITING = 10_000  # traces that never began, of which the manifest states when they were due
 
 
 class PlannedSession(NamedTuple):
@@ -18,6 +21,7 @@ class PlannedSession(NamedTuple):
     session_id: int
     trace: Trace
     begins: Beginning | None = None  # inside the trace; None: with its first request
+    due_s: float | None = None  # since the run began; None: when a slot is free
 
 
 class SessionOrder:
@@ -27,14 +31,21 @@ class SessionOrder:
         traces: of the workload.
         most: how many sessions there are; None: no end.
         inside: for each slot the trace and the point in it at which the slot begins; empty: slots begin as they go on.
+        due_s: when sessions are due, for as many as there are; None: when slots are free.
     """
 
     def __init__(
-        self, traces: Sequence[Trace], *, most: int | None = None, inside: Sequence[tuple[Trace, Beginning]] = ()
+        self,
+        traces: Sequence[Trace],
+        *,
+        most: int | None = None,
+        inside: Sequence[tuple[Trace, Beginning]] = (),
+        due_s: Iterator[float] | None = None,
     ) -> None:
         self._traces = traces
         self._most = most
         self._inside = inside
+        self._due_s = due_s
         self._planned = len(inside)
 
     @property
@@ -56,14 +67,43 @@ class SessionOrder:
         number = self._planned
         if self._most is not None and number >= self._most:
             return None
+        due_s = None if self._due_s is None else next(self._due_s, None)
+        if due_s is None and self._due_s is not None:
+            return None
         self._planned += 1
-        return PlannedSession(number, self._traces[number % len(self._traces)])
+        return PlannedSession(number, self._traces[number % len(self._traces)], due_s=due_s)
 
 
 def build(config: RunConfig, traces: Sequence[Trace], *, seed: int, pace: Pace | None) -> SessionOrder:
-    """The sessions of a run; `pace` is that of its server, which only a stationary start needs."""
+    """The sessions of a run; `pace` is that of its server, which only a stationary start needs.
+
+    Raises:
+        WorkloadError: for a schedule of traces that do not say when they began.
+    """
     inside: Sequence[tuple[Trace, Beginning]] = ()
     if pace is not None:
         back = config.history == REASONING
         inside = beginnings(traces, pace, config.concurrency.value, seed, reasoning_back=back)
-    return SessionOrder(traces, most=config.max_traces, inside=inside)
+    due_s = arrivals(config.load, traces, seed) if config.load.is_open else None
+    return SessionOrder(in_order(config.load, traces), most=config.max_traces, inside=inside, due_s=due_s)
+
+
+def due_instants(config: RunConfig, traces: Sequence[Trace], seed: int) -> Callable[[float], list[float]] | None:
+    """Tells when the sessions of an open load are due until an instant; None for a loop."""
+    if not config.load.is_open:
+        return None
+
+    def until(at_s: float) -> list[float]:
+        return due_until(config.load, traces, seed, until_s=at_s, most=config.max_traces)
+
+    return until
+
+
+def open_load_facts(
+    due: Callable[[float], list[float]] | None, until_s: float, begun: int
+) -> dict[str, int | list[float] | None]:
+    """What the manifest's `end` states of the load until an instant, by when so many sessions had begun."""
+    if due is None:
+        return {"traces_due": None}
+    instants = due(until_s)
+    return {"traces_due": len(instants), "waiting_since_s": instants[begun : begun + MOST_WAITING]}

@@ -23,7 +23,7 @@ from trie.replay.failure_policy import Backoff
 from trie.replay.session_order import PlannedSession
 from trie.replay.virtual_request import Failure, OpenRequest, Session, failure_of, refusal, row_of
 from trie.replay.virtual_rows import VirtualRows
-from trie.replay.virtual_start import VirtualStart
+from trie.replay.virtual_slots import VirtualSlots
 from trie.replay.virtual_text import VirtualText, bos_of
 from trie.sim.faults import REFUSED
 from trie.sim.virtual import Reply, SessionJob, VirtualEndpoint
@@ -65,21 +65,20 @@ class VirtualReplay:
         self.now = 0.0
         self.stop_reason: str | None = None
         self._config = config
-        self._slots = config.concurrency.value
         stationary = config.start is Start.stationary
-        self._rows = VirtualRows(write, warms_up=stationary)
+        self._rows = VirtualRows(write, config)
         pace = pace or simulated_pace(config) if stationary else None
-        self._sessions = session_order.build(config, traces, seed=seed, pace=pace)
-        self._start = VirtualStart(config, lambda slot: self._begin_session(slot, self._sessions.first(slot)))
+        sessions = session_order.build(config, traces, seed=seed, pace=pace)
+        self._slots = VirtualSlots(config, sessions, at=self._at, begin=self._begin_session)
+        self._deadline_after = config.duration
         self._note, self._limit_reached = note, limit_reached
-        self._backoff = Backoff(config.concurrency.value)
+        self._backoff = Backoff(config.slots)
         self._due: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._order = 0
         self._timeouts: deque[tuple[float, OpenRequest]] = deque()
         self._open: dict[OpenRequest, None] = {}
         self._owners: dict[SessionJob, OpenRequest] = {}
-        self._idle_slots = 0
-        self._failed_in_a_row = [0] * config.concurrency.value
+        self._failed_in_a_row = [0] * config.slots
         self._waiting_for_recovery: dict[tuple[int, int], None] = {}  # slots, and which of their sessions failed
         self._bos = bos_of(config)
         self._sent_prefixes = SentPrefixes()
@@ -96,7 +95,7 @@ class VirtualReplay:
             RunDirError: when rows can't be written.
             ConfigError: for what has no answer in virtual time.
         """
-        self._start.go_on()
+        self._slots.begin()
         while self.stop_reason is None:
             self._go_on()
         for request in list(self._open):
@@ -112,26 +111,37 @@ class VirtualReplay:
         return 0.0 if self._rows.began is None else self.now - self._rows.began
 
     @property
+    def begun(self) -> int:
+        """Sessions that have begun."""
+        return self._slots.begun
+
+    @property
+    def drain_s(self) -> float | None:
+        """For how long traces went on after the deadline; None where they did not."""
+        return self.elapsed_s - self._config.duration if self._slots.draining else None
+
+    @property
     def warm_up_s(self) -> float | None:
         """How long the run warmed up; None where it does not."""
         return self._rows.began if self._config.start is Start.stationary else None
 
     def _go_on(self) -> None:
         """What happens next."""
-        if self._idle_slots == self._slots:
-            self.stop(ALL_TRACES)
+        if self._slots.over:
+            self.stop(DEADLINE if self._slots.draining else ALL_TRACES)
             return
-        if not self._start.over:
-            self._start.go_on()
-            if self._start.over and self._rows.began is None:
+        start = self._slots.start
+        if not start.over:
+            start.go_on()
+            if start.over and self._rows.began is None:
                 self._rows.measure(self.now)
         due = self._due[0][0] if self._due else inf
         timeouts = self._timeouts
         while timeouts and timeouts[0][1].closed:
             timeouts.popleft()
         timeout = timeouts[0][0] if timeouts else inf
-        deadline = inf if self._rows.began is None else self._rows.began + self._config.duration
-        look = inf if self._start.over else self.endpoint.next_event_at()  # which may be a first token
+        deadline = inf if self._rows.began is None else self._rows.began + self._deadline_after
+        look = inf if start.over else self.endpoint.next_event_at()  # which may be a first token
         until = min(due, timeout, deadline, look)
         jobs = self.endpoint.until_end(until)
         if jobs:
@@ -141,27 +151,32 @@ class VirtualReplay:
             return
         self.now = until
         if until == deadline:
-            self.stop(DEADLINE)
+            self._end_load()
         elif until == due:
             _, _, action, argument = heappop(self._due)
             action(argument)
         elif until == timeout:
             self._time_out(timeouts.popleft()[1])
 
+    def _end_load(self) -> None:
+        """The deadline: no session begins any more, and those that are active are cancelled, or have a limited time."""
+        if self._config.at_deadline == "cancel" or self._slots.draining:
+            self.stop(DEADLINE)
+            return
+        self._slots.draining = True
+        self._deadline_after += self._config.drain_timeout
+
     def _at(self, instant: float, action: Callable[[Any], None], argument: Any) -> None:
         self._order += 1
         heappush(self._due, (instant, self._order, action, argument))
 
-    def _next_session(self, slot: int) -> None:
-        """The slot's next trace, while there are any."""
-        self._begin_session(slot, self._sessions.next())
-
-    def _begin_session(self, slot: int, planned: PlannedSession | None) -> OpenRequest | None:
-        if planned is None:
-            self._idle_slots += 1
-            return None
+    def _begin_session(self, slot: int, planned: PlannedSession) -> OpenRequest:
         tree = session_tree(planned.trace, planned.session_id)
-        return self._next_request(self._session(tree, slot, begins=planned.begins), self.now)
+        session = self._session(tree, slot, begins=planned.begins)
+        session.due_s = planned.due_s
+        request = self._next_request(session, self.now)
+        assert request is not None  # each trace begins with one
+        return request
 
     def _session(
         self, tree: TreeSession, slot: int, *, parent: Session | None = None, begins: Beginning | None = None
@@ -197,7 +212,8 @@ class VirtualReplay:
                 self._trace_failed(session)
             else:
                 self._failed_in_a_row[session.slot] = 0
-                self._next_session(session.slot)
+                self._slots.ended()
+                self._slots.next(session.slot)
             return
         parent.at_work -= 1
         parent.failed |= failed
@@ -334,10 +350,14 @@ class VirtualReplay:
         if (reason := self._limit_reached()) is not None:
             self.stop(reason)
         slot = session.slot
+        self._slots.ended()
+        if self._config.load.is_open:  # the next one comes when it is due
+            self._slots.next(slot)
+            return
         until, recoverable = self._backoff.pause_until(self.now, self._failed_in_a_row[slot])
         self._failed_in_a_row[slot] += 1
         if not recoverable:
-            self._at(until, self._next_session, slot)
+            self._at(until, self._slots.next, slot)
             return
         pause = (slot, session.tree.session_id)
         self._waiting_for_recovery[pause] = None
@@ -347,7 +367,7 @@ class VirtualReplay:
         """A slot that waited for the server to recover goes on, once."""
         if pause in self._waiting_for_recovery:
             del self._waiting_for_recovery[pause]
-            self._next_session(pause[0])
+            self._slots.next(pause[0])
 
     def _record(self, row: RequestRecord) -> None:
         self._note(row)

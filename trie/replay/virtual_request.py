@@ -25,6 +25,7 @@ class Session:
     text: VirtualText
     parent: Session | None = None
     begins: Beginning | None = None
+    due_s: float | None = None  # of an open load
     waiting: PlannedRequest | None = None  # while sub-agents are at work, the request that waits for them
     at_work: int = 0  # of them
     failed: bool = False  # one of them did
@@ -86,6 +87,7 @@ def row_of(request: OpenRequest, reply: Reply, outcome: Outcome) -> RequestRecor
         cached_prompt_tokens=plan.cached_prompt_tokens,
         requested_completion_tokens=plan.completion_tokens,
         shared_prefix_tokens=plan.shared_tokens,
+        due_s=session.due_s if plan.turn == 0 else None,
         usage_prompt_tokens=reply.prompt_tokens,
         usage_completion_tokens=reply.completion_tokens,
         usage_cached_tokens=reply.cached_tokens,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from trie.config import RunConfig, Start
 from trie.storage.record import RequestRecord
+from trie.workload.arrivals import ramp_step
 
 ROWS_AT_ONCE = 20_000  # that are written as one part
 
@@ -14,11 +17,13 @@ class VirtualRows:
 
     Args:
         write: takes rows, in the order in which their requests ended.
-        warms_up: whether the run begins only when `measure` says so.
+        config: of the run, which begins only when `measure` says so where the start is stationary.
     """
 
-    def __init__(self, write: Callable[[list[RequestRecord]], None], *, warms_up: bool) -> None:
-        self.began: float | None = None if warms_up else 0.0  # when the run did; None while it warms up
+    def __init__(self, write: Callable[[list[RequestRecord]], None], config: RunConfig) -> None:
+        # When the run did; None while it warms up.
+        self.began: float | None = None if config.start is Start.stationary else 0.0
+        self._step_of = partial(ramp_step, config.load, config.duration) if config.load.shape == "ramp" else None
         self._write = write
         self._rows: list[RequestRecord] = []
 
@@ -45,3 +50,5 @@ class VirtualRows:
         if self.began:
             row.shift(-self.began)
             row.warm_up = row.queued_s < 0
+        if self._step_of is not None:
+            row.load_step = self._step_of(row.queued_s)

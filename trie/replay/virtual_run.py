@@ -12,6 +12,7 @@ from trie.replay.counters import Counters
 from trie.replay.event_loop import undisturbed
 from trie.replay.failure_policy import FailureWatch
 from trie.replay.run_state import CANCELLED
+from trie.replay.session_order import due_instants, open_load_facts
 from trie.replay.virtual import VirtualReplay
 from trie.sim.metrics_text import metrics_text
 from trie.storage.record import Outcome, RequestRecord
@@ -34,11 +35,13 @@ class VirtualRun:
         self._counters = Counters()
         self._watch = FailureWatch(
             self._counters,
-            concurrency=config.concurrency.value,
+            concurrency=1 if config.load.is_open else config.slots,
             max_failures=config.max_failures,
             max_failure_rate=config.max_failure_rate,
         )
         self._writer = writer
+        self._duration_s = config.duration
+        self._due_until = due_instants(config, ready.workload.traces, ready.seed)
         self._replay = VirtualReplay(
             config,
             ready.workload.traces,
@@ -87,12 +90,15 @@ class VirtualRun:
 
     def facts(self) -> dict[str, Any]:
         """The manifest's `end`, once the run has ended."""
+        load_ended_s = min(self._replay.elapsed_s, self._duration_s)
         body = metrics_text(self._replay.endpoint.model).encode()
         return {
             "reason": self._replay.stop_reason,
             "detail": None,
             "wall_time_s": self._replay.elapsed_s,
             "warm_up_s": self._replay.warm_up_s,
+            "drain_s": self._replay.drain_s,
+            **open_load_facts(self._due_until, load_ended_s, self._replay.begun),
             "began_monotonic_s": None,
             "client": None,  # there was none
             "engine": {**growth(EngineCounters(), read_counters([body])), "settled": True},

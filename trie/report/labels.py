@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from trie.metrics.definitions import Section, declared, metric_of, number_of
-from trie.metrics.sections import Cache, Censoring, Client, Drift, Workers
+from trie.metrics.sections import Cache, Censoring, Client, Drift, LoadServed, Workers
 from trie.metrics.shown_numbers import MARK, Values, cut_off_share, marked
 from trie.metrics.summary import Summary
 from trie.report.engine import engine_lines
@@ -35,7 +35,19 @@ def head(manifest: Manifest) -> Iterable[tuple[str, str]]:
     form = "" if prompts.form == "text" else ", as token ids"
     note = f"; {prompts.form_note}" if prompts.form_note else ""
     yield "prompts", f"{prompts.name}{form}, seed {manifest.seed}: {finding}{note}"
-    yield "load", f"concurrency {settings.concurrency.value}, duration {settings.duration:g} s{_early(manifest.end)}"
+    yield "load", f"{load_name(settings)}, duration {settings.duration:g} s{_early(manifest.end)}"
+
+
+def load_name(settings: Settings) -> str:
+    """What load a run asked for, in a few words."""
+    load = settings.load
+    if load.is_open:
+        rate = f"as recorded, {load.speed:g} times as fast" if load.shape == "schedule" else f"{load.rate:g} traces/s"
+        return f"load {load.shape}, {rate}, at most {load.max_active} active"
+    if load.shape == "ramp":
+        return f"ramp {', '.join(map(str, load.levels))} active traces"
+    start = "" if settings.start == "together" else f", start {settings.start}"
+    return f"concurrency {settings.concurrency.value}{start}"
 
 
 def simulated_by(settings: Settings) -> str:
@@ -72,6 +84,7 @@ def facts(summary: Summary) -> Iterable[tuple[str, str]]:
         yield "workers", _workers(summary.workers)
     if summary.engine is not None:
         yield from zip(("engine", ""), engine_lines(summary.engine), strict=False)
+    yield from _load(summary.load)
     concurrency = summary.concurrency
     yield (
         "active",
@@ -84,6 +97,27 @@ def facts(summary: Summary) -> Iterable[tuple[str, str]]:
     labels = {part.key: part.label for part in metric_of("budget").parts or ()}
     yield "time", ", ".join(f"{labels[key]} {percent(share)}" for key, share in budget.items()) or MISSING
     yield from _client(summary.client)
+
+
+def _load(load: LoadServed | None) -> Iterable[tuple[str, str]]:
+    """How an open load was served, or each level of a ramp."""
+    if load is None:
+        return
+    for number, level in enumerate(load.levels):
+        line = (
+            f"{level.active_traces} active traces from {level.from_s:.0f} to {level.to_s:.0f} s: {level.requests} "
+            f"requests, completion {short(level.completion_tok_s)} tok/s, request TTFT p50 {fine(level.ttft_p50_s)} s, "
+            f"p90 {fine(level.ttft_p90_s)} s"
+        )
+        yield ("ramp" if not number else "", line)
+    if load.waited is not None:
+        due = MISSING if load.traces_due is None else str(load.traces_due)
+        line = (
+            f"{due} traces due, {percent(load.waited_share)} waited for a slot (p90 {fine(load.wait_p90_s)} s, at most "
+            f"{fine(load.wait_max_s)} s), {load.not_begun or 0} never began; later half: {load.late_due} due, "
+            f"{load.late_ended} ended; latency, TTFT and TTFAT of traces count from when they were due"
+        )
+        yield "load", line
 
 
 def _counts(summary: Summary) -> Iterable[tuple[str, str]]:

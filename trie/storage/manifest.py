@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trie.config import ConcurrencyConfig, LimitsConfig
+from trie.config import ConcurrencyConfig, LimitsConfig, LoadConfig
 from trie.storage.typed_json import decode, encode
 
 SCHEMA_VERSION = 1
@@ -165,6 +165,9 @@ class End(_Object):
     detail: str | None = None
     wall_time_s: float
     warm_up_s: float | None = None  # that a stationary start took before; its rows have negative instants
+    drain_s: float | None = None  # for which traces went on after the deadline; None: they were cancelled
+    traces_due: int | None = None  # of an open load, until its end
+    waiting_since_s: tuple[float, ...] = ()  # those of them that never began: when they were due, the oldest ones
     began_monotonic_s: float | None = None
     client: ClientHealth | None = None
     engine: EngineGrowth | None = None
@@ -219,14 +222,21 @@ class Settings:
     slo: Any = None  # text, or a text for each tier
     gpu_hour_cost: float | None = None
     gpu_watts: float | None = None
+    load: LoadConfig = field(default_factory=LoadConfig)
     seed: int | None = None  # None: each run draws its own
     max_failures: int | None = None
     max_failure_rate: float | None = None
     strict: bool = False
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    at_deadline: str = "cancel"
     clock: str = "real"
     sim: SimSettings = field(default_factory=SimSettings)
+
+    @property
+    def slots(self) -> int:
+        """How many traces could be active."""
+        return self.load.slots(self.concurrency.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,8 @@ class RequestRecord:
     parent_session_id: int | None = None  # of a sub-agent: the session that started it and waits for it
     depth: int = 0  # how many sessions it is a sub-agent of; 0 for a trace's own requests
     shared_prefix_tokens: int = 0  # of a first prompt: the tokens at its head that other traces have too
+    due_s: float | None = None  # of an open load's first requests: when the trace was due, whenever its slot was free
+    load_step: int | None = None  # of a ramp: which of load.levels held when the request was due, from 0
     warm_up: bool = False  # due before the run began, at a negative instant: in no metric
 
     def shift(self, seconds: float) -> None:

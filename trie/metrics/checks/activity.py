@@ -47,7 +47,7 @@ def _stuck(run: Evidence) -> Iterator[Check]:
     silence = run.summary.silence
     if silence is None or silence.longest_wait_s is None:
         return
-    slots_s = run.settings.concurrency.value * run.summary.wall_time_s
+    slots_s = run.settings.slots * run.summary.wall_time_s
     yield NONE_STUCK.check(
         not silence.stuck_requests,
         f"{silence.stuck_requests} of {silence.open_requests} requests that were open at the end had brought nothing "

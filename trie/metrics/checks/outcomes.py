@@ -80,7 +80,7 @@ def _failures(run: Evidence) -> Check:
 def _enough(run: Evidence) -> Iterator[Check]:
     """At least a trace a slot: fewer are the shortest of those that the slots began with."""
     completed = run.summary.traces["completed"]
-    least = max(LEAST_COMPLETED, run.settings.concurrency.value)
+    least = LEAST_COMPLETED if run.settings.load.is_open else max(LEAST_COMPLETED, run.settings.slots)
     if completed:
         yield ENOUGH_COMPLETED.check(
             completed >= least,

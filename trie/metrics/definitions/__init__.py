@@ -12,6 +12,7 @@ from trie.metrics.definitions.client import CLIENT_METRICS
 from trie.metrics.definitions.decisions import DECISION_METRICS
 from trie.metrics.definitions.engine import ENGINE_METRICS
 from trie.metrics.definitions.lengths import LENGTH_METRICS
+from trie.metrics.definitions.load import LOAD_METRICS
 from trie.metrics.definitions.metric import (
     PER_REQUEST,
     PER_TRACE,
@@ -44,6 +45,7 @@ METRICS: tuple[Metric, ...] = (
     *RUN_METRICS,
     *CENSORING_METRICS,
     *WARM_UP_METRICS,
+    *LOAD_METRICS,
     *ACTIVITY_METRICS,
     *LENGTH_METRICS,
     *CACHE_METRICS,

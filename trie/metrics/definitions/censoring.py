@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from trie.metrics import censored
-from trie.metrics.censored import Observed, kaplan_meier
+from trie.metrics.censored import Observed, kaplan_meier, with_waiting
 from trie.metrics.columns import Bools, Columns
 from trie.metrics.definitions.metric import (
     MS,
@@ -55,9 +55,14 @@ def _progress(run: RunRows) -> float | None:
     return float(progress.mean()) if len(progress) else None
 
 
-def _kaplan_meier(observed: Callable[[RunRows], Observed], *, streaming: bool = False) -> Several:
+def _kaplan_meier(
+    observed: Callable[[RunRows], Observed], *, of_traces: bool = False, streaming: bool = False
+) -> Several:
+    """`of_traces`: those that were due and never began count too."""
+
     def estimates(run: RunRows) -> Mapping[str, float | None]:
-        return dict(zip(QUANTILES, kaplan_meier(observed(run), list(QUANTILES.values())), strict=True))
+        times = with_waiting(observed(run), run.waiting_s) if of_traces else observed(run)
+        return dict(zip(QUANTILES, kaplan_meier(times, list(QUANTILES.values())), strict=True))
 
     return Several(estimates, streaming=streaming)
 
@@ -140,7 +145,10 @@ CENSORING_METRICS = (
             "the same of TTFAT: a trace whose final request got no first token lasted at least until the end of the "
             "run or its failure"
         ),
-        formula=_kaplan_meier(lambda run: censored.trace_ttfat(run.columns, run.sessions, run.until_s), streaming=True),
+        formula=_kaplan_meier(
+            lambda run: censored.trace_ttfat(run.columns, run.sessions, run.until_s),
+            streaming=True,
+        ),
         parts=PARTS,
     ),
     Metric(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -43,6 +43,7 @@ class RunRows:
     columns: Columns
     sessions: Traces
     wall_time_s: float
+    waiting_s: Floats = field(default_factory=lambda: np.empty(0))  # how long traces were due that never began
 
     @property
     def until_s(self) -> Floats:

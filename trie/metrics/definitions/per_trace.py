@@ -9,15 +9,15 @@ from trie.metrics.traces import eligible_tokens, percent
 
 
 def _latency_s(columns: Columns) -> Floats:
-    return columns["end_s"][columns.ends] - columns["sent_s"][columns.starts]
+    return columns["end_s"][columns.ends] - columns.due_or_sent
 
 
 def _ttft_s(columns: Columns) -> Floats:
-    return (columns["first_token_s"] - columns["sent_s"])[columns.starts]
+    return columns["first_token_s"][columns.starts] - columns.due_or_sent
 
 
 def _ttfat_s(columns: Columns) -> Floats:
-    return columns["first_token_s"][columns.ends] - columns["sent_s"][columns.starts]
+    return columns["first_token_s"][columns.ends] - columns.due_or_sent
 
 
 def _cache_hit_rate_pct(columns: Columns) -> Floats:
