@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.scripted_server import DONE, END, HEAD, Script, chunked, event
-from trie.config import EndpointConfig, Start
+from trie.config import EndpointConfig, LoadConfig, Start
 from trie.endpoint.connection import Connections
 from trie.endpoint.request import Requester
 from trie.endpoint.request_body import RequestFormat
@@ -22,6 +22,7 @@ from trie.replay.run_state import RunState
 from trie.replay.scheduler import Scheduler
 from trie.replay.session_order import PlannedSession, SessionOrder
 from trie.storage.parquet_parts import PartsWriter, RowWriter, read_records
+from trie.workload.arrivals import arrivals
 from trie.workload.beginning import Beginning
 from trie.workload.session_tree import session_tree
 from trie.workload.trace import Trace
@@ -41,7 +42,7 @@ def planned_prompts(planned: PlannedSession) -> SessionPrompts:
     prompts = prompts_of(
         planned.trace, planned.session_id, [b" a"] * (planned.begins.turn + 1 if planned.begins else 0)
     )
-    return replace(prompts, begins=planned.begins)
+    return replace(prompts, begins=planned.begins, due_s=planned.due_s)
 
 
 def prompts_of(trace: Trace, session_id: int = 0, answers: Sequence[bytes] = ()) -> SessionPrompts:
@@ -92,11 +93,22 @@ def scheduler(
     max_traces: int | None = None,
     inside: Sequence[tuple[Trace, Beginning]] = (),
     start_mode: Start = Start.together,
+    load: LoadConfig | None = None,
+    drain_s: float | None = None,
 ) -> Scheduler:
     """A scheduler of sessions of these traces, in turn."""
-    order = SessionOrder(traces, most=max_traces, inside=inside)
+    due_s = arrivals(load, traces, 0) if load is not None and load.is_open else None
+    order = SessionOrder(traces, most=max_traces, inside=inside, due_s=due_s)
     queue = PromptQueue(order, planned_prompts, ahead=concurrency)
-    return Scheduler(state, queue, slots=concurrency, duration_s=duration_s, start_mode=start_mode)
+    return Scheduler(
+        state,
+        queue,
+        slots=concurrency,
+        duration_s=duration_s,
+        load=load,
+        start_mode=start_mode,
+        drain_s=drain_s,
+    )
 
 
 def rows_in(folder: Path) -> list[dict[str, Any]]:

@@ -52,6 +52,7 @@ def summary(rows: Iterable[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
         "drift": drift(run),
         "censoring": censoring(run),
         "warm_up": dict.fromkeys(("requests", "failed", "seconds", "traces_inside")),  # these runs have none
+        "load": None,  # nor do they have an open one
         "cache": cache(run),
         "concurrency": concurrency(run),
         "budget": budget(run),

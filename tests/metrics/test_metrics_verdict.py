@@ -8,7 +8,7 @@ import pytest
 from helpers.manifests import KILLED, manifest
 from helpers.rows import row
 
-from trie.metrics.checks import activity, engine, objectives, steadiness
+from trie.metrics.checks import activity, engine, load, objectives, steadiness
 from trie.metrics.checks.check import Check
 from trie.metrics.summary import Summary, summarize
 from trie.metrics.verdict import CONDITIONS
@@ -220,7 +220,8 @@ def test_every_check_is_declared_and_its_title_is_that_of_its_outcome():
             condition = declared[check.id]
             assert check.title == (condition.holds if check.ok else condition.fails)
             seen.add(check.id)
-    elsewhere = (*engine.CONDITIONS, *activity.CONDITIONS, *steadiness.CONDITIONS, *objectives.CONDITIONS)
+    modules = (engine, activity, load, steadiness, objectives)
+    elsewhere = [condition for module in modules for condition in module.CONDITIONS]
     made_elsewhere = {check.id for check in elsewhere} | {
         "client_ran_throughout",
         "whole_workload",

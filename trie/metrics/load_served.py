@@ -10,6 +10,7 @@ from trie.metrics.traces import Traces
 from trie.metrics.values import tokens
 from trie.storage.manifest import Manifest
 
+ROUNDING_S = 1e-6  # of instants
 SETTLED = 0.5  # share of the run after which as many traces should end as are due
 
 
@@ -24,11 +25,12 @@ def load_served(columns: Columns, sessions: Traces, manifest: Manifest, wall_tim
     if not load.is_open:
         return None
     due_s, begun_s = columns["due_s"][columns.starts], columns["queued_s"][columns.starts]
-    waits_s = np.r_[begun_s - due_s, waiting_s(manifest, wall_time_s)]
+    never_s = waiting_s(manifest, wall_time_s)
+    waits_s = np.r_[begun_s - due_s, never_s]
     traces_due = None if manifest.end is None else manifest.end.traces_due
-    waited = int((begun_s > due_s).sum())
+    waited = int((begun_s - due_s > ROUNDING_S).sum())
     not_begun = None if traces_due is None else traces_due - len(due_s)
-    due, ended = _late_half(due_s, sessions, until_s)
+    due, ended = _late_half(np.r_[due_s, wall_time_s - never_s], sessions, until_s)
     p50, p90 = np.percentile(waits_s, (50, 90)) if len(waits_s) else (None, None)
     return LoadServed(
         shape=load.shape,
@@ -52,7 +54,7 @@ def waiting_s(manifest: Manifest, wall_time_s: float) -> Floats:
 
 
 def _late_half(due_s: Floats, sessions: Traces, until_s: float) -> tuple[int, int]:
-    """Traces that were due and began, and traces that ended, in the later half of the load's time."""
+    """Traces that were due, and traces that ended, in the later half of the load's time."""
     since_s = SETTLED * until_s
     ended_s = sessions.last_s[~sessions.cancelled]
     return int(((due_s > since_s) & (due_s <= until_s)).sum()), int(((ended_s > since_s) & (ended_s <= until_s)).sum())

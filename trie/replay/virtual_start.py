@@ -19,7 +19,8 @@ class VirtualStart:
     """
 
     def __init__(self, config: RunConfig, begin: Callable[[int], OpenRequest | None]) -> None:
-        self._steps = deque(steps(config.start, config.concurrency.value))
+        closed = config.load.shape == "closed"  # others begin when it is time
+        self._steps = deque(steps(config.start, config.slots) if closed else ())
         self._stream = config.stream
         self._warms_up = config.start is Start.stationary
         self._begin = begin

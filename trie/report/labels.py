@@ -128,9 +128,9 @@ def _counts(summary: Summary) -> Iterable[tuple[str, str]]:
 
 
 def _further(summary: Summary) -> Iterator[str]:
-    """The declared numbers that no sentence speaks of."""
+    """The declared numbers that were measured and that no sentence speaks of."""
     for path, value in summary.others.items():
-        if (number := number_of(path)) is not None:
+        if value is not None and (number := number_of(path)) is not None:
             yield f"{number.name} {fine(number.shown(value))} {number.display.unit}"
 
 

@@ -76,7 +76,7 @@ LOAD_METRICS = (
         label="traces due in the later half",
         unit="traces",
         better=None,
-        definition="traces that were due in the later half of the load's time and began",
+        definition="traces that were due in the later half of the load's time",
     ),
     Metric(
         section=RUN,
