@@ -65,8 +65,8 @@ def test_traces_begin_when_they_are_due_in_the_lowest_free_slot() -> None:
 
 def test_without_a_slot_traces_wait_and_their_times_count_from_when_they_were_due() -> None:
     """One slot serves 32/17 of 4 traces a second: trace n begins at n * 17/32, and was due at n / 4."""
-    numbers = summary(config(LoadConfig("constant", rate=4.0, max_active=1)))
-    begun = int(8.0 / SERVICE_S) + 1
+    numbers = summary(config(LoadConfig("constant", rate=4.0, max_active=1), duration=16.0))
+    begun = int(16.0 / SERVICE_S) + 1
     completed = begun - 1
     latencies = [(n + 1) * SERVICE_S - n / 4 for n in range(completed)]
     assert numbers.per_trace["latency_s"].max == pytest.approx(max(latencies))
@@ -75,8 +75,8 @@ def test_without_a_slot_traces_wait_and_their_times_count_from_when_they_were_du
     assert numbers.per_request["ttft_s"].max == pytest.approx(1 / 32)
     load = numbers.load
     assert load is not None
-    assert (load.traces_due, load.waited, load.not_begun) == (33, begun - 1, 33 - begun)
-    assert load.waited_share == pytest.approx(32 / 33)
+    assert (load.traces_due, load.waited, load.not_begun) == (65, begun - 1, 65 - begun)
+    assert load.waited_share == pytest.approx(64 / 65)
     failing = {check.id for check in numbers.verdict if not check.ok}
     assert {"load_admitted", "load_served"} <= failing
 
