@@ -54,7 +54,7 @@ def test_a_percentiles_contributions_have_the_variance_that_theory_gives() -> No
     """The median of n uniform values: (1/4) / n."""
     values = np.random.default_rng(1).uniform(size=4000)
     sample = Sample(values, np.arange(4000), np.arange(4000) / 4000, np.zeros(4000, np.bool_))
-    contributions = dict(sample.contributions(4000))
+    contributions = dict(sample.contributions(np.arange(4000)))
     assert set(contributions) == {"mean", "p50", "p90", "p95", "p99"}
     assert (contributions["p50"].of_sessions ** 2).sum() == pytest.approx(0.25 / 4000, rel=0.15)
     assert contributions["p50"].of_sessions.sum() == pytest.approx(0.0, abs=1e-3)
@@ -64,7 +64,7 @@ def test_the_burst_with_which_slots_begin_is_no_noise() -> None:
     """8 first requests that take 9 s beside 1 s of all others: every run has them."""
     burst = np.arange(80) < 8
     values = np.where(burst, 9.0, 1.0)
-    mean = dict(Sample(values, np.arange(80), np.arange(80) / 80, burst).contributions(80))["mean"]
+    mean = dict(Sample(values, np.arange(80), np.arange(80) / 80, burst).contributions(np.arange(80)))["mean"]
     assert mean.value == pytest.approx(1.8)
     assert mean.of_sessions == pytest.approx(np.zeros(80))
 
@@ -84,7 +84,7 @@ def test_runs_that_share_a_server_with_a_memory_are_rarely_called_different() ->
     rng = np.random.default_rng(3)
     called, as_if_independent = 0, 0
     for _ in range(300):
-        means = [dict(loaded(rng).contributions(120))["mean"] for _ in range(2)]
+        means = [dict(loaded(rng).contributions(np.arange(120)))["mean"] for _ in range(2)]
         change = abs(means[1].value - means[0].value)
         parts = [noise(mean.in_time, mean.of_sessions, cosines(120 / 8) or 0) for mean in means]
         called += change > together(parts).half_width(0.95)

@@ -76,6 +76,8 @@ def test_runs_that_did_not_take_turns_are_doubtful(tmp_path: Path) -> None:
 
 def test_repeats_of_a_sweeps_cell_stand_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for sweep, step_s in (("a", 0.010), ("b", 0.0125)):
+        (tmp_path / sweep).mkdir()
+        (tmp_path / sweep / "multirun.yaml").touch()
         for repeat in (1, 2):
             server = Server(step_s=step_s * (1 + repeat / 1000), noise=0.0)
             written(tmp_path / sweep / f"w-c8-11111111-r{repeat}", server, wall_s=30.0, repeat=repeat)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from trie.compare import population
 from trie.compare.intervals import Interval, Intervals
 from trie.compare.runs import Numbers
 from trie.metrics.metric_names import Described, described
@@ -102,7 +103,7 @@ def differences(numbers: tuple[Numbers, Numbers], intervals: Intervals, margin: 
     baseline, candidate = numbers
     return [
         Difference(
-            described(key),
+            population.described(key) or described(key),
             baseline.get(key),
             candidate.get(key),
             *_bounds(intervals.change.get(key)),

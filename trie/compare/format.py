@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from trie.compare import population
 from trie.compare.comparison import Pair
 from trie.compare.config_diff import Setting
 from trie.compare.differences import Difference, Settings
@@ -83,12 +84,12 @@ def value_of(value: Any) -> str:
 
 def headline_keys() -> list[str]:
     """The numbers of each cell of a sweep that a report shows first."""
-    return [number.key for number in headlines("compare")]
+    return [*population.HEADLINE_KEYS, *(number.key for number in headlines("compare"))]
 
 
 def sections(pair: Pair, *, everything: bool) -> Iterator[tuple[str, list[Difference]]]:
     """The differences as a report groups them; without `everything` the statistics and facts that people read."""
-    for section in SECTIONS:
+    for section in (population.SECTION, *SECTIONS):
         rows = [difference for difference in pair.shown if _section(difference) is section]
         if not everything:
             rows = [difference for difference in rows if _matters(difference)]

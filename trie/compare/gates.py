@@ -87,7 +87,8 @@ def judge(gate: Gate, differences: Iterable[Difference], *, same_run: bool = Fal
     """
     by_key = {difference.of.key: difference for difference in differences}
     try:
-        key = resolve(gate.metric, by_key)
+        of_workload = f"certainty.{gate.metric}"  # population.latency_s.p90
+        key = of_workload if of_workload in by_key else resolve(gate.metric, by_key)
     except ConfigError as error:
         raise ConfigError(f"--fail-if {gate.text!r}: {error}") from None
     difference = by_key[key]

@@ -9,8 +9,10 @@ from math import isfinite
 import numpy as np
 
 from trie.compare.noise import Noise, cosines, noise, paired, scaled, together
+from trie.compare.population import NUMBERS, noise_of
 from trie.compare.runs import Run
 from trie.compare.units import Units
+from trie.metrics.certainty.estimate import Estimate
 from trie.metrics.definitions import number_of
 
 REPEATS = 2  # runs on each side, from which how runs differ is known
@@ -46,6 +48,7 @@ def intervals(baseline: Run, candidate: Run, confidence: float, *, same_workload
     """
     repeated = min(len(baseline.runs), len(candidate.runs)) >= REPEATS
     sides = baseline, candidate
+    estimates = [[run.estimates for run in one.runs] for one in sides]
     rows = [[run.units for run in one.runs] for one in sides]
     pairs = _pairs(*rows) if same_workload else None
     change: dict[str, Interval] = {}
@@ -55,7 +58,7 @@ def intervals(baseline: Run, candidate: Run, confidence: float, *, same_workload
         if a is None or b is None:
             continue
         for kept, centre, weights in _forms(a, b, change, relative):
-            within = _within(rows, pairs, key, weights)
+            within = _of_estimates(estimates, key, weights) or _within(rows, pairs, key, weights)
             between = _between(sides, key, weights) if repeated else None
             bounds = [_interval(centre, part, confidence) for part in (within, between) if part is not None]
             if bounds:
@@ -88,6 +91,15 @@ def _within(
         return _mean([_of_pair(a, b, key, weights) for a, b in pairs])
     means = [_mean([_of_run(units, key, weight) for units in side]) for side, weight in zip(rows, weights, strict=True)]
     parts = [part for part in means if part is not None]
+    return together(parts) if len(parts) == len(means) else None
+
+
+def _of_estimates(
+    estimates: Sequence[Sequence[Mapping[str, Estimate]]], key: str, weights: tuple[float, float]
+) -> Noise | None:
+    """The same for an estimate of the whole workload."""
+    means = [_mean([noise_of(key, of_run[key]) if key in of_run else None for of_run in side]) for side in estimates]
+    parts = [scaled(mean, weight) for mean, weight in zip(means, weights, strict=True) if mean is not None]
     return together(parts) if len(parts) == len(means) else None
 
 
@@ -134,7 +146,7 @@ def _together(rows: Sequence[Sequence[Units | None]], pairs: Sequence[tuple[Unit
 
 def _between(sides: tuple[Run, Run], key: str, weights: tuple[float, float]) -> Noise | None:
     """The noise from run to run: the variance within both sides, pooled; None where no run differs from another."""
-    number = number_of(key)
+    number = NUMBERS.get(key) or number_of(key)
     if number is None or number.counts:
         return None
     values = [[run.numbers.get(key) for run in one.runs] for one in sides]

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
+from trie.compare import population
 from trie.compare.units import Units, units
+from trie.metrics.certainty.estimate import Estimate
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate, stored_summary
 from trie.metrics.metric_names import numbers
 from trie.metrics.summary import Summary
@@ -25,7 +27,7 @@ class Run:
     path: Path
     manifest: Manifest
     summary: Summary
-    numbers: Numbers  # of summary.json, whatever version wrote it
+    numbers: Numbers  # of summary.json, whatever version wrote it, the estimates for the whole workload first
     units: Units | None  # None where its rows are not there
     repeats: tuple[Run, ...] = ()  # all of several; empty for one
 
@@ -33,6 +35,11 @@ class Run:
     def runs(self) -> tuple[Run, ...]:
         """Every run of this side."""
         return self.repeats or (self,)
+
+    @property
+    def estimates(self) -> Mapping[str, Estimate]:
+        """For the whole workload, by key."""
+        return population.estimates(self.summary)
 
 
 def read(label: str, path: Path) -> Run:
@@ -44,13 +51,19 @@ def read(label: str, path: Path) -> Run:
     run = RunDir.open(path)
     if not (path / REQUESTS).is_dir():
         content = run.summary()
-        return Run(label, path, run.manifest(), stored_summary(content, path), numbers(content), None)
+        summary = stored_summary(content, path)
+        return Run(label, path, run.manifest(), summary, {**_of_workload(summary), **numbers(content)}, None)
     return of_rows(label, path, evaluate(run))
 
 
 def of_rows(label: str, path: Path, run: EvaluatedRun) -> Run:
     """A run whose rows are there."""
-    return Run(label, path, run.manifest, run.summary, numbers(run.summary.to_json()), units(run))
+    of_run = {**_of_workload(run.summary), **numbers(run.summary.to_json())}
+    return Run(label, path, run.manifest, run.summary, of_run, units(run))
+
+
+def _of_workload(summary: Summary) -> Numbers:
+    return {key: estimate.value for key, estimate in population.estimates(summary).items()}
 
 
 def side(label: str, paths: Sequence[Path]) -> Run:

@@ -46,10 +46,10 @@ class Sample:
     at: Floats  # when each was measured, as a share of the run
     burst: Bools  # those of the requests with which all slots begin at once
 
-    def contributions(self, sessions: int) -> Iterator[tuple[str, Contributions]]:
-        """The mean, and the percentiles beyond which one of the values lies at least."""
-        count = len(self.values)
-        if len(np.unique(self.session)) < FEWEST:
+    def contributions(self, trace_id: Ints) -> Iterator[tuple[str, Contributions]]:
+        """The mean, and the percentiles beyond which one of the values lies at least; of each session its trace."""
+        count, sessions = len(self.values), len(trace_id)
+        if len(np.unique(trace_id[self.session])) < FEWEST:
             return
         part = np.minimum((self.at * PARTS).astype(np.int64), PARTS - 1)
         mean = float(self.values.mean())
@@ -79,10 +79,10 @@ class Ratio:
     at: Floats  # when each session began, as a share of the run
     factor: float = 1.0
 
-    def contributions(self) -> Contributions | None:
-        """None below `FEWEST` sessions."""
+    def contributions(self, trace_id: Ints) -> Contributions | None:
+        """None below `FEWEST` traces."""
         whole = float(self.below.sum())
-        if np.count_nonzero(self.below > 0) < FEWEST:
+        if len(np.unique(trace_id[self.below > 0])) < FEWEST:
             return None
         value = self.factor * float(self.above.sum()) / whole
         each = (self.factor * self.above - value * self.below) / whole
@@ -96,25 +96,20 @@ class Units:
 
     trace_id: Ints  # for each session the trace that it replayed
     slots: int  # sessions at a time
+    cycles: float  # of the run, each as long as a session lasts on average
     samples: Mapping[str, Sample]  # by section and metric: per_trace.ttft_s
     ratios: Mapping[str, Ratio]  # by whole key: workload.completion_tok_s.steady_state
-
-    @property
-    def cycles(self) -> float:
-        """How many sessions a slot took, one after the other."""
-        return len(self.trace_id) / self.slots
 
     @cached_property
     def contributions(self) -> dict[str, Contributions]:
         """By whole key; without those of too few traces."""
-        sessions = len(self.trace_id)
         numbers = {
             f"{path}.{name}": contributions
             for path, sample in self.samples.items()
-            for name, contributions in sample.contributions(sessions)
+            for name, contributions in sample.contributions(self.trace_id)
         }
         for key, ratio in self.ratios.items():
-            if (contributions := ratio.contributions()) is not None:
+            if (contributions := ratio.contributions(self.trace_id)) is not None:
                 numbers[key] = contributions
         return numbers
 
@@ -141,7 +136,9 @@ def units(run: EvaluatedRun) -> Units:
         path: Ratio(columns.per_session(above), columns.per_session(below), began)
         for path, (above, below) in ratios(columns, stream=settings.stream).items()
     }
-    return Units(columns["trace_id"][columns.starts].astype(np.int64), slots, samples, {**rates, **sums})
+    held_s = float((np.where(sessions.cancelled, wall_time_s, sessions.last_s) - sessions.began_s).sum())
+    cycles = wall_time_s * len(begins) / held_s if held_s > 0 else 0.0
+    return Units(columns["trace_id"][columns.starts].astype(np.int64), slots, cycles, samples, {**rates, **sums})
 
 
 def _sums(place: Ints, each: Floats, places: int) -> Floats:
