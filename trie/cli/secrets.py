@@ -55,9 +55,10 @@ def refuse_passwords(arguments: list[str]) -> None:
     """
     for argument in arguments:
         if _PASSWORD.search(argument):
-            key = argument.partition("=")[0]
+            key, equals, _ = argument.partition("=")
+            named = "" if not equals or _PASSWORD.search(key) else key + equals  # else all of it is the URL
             instead = "HTTPS_PROXY may hold them" if key.endswith("proxy") else "use OPENAI_API_KEY"
-            raise ConfigError(f"{key}=(hidden): a URL may not hold user and password; {instead}")
+            raise ConfigError(f"{named}(hidden): a URL may not hold user and password; {instead}")
 
 
 def refuse_in_headers(headers: Mapping[str, str]) -> None:
