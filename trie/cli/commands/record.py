@@ -12,7 +12,7 @@ from trie.cli.arguments import Parser
 from trie.config import EndpointConfig
 from trie.errors import ConfigError, RunDirError, TrieError
 from trie.storage.run_dir import whole, write_json
-from trie.workload.trace import MAX_LATENCY_S
+from trie.workload.row import MAX_LATENCY_S
 
 if TYPE_CHECKING:
     import argparse
