@@ -18,9 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trie.config import RunConfig, WorkloadConfig
+from trie.metrics.certainty.population import Population, features
 from trie.preflight.new_manifest import plain
 from trie.storage.record import arrow_schema
+from trie.storage.run_dir import RunDir
 
+TRACES = 8192  # of the workload
 TURNS = 20  # requests in a trace: the mean of the recorded agentic traces
 
 
@@ -34,7 +37,7 @@ def rows(count: int) -> pa.Table:
     end = first + rng.gamma(2.0, 1.0, count)
     new, cached = rng.integers(1, 2000, count), turn * 1200
     values = {
-        "trace_id": index // TURNS % 8192,
+        "trace_id": index // TURNS % TRACES,
         "session_id": index // TURNS,
         "slot": index // TURNS % 48,
         "turn": turn,
@@ -62,10 +65,27 @@ def rows(count: int) -> pa.Table:
     }
     schema = arrow_schema()
     columns = [
-        pa.array(values[field.name], type=field.type) if field.name in values else pa.nulls(count, field.type)
+        pa.array(values[field.name], type=field.type) if field.name in values else _none(field, count)
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _none(field: pa.Field, count: int) -> pa.Array:
+    nulls = pa.nulls(count, field.type)
+    return nulls if field.nullable else nulls.fill_null(pa.scalar(0).cast(field.type))
+
+
+def population() -> Population:
+    """Sums over traces like these."""
+    rng = np.random.default_rng(1)
+    new = rng.integers(1, 2000, (TRACES, TURNS))
+    context = np.tile(np.arange(TURNS) * 1200, (TRACES, 1))
+    turn = np.tile(np.arange(TURNS), (TRACES, 1))
+    requests = features(*(values.ravel().astype(float) for values in (np.full_like(new, 200), new, context, turn)))
+    of_traces = requests.reshape(TRACES, TURNS, -1)
+    wait_s = rng.random(TRACES) * 20
+    return Population(np.arange(TRACES), wait_s, of_traces.sum(1), of_traces[:, 0], of_traces[:, -1])
 
 
 def run_directory(folder: Path, count: int) -> None:
@@ -82,6 +102,7 @@ def run_directory(folder: Path, count: int) -> None:
         "end": {"reason": "deadline", "wall_time_s": count * 0.01, "client": client},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    RunDir(folder).write_population(population().table())
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from helpers.manifests import manifest
 from helpers.rows import row
 
 from trie.metrics.certainty.blocks import Blocks, blocks_over
-from trie.metrics.certainty.estimate import Estimate, difference, jackknife
+from trie.metrics.certainty.estimate import Estimate, at_least_as_wide, difference, groupings, jackknife
 from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.regression import BlockSums
 from trie.metrics.certainty.section import Certainty
@@ -43,6 +43,31 @@ def test_the_jackknife_of_a_mean_is_the_batch_means_interval() -> None:
     assert estimate.degrees_of_freedom == 3
     assert estimate.high == pytest.approx(3.0 + 3.18244631 * sqrt(10 / 12))
     assert estimate.low == pytest.approx(3.0 - 3.18244631 * sqrt(10 / 12))
+
+
+def test_blocks_that_resemble_their_neighbours_are_taken_together() -> None:
+    """Eight blocks in pairs: four of twice the length have a wider interval, and fewer degrees of freedom."""
+    assert groupings(4) == [4]
+    assert groupings(7) == [7, 4]
+    assert groupings(18) == [18, 9, 5]
+    blocks = np.repeat([1.0, 2.0, 4.0, 5.0], 2)
+    estimate = jackknife(3.0, (blocks.sum() - blocks) / 7)
+    assert estimate is not None
+    assert estimate.degrees_of_freedom == 3
+    assert estimate.standard_error == pytest.approx(sqrt(10 / 12))
+    alternating = np.tile([1.0, 5.0], 4)  # in pairs they are all the same
+    estimate = jackknife(3.0, (alternating.sum() - alternating) / 7)
+    assert estimate is not None
+    assert estimate.degrees_of_freedom == 7
+
+
+def test_an_interval_as_wide_as_another_in_relation_to_the_values() -> None:
+    narrow, wide = Estimate(100.0, 99.0, 101.0, 0.4, 5), Estimate(50.0, 45.0, 55.0, 5.0 / 2.570582, 5)
+    widened = at_least_as_wide(narrow, wide)
+    assert widened is not None
+    assert (widened.low, widened.high) == (pytest.approx(90.0), pytest.approx(110.0))
+    assert at_least_as_wide(wide, narrow) is wide
+    assert at_least_as_wide(narrow, None) is narrow
 
 
 def test_a_difference_has_the_degrees_of_freedom_of_welch() -> None:
@@ -132,7 +157,8 @@ def replayed(traces: list[Trace], slots: int, duration_s: float) -> list[Request
             ended = now + took < duration_s
             cut: dict[str, Any] = {} if ended else {"outcome": Outcome.cancelled, "end_s": duration_s}
             ttft = 0.02 + 2e-5 * plan.new_prompt_tokens
-            fields = {"trace_id": trace.row, "cached_prompt_tokens": plan.cached_prompt_tokens, **cut}
+            held = plan.cached_prompt_tokens
+            fields = {"trace_id": trace.row, "cached_prompt_tokens": held, "usage_cached_tokens": held, **cut}
             about = (session, plan.turn, trace.num_turns)
             lengths = {"prompt": plan.new_prompt_tokens, "completion": plan.completion_tokens}
             rows.append(row(*about, sent=now, ttft=ttft, latency=took, **lengths, **fields))
@@ -194,6 +220,23 @@ def test_a_fit_that_does_not_describe_the_run_gives_no_estimate() -> None:
     assert found.population.completion_tok_s is None
     assert "the fit does not describe the run" in found.why["population"]
     assert certainty(rows, waiting, 6, 500.0).population.completion_tok_s is not None
+
+
+def test_estimates_of_a_cache_that_loses_are_no_surer_than_the_steady_state() -> None:
+    traces = workload(300)
+    rows = replayed(traces, 6, 400.0)
+    kept, lost = ([replace(record, usage_cached_tokens=int(share * record.cached_prompt_tokens)) for record in rows]
+                  for share in (0.97, 0.9))  # fmt: skip
+    sure, unsure = certainty(kept, traces, 6, 400.0), certainty(lost, traces, 6, 400.0)
+    for found, widened in ((sure, False), (unsure, True)):
+        steady, whole = found.steady_state["completion_tok_s"], found.population.completion_tok_s
+        assert steady is not None
+        assert whole is not None
+        assert steady.half_width is not None
+        assert whole.half_width is not None
+        same = whole.half_width / whole.value == pytest.approx(steady.half_width / steady.value)
+        assert same is widened
+    assert "the cache lost 10% of what" in unsure.why["population.intervals"]
 
 
 def test_a_short_run_says_how_long_it_would_have_to_be() -> None:

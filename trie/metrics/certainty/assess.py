@@ -18,6 +18,10 @@ from trie.metrics.throughput import WARM_UP, Points, Rates
 from trie.metrics.traces import Traces
 
 NOTHING_ENDED = "no request ended well in the steady state"
+LOSES = (
+    "the cache lost {:.0%} of what it could have served: estimates for all traces have intervals at least as wide as "
+    "the steady state's"
+)
 NO_STARTS = "no trace began in the steady state, so it is not known how long one takes"
 
 
@@ -46,18 +50,25 @@ def certainty(
     needs = needed_s(cycle, lost_share=WARM_UP, lost_s=guard) if cycle is not None and blocks is None else None
     fit_blocks = None if blocks is None else blocks_over(since, until, cycle)
     estimated = workload_estimates.estimate(rows, requests, facts, population, fit_blocks)
+    steady = _rates(points, values.workload, blocks) if blocks else {}
+    lost = workload_estimates.lost_share(columns)
+    loses = lost is not None and lost > workload_estimates.LOST
+    population_estimates, why = estimated.estimates, dict(estimated.why)
+    if loses and blocks and population_estimates != workload_estimates.NONE:
+        population_estimates = workload_estimates.widened(population_estimates, steady.get("completion_tok_s"))
+        why["population.intervals"] = LOSES.format(lost)
     whole_run = None if blocks is None else _whole_run(blocks, rows.wall_time_s)
     return Certainty(
         blocks=None if blocks is None else blocks.count,
         cycle_s=cycle,
         window_s=window,
         needs_s=needs,
-        steady_state=_rates(points, values.workload, blocks) if blocks else {},
+        steady_state=steady,
         per_trace=_statistics(values.per_trace, columns["sent_s"][columns.starts], whole_run),
         per_request=_statistics(values.per_request, columns["sent_s"][columns.outcome("ok")], whole_run),
-        population=estimated.estimates,
+        population=population_estimates,
         model=estimated.model,
-        why={**({} if blocks else _too_short(cycle, needs)), **estimated.why},
+        why={**({} if blocks else _too_short(cycle, needs)), **why},
     )
 
 

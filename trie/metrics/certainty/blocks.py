@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trie.metrics.certainty.estimate import LEAST_BLOCKS
 from trie.metrics.columns import Floats
 
 CYCLES = 3.0  # mean traces that a block lasts at least
-LEAST, MOST = 4, 40  # blocks that an interval takes, and that are ever made
+LEAST, MOST = LEAST_BLOCKS, 40  # blocks that an interval takes, and that are ever made
 
 
 @dataclass(frozen=True, slots=True)

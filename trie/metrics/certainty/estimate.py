@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite, sqrt
 
+import numpy as np
+
 from trie.metrics.certainty.student import t_quantile
 from trie.metrics.columns import Floats
 
 CONFIDENCE = 0.95
+LEAST_BLOCKS = 4  # that an interval takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,47 @@ def interval(value: float, standard_error: float, degrees_of_freedom: float) -> 
 
 
 def jackknife(value: float, without: Floats) -> Estimate | None:
-    """An estimate from all blocks, and those that leave each block out; None where any of them can't be made."""
+    """An estimate from all blocks, and those that leave each block out; None where any of them can't be made.
+
+    What one block has in common with the next makes the interval too narrow. So the same is done with blocks of twice
+    the length, and so on while four of them are left, and the widest interval is taken.
+    """
     blocks = len(without)
-    if not isfinite(value) or blocks < 2:
+    if not isfinite(value) or blocks < LEAST_BLOCKS:
         return Estimate(value) if isfinite(value) else None
-    squares = float(((without - without.mean()) ** 2).sum())
-    if not isfinite(squares):
+    contributions = (without.mean() - without) * (blocks - 1) / blocks
+    if not np.isfinite(contributions).all():
         return None
-    return interval(value, sqrt((blocks - 1) / blocks * squares), blocks - 1)
+    intervals = [interval(value, *_error(contributions, count)) for count in groupings(blocks)]
+    return max(intervals, key=lambda estimate: estimate.half_width or 0.0)
+
+
+def groupings(blocks: int) -> list[int]:
+    """Numbers of ever longer blocks: halved, rounding up, while four are left."""
+    counts = [blocks]
+    while (half := -(-counts[-1] // 2)) >= LEAST_BLOCKS and half < counts[-1]:
+        counts.append(half)
+    return counts
+
+
+def _error(contributions: Floats, count: int) -> tuple[float, int]:
+    """The standard error of a sum of contributions that come in so many groups, and its degrees of freedom."""
+    bounds = np.linspace(0, len(contributions), count + 1).round().astype(np.intp)
+    groups = np.add.reduceat(contributions, bounds[:-1])
+    squares = float(((groups - groups.mean()) ** 2).sum())
+    return sqrt(count / (count - 1) * squares), count - 1
+
+
+def at_least_as_wide(estimate: Estimate | None, other: Estimate | None) -> Estimate | None:
+    """An estimate whose interval is as wide as that of another one, in relation to the values; or its own, if wider."""
+    if estimate is None or other is None or estimate.half_width is None or other.half_width is None:
+        return estimate
+    if other.value == 0.0 or other.standard_error is None or other.degrees_of_freedom is None:
+        return estimate
+    scale = abs(estimate.value / other.value)
+    if scale * other.half_width <= estimate.half_width:
+        return estimate
+    return interval(estimate.value, scale * other.standard_error, other.degrees_of_freedom)
 
 
 def difference(first: Estimate, second: Estimate) -> Estimate | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from trie.metrics import censored
 from trie.metrics.certainty import check, whole_workload
 from trie.metrics.certainty.blocks import Blocks
-from trie.metrics.certainty.estimate import without_interval
+from trie.metrics.certainty.estimate import Estimate, at_least_as_wide, without_interval
 from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.requests_fit import LEAST_REQUESTS, Model, Requests, fit
 from trie.metrics.certainty.section import Estimates, FittedModel, PopulationEstimates
+from trie.metrics.columns import Columns
 from trie.metrics.definitions.metric import RunRows
 
 PROVISIONAL_BLOCKS = 10  # by which features are chosen where there is no interval
@@ -20,6 +23,7 @@ NO_STREAM = "first tokens are not seen without streaming"
 FEW_FIRST = "too few first requests were sent after the warm-up"
 RATES = ("completion_tok_s", "total_prompt_tok_s", "uncached_prompt_tok_s", "trace_per_s")
 SUBAGENTS = "traces that wait for sub-agents take longer than the sum of their requests and waits"
+LOST = 0.05  # of what the cache could have served, above which the fit does not know why a request took long
 OPEN_LOOP = "traces start as the load says, whatever the server does"
 
 
@@ -64,7 +68,7 @@ def estimate(
         return WorkloadEstimates(model=fitted, why={"population": _apart(checked)})
     estimates, why = _estimates(model, population.at_most(whole_workload.MOST_TRACES), population, facts)
     if blocks is None:
-        estimates = _without_intervals(estimates)
+        estimates = _each(estimates, without_interval)
     return WorkloadEstimates(estimates, fitted, why)
 
 
@@ -107,15 +111,32 @@ def _estimates(
     }
 
 
-def _without_intervals(estimates: PopulationEstimates) -> PopulationEstimates:
-    def of(estimates: Estimates | None) -> Estimates | None:
-        return estimates and {key: without_interval(estimate) for key, estimate in estimates.items()}
+def lost_share(columns: Columns) -> float | None:
+    """Of the tokens that earlier requests of their traces left to the cache, those that it no longer had."""
+    cached, before = columns.cached_tokens, columns["cached_prompt_tokens"]
+    counted = columns.outcome("ok") & np.isfinite(cached) & (before > 0)
+    whole = float(before[counted].sum())
+    return 1.0 - float(cached[counted].sum()) / whole if whole > 0 else None
+
+
+def widened(estimates: PopulationEstimates, steady: Estimate | None) -> PopulationEstimates:
+    """With intervals at least as wide as that of a rate of the steady state.
+
+    How long a request takes hangs on what a cache that is too small has just lost, for which no feature stands. Blocks
+    that happened to lose little agree with one another and are all wrong.
+    """
+    return _each(estimates, lambda estimate: at_least_as_wide(estimate, steady))
+
+
+def _each(estimates: PopulationEstimates, change: Callable[[Estimate | None], Estimate | None]) -> PopulationEstimates:
+    def of(times: Estimates | None) -> Estimates | None:
+        return times and {key: change(estimate) for key, estimate in times.items()}
 
     return PopulationEstimates(
-        completion_tok_s=without_interval(estimates.completion_tok_s),
-        total_prompt_tok_s=without_interval(estimates.total_prompt_tok_s),
-        uncached_prompt_tok_s=without_interval(estimates.uncached_prompt_tok_s),
-        trace_per_s=without_interval(estimates.trace_per_s),
+        completion_tok_s=change(estimates.completion_tok_s),
+        total_prompt_tok_s=change(estimates.total_prompt_tok_s),
+        uncached_prompt_tok_s=change(estimates.uncached_prompt_tok_s),
+        trace_per_s=change(estimates.trace_per_s),
         latency_s=of(estimates.latency_s),
         ttft_s=of(estimates.ttft_s),
         ttfat_s=of(estimates.ttfat_s),
