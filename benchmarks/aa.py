@@ -43,10 +43,6 @@ CELLS = ("8x600", "8x1800", "24x600", "24x1800")  # concurrency x seconds
 SLOWER = (1.05, 1.10, 1.20)  # of the time that a step of decode takes
 WAITS = 0.02  # standard deviation of what a tool wait is multiplied with
 HEADLINES = (
-    "certainty.population.completion_tok_s",
-    "certainty.population.latency_s.p50",
-    "certainty.population.latency_s.p90",
-    "certainty.population.ttft_s.p50",
     "workload.completion_tok_s.steady_state",
     "per_trace.latency_s.mean",
     "per_trace.latency_s.p50",

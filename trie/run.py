@@ -21,7 +21,7 @@ from trie.metrics.checks.circumstances import LIMITS
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate
 from trie.metrics.slo.expression import parse_all
 from trie.metrics.summary import Summary
-from trie.preflight.limits import allow_open_files
+from trie.preflight.limits import allow_open_files, connections_of
 from trie.preflight.new_manifest import new_manifest
 from trie.preflight.steps import prepared
 from trie.preflight.virtual import prepared_virtually
@@ -166,7 +166,7 @@ async def execute_async(
     log.info("workload %s", describe(workload))
     if config.clock is Clock.virtual:
         return await _simulate(config, directory, workload, experiments=experiments, signals=signals)
-    allow_open_files(config.slots)
+    allow_open_files(config.slots, connections_of(config, workload))
     death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with prepared(config, workload, api_key=api_key, on_death=death.set_result) as ready:
         config = ready.config

@@ -524,6 +524,7 @@ def cache(run: Run) -> dict[str, Any]:
         "eligible_ceiling_pct": ratio(100 * sum(ceiling.values()), sum(eligible.values())),
         "lost_pct": ratio(100 * sum(lost), sum(eligible.values())),
         "turn0_hit_share": ratio(sum(hits[id(row)] > 0 for row in first), len(first)),
+        "shared_prefix_hit_rate_pct": None,  # no trace here shares one
     }
 
 

@@ -22,7 +22,7 @@ def workers(columns: Columns) -> Workers | None:
     if not ok.any():
         return None
     before = np.r_[-1, index[:-1]]
-    before[columns.starts] = -1
+    before[columns.first_of_session] = -1
     later = ok & (before >= 0)
     moved = later & (index != before)
     counted = reports_hits(columns)

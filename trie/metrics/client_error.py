@@ -35,10 +35,10 @@ def _of_requests(columns: Columns, *, stream: bool) -> ByMetric:
 
 
 def _of_traces(columns: Columns, of_traces: Mapping[str, Floats]) -> ByMetric:
-    """A first token that came late in one request delays all later requests of its trace."""
+    """A first token that came late in one request delays all later requests of its trace, as its sub-agents do."""
     first, later = _lags(columns)
     each = np.maximum(first, later)
-    whole = columns.per_session(each)
+    whole = columns.with_subagents(each)
     until_final = whole - each[columns.ends] + first[columns.ends]
     lags = {"ttft_s": first[columns.starts], "ttfat_s": until_final, "latency_s": whole}
     return {key: _percentiles(of_traces[key], lag) for key, lag in lags.items()}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trie.workload.session_tree import SUBAGENT_IDS
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -19,7 +21,8 @@ Bools = NDArray[np.bool_]
 class Columns:
     """Columns by name, as float64; sorted by session and turn, so that a session is a run of neighbours.
 
-    Requests of a warm-up are left out. `load_ended_s` is the instant from which on no trace began.
+    Requests of a warm-up are left out. `load_ended_s` is the instant from which on no trace began. Sessions of traces
+    come first, those of sub-agents behind them: what is said of "each trace" is of the former, in their order.
     """
 
     def __init__(self, rows: pa.Table, *, load_ended_s: float = np.inf) -> None:
@@ -92,12 +95,25 @@ class Columns:
         return sorted(rows, key=lambda row: (-row["count"], str(row["error_kind"])))
 
     @cached_property
-    def starts(self) -> NDArray[np.intp]:
-        """Index of each session's first row."""
+    def first_of_session(self) -> Bools:
+        """Which rows are the first of their session, sub-agents' among them."""
         session = self["session_id"]
-        if not len(session):
-            return np.empty(0, np.intp)
-        return np.flatnonzero(np.r_[True, session[1:] != session[:-1]])
+        return np.r_[True, session[1:] != session[:-1]] if len(session) else np.empty(0, np.bool_)
+
+    @cached_property
+    def last_of_session(self) -> Bools:
+        """Which rows are the last of their session, sub-agents' among them."""
+        return np.r_[self.first_of_session[1:], True] if len(self) else np.empty(0, np.bool_)
+
+    @cached_property
+    def _own(self) -> int:
+        """How many rows are the traces' own; sub-agents have the others, behind them."""
+        return int((self["depth"] == 0).sum())
+
+    @cached_property
+    def starts(self) -> NDArray[np.intp]:
+        """Index of each trace's first row."""
+        return np.flatnonzero(self.first_of_session[: self._own])
 
     @cached_property
     def due_or_sent(self) -> Floats:
@@ -107,15 +123,29 @@ class Columns:
 
     @cached_property
     def ends(self) -> NDArray[np.intp]:
-        """Index of each session's last row."""
-        return np.r_[self.starts[1:], len(self)] - 1 if len(self) else self.starts
+        """Index of each trace's own last row."""
+        return np.flatnonzero(self.last_of_session[: self._own])
 
     def per_session(self, values: Floats) -> Floats:
-        """Sums of a column over each session; NaN where any of its rows has none."""
-        return np.add.reduceat(values, self.starts) if len(self.starts) else np.empty(0)
+        """Sums of a column over each trace's own rows; NaN where any of them has none."""
+        return np.add.reduceat(values[: self._own], self.starts) if len(self.starts) else np.empty(0)
 
     def any_in_session(self, mask: Bools) -> Bools:
         return self.per_session(mask.astype(np.float64)) > 0
+
+    @cached_property
+    def trace_of(self) -> NDArray[np.intp]:
+        """For each row the index of its trace; sub-agents of one without rows of its own belong to the next one."""
+        roots = self["session_id"] % SUBAGENT_IDS
+        index = np.searchsorted(self["session_id"][self.starts], roots)
+        return np.minimum(index, len(self.starts) - 1)
+
+    def with_subagents(self, values: Floats) -> Floats:
+        """Sums of a column over each trace's rows and its sub-agents'; NaN where any of them has none."""
+        if self._own == len(self) or not len(self.starts):
+            return self.per_session(values)
+        sums: Floats = np.bincount(self.trace_of, values, len(self.starts)).astype(np.float64, copy=False)
+        return sums
 
     @cached_property
     def completion_tokens(self) -> Floats:

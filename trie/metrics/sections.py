@@ -136,7 +136,8 @@ class Cache:
     hit_rate_pct: float | None = None
     eligible_ceiling_pct: float | None = None
     lost_pct: float | None = None
-    turn0_hit_share: float | None = None
+    turn0_hit_share: float | None = None  # of first requests that share no prefix by their traces
+    shared_prefix_hit_rate_pct: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,7 @@ def phases(columns: Columns, sessions: Traces, *, wall_time_s: float) -> Phases:
     sent, first, end = columns["sent_s"], columns["first_token_s"], columns["end_s"]
     follows = np.full(len(columns), np.nan)
     follows[:-1] = columns["queued_s"][1:]
+    follows[columns.last_of_session] = np.nan
     waiting = sessions.cancelled & columns.outcome("ok")[columns.ends]
     follows[columns.ends] = np.where(waiting, wall_time_s, np.nan)
     return Phases(

@@ -5,16 +5,24 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
+from trie.config import RunConfig
 from trie.errors import ConfigError, WorkloadError
 from trie.preflight.prompt_lengths import Template
+from trie.workload.accounting import family, most_in_flight
 from trie.workload.trace import Trace, Workload
 
 OTHER_FILES = 128  # open beside the connections: libraries, logs, parts, the embedded endpoint's pipes
 ROWS_SHOWN = 5  # that an error names
 
 
-def allow_open_files(concurrency: int) -> None:
-    """Raise this process's own limit of open files where a connection for each session needs that.
+def connections_of(config: RunConfig, workload: Workload) -> int:
+    """Requests that may be in flight at once: one for each trace, or as many as its sub-agents make."""
+    at_once = max(map(most_in_flight, workload.traces)) * config.slots
+    return at_once if config.client.max_in_flight is None else min(at_once, config.client.max_in_flight)
+
+
+def allow_open_files(concurrency: int, connections: int) -> None:
+    """Raise this process's own limit of open files where so many connections of so many traces need that.
 
     Raises:
         ConfigError: when the system's limit is below it.
@@ -23,7 +31,7 @@ def allow_open_files(concurrency: int) -> None:
         return
     import resource  # POSIX alone has it
 
-    needed = concurrency + OTHER_FILES
+    needed = connections + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise ConfigError(
@@ -34,12 +42,21 @@ def allow_open_files(concurrency: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def needed_tokens(trace: Trace, template: Template | None) -> int:
-    """What a context must hold for a trace: its last request with the answer, and a chat template."""
-    return trace.context_tokens + (template.tokens(trace.num_turns) if template is not None else 0)
+def needed_tokens(trace: Trace, template: Template | None, *, reasoning_back: bool = False) -> int:
+    """What a context must hold for a trace: its longest request with the answer, and a chat template."""
+    turns = max(member.num_turns for member in family(trace))
+    added = template.tokens(turns) if template is not None else 0
+    return trace.longest_request_tokens(reasoning_back=reasoning_back) + added
 
 
-def fitting(workload: Workload, max_model_len: int | None, *, skip: bool, template: Template | None = None) -> Workload:
+def fitting(
+    workload: Workload,
+    max_model_len: int | None,
+    *,
+    skip: bool,
+    template: Template | None = None,
+    reasoning_back: bool = False,
+) -> Workload:
     """The workload without the traces that the model's context can't hold; unchanged where its length is not known.
 
     Args:
@@ -47,19 +64,24 @@ def fitting(workload: Workload, max_model_len: int | None, *, skip: bool, templa
         max_model_len: tokens of prompt and completion together, as the server states it.
         skip: leave such traces out, counted in `skipped`, instead of refusing the workload.
         template: of chat, where it is known.
+        reasoning_back: the reasoning of an answer goes back with the answer.
 
     Raises:
         WorkloadError: for such traces without `skip`, or when none is left.
     """
     if max_model_len is None:
         return workload
-    too_long = [trace for trace in workload.traces if needed_tokens(trace, template) > max_model_len]
+
+    def needed(trace: Trace) -> int:
+        return needed_tokens(trace, template, reasoning_back=reasoning_back)
+
+    too_long = [trace for trace in workload.traces if needed(trace) > max_model_len]
     if not too_long:
         return workload
     rows = ", ".join(str(trace.row) for trace in too_long[:ROWS_SHOWN]) + (
         ", ..." if len(too_long) > ROWS_SHOWN else ""
     )
-    most = max(needed_tokens(trace, template) for trace in too_long)
+    most = max(map(needed, too_long))
     problem = (
         f"{workload.name}: {len(too_long)} of {len(workload.traces)} traces need more than the {max_model_len} tokens "
         f"of the model's context (up to {most}; rows from 0: {rows})"
@@ -70,5 +92,5 @@ def fitting(workload: Workload, max_model_len: int | None, *, skip: bool, templa
         raise WorkloadError(
             f"{problem}: serve it with a longer one, or leave them out with workload.skip_too_long=true"
         )
-    kept = [trace for trace in workload.traces if needed_tokens(trace, template) <= max_model_len]
+    kept = [trace for trace in workload.traces if needed(trace) <= max_model_len]
     return replace(workload, traces=kept, skipped=len(too_long))

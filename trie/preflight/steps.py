@@ -17,6 +17,7 @@ from typing import Any
 from trie.config import RunConfig, Start
 from trie.config.run import NO_ROUTE
 from trie.endpoint.connection import Connections
+from trie.endpoint.request_body import REASONING
 from trie.engines.detect import context_beside
 from trie.errors import ConfigError
 from trie.preflight import rtt
@@ -31,6 +32,7 @@ from trie.preflight.warmup import WarmUp, warm_up
 from trie.prompts.builder import Prompts
 from trie.prompts.builder import load as load_prompts
 from trie.sim.process import embedded
+from trie.workload.accounting import every_request
 from trie.workload.closed_loop import Pace
 from trie.workload.trace import Workload
 
@@ -161,7 +163,8 @@ async def _prepare(
     log.info("prompts %s: %s", prompts.name, length_check.finding)
     context = context or length_check.context
     if fit:
-        workload = fitting(workload, context, skip=config.workload.skip_too_long, template=length_check.template)
+        back, skip = config.history == REASONING, config.workload.skip_too_long
+        workload = fitting(workload, context, skip=skip, template=length_check.template, reasoning_back=back)
     if config.prompts.calibrate and config.stream:
         await _rehearse(config, prompts, senders[0], longest=min((context or 2 * longest) // 2, longest))
     _warn_of_short_answers(workload, senders[0].least_tokens)
@@ -244,7 +247,7 @@ async def _rehearse(config: RunConfig, prompts: Prompts, sender: Sender, *, long
 
 def _warn_of_short_answers(workload: Workload, least_tokens: int) -> None:
     """Say how many requests ask for fewer tokens than the server answers, all of which it will refuse."""
-    answers = [plan.completion_tokens for trace in workload.traces for plan in trace.requests()]
+    answers = [plan.completion_tokens for plan in every_request(workload.traces)]
     short = sum(tokens < least_tokens for tokens in answers)
     if short:
         log.warning(

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import trie
 from trie.config import RunConfig, Start
+from trie.endpoint.request_body import REASONING
 from trie.engines.detect import Finding
 from trie.preflight.discovery import Discovery, ModelList
 from trie.preflight.idle import EngineState
@@ -53,7 +54,9 @@ def preparation(config: RunConfig, workload: Workload) -> Prepared:
     context, model = config.sim.max_model_len, config.sim.model
     return Prepared(
         config=config,
-        workload=fitting(workload, context, skip=config.workload.skip_too_long),
+        workload=fitting(
+            workload, context, skip=config.workload.skip_too_long, reasoning_back=config.history == REASONING
+        ),
         servers=(),
         beside=(),
         discoveries=(Discovery(ModelList((model,), (context,), "trie-sim"), NO_SERVER, {}),),

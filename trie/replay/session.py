@@ -158,4 +158,5 @@ def _row(prompts: SessionPrompts, plan: PlannedRequest, slot: int) -> RequestRec
         requested_completion_tokens=plan.completion_tokens,
         shared_prefix_tokens=plan.shared_tokens,
         due_s=prompts.due_s if plan.turn == 0 else None,
+        lost_context_tokens=plan.lost_tokens,
     )

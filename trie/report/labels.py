@@ -159,9 +159,11 @@ def _cache(cache: Cache) -> str:
         if cache.traces_measured and cache.traces_left_out
         else ""
     )
+    shared = cache.shared_prefix_hit_rate_pct
+    prefixes = "" if shared is None else f"; {short(shared)} % of the shared prefixes that had been sent before"
     return (
-        f"{short(cache.hit_rate_pct)} % token-weighted; eligible ceiling "
-        f"{short(cache.eligible_ceiling_pct)} %; first requests with hits {percent(cache.turn0_hit_share)}{left_out}"
+        f"{short(cache.hit_rate_pct)} % token-weighted; eligible ceiling {short(cache.eligible_ceiling_pct)} %; "
+        f"first requests with hits {percent(cache.turn0_hit_share)}{prefixes}{left_out}"
     )
 
 

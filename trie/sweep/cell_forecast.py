@@ -102,9 +102,9 @@ def _held(columns: Columns, until: float) -> Held:
     prompt = np.where(np.isnan(reported), planned, reported)
     context = prompt + columns.completion_tokens
     before = np.r_[0.0, context[:-1]]
-    before[columns.starts] = 0.0
+    before[columns.first_of_session] = 0.0
     after = context.copy()
-    after[columns.ends] = 0.0
+    after[columns.last_of_session] = 0.0
     first = np.where(np.isnan(columns["first_token_s"]), columns["sent_s"], columns["first_token_s"])
     times = np.concatenate([first, columns["end_s"]])
     order = np.argsort(times, kind="stable")

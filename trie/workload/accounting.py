@@ -5,6 +5,7 @@ A trace alone can't tell whether its shared prefix is new: that depends on wheth
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 
 from trie.workload.trace import PlannedRequest, Trace
@@ -32,6 +33,14 @@ def family(trace: Trace) -> Iterator[Trace]:
     yield trace
     for child in trace.subagents:
         yield from family(child.trace)
+
+
+def most_in_flight(trace: Trace) -> int:
+    """Requests of a trace that may be in flight at once: its own, or those of sub-agents that work side by side."""
+    by_turn = Counter[int]()
+    for child in trace.subagents:
+        by_turn[child.after_turn] += most_in_flight(child.trace)
+    return max(by_turn.values(), default=1)
 
 
 def every_request(traces: Iterable[Trace]) -> Iterator[PlannedRequest]:

@@ -36,8 +36,3 @@ def _tree(trace: Trace, session_id: int, parent: int | None, depth: int, ids: It
         (child.after_turn, _tree(child.trace, next(ids), session_id, depth + 1, ids)) for child in trace.subagents
     )
     return TreeSession(trace, session_id, parent, depth, subagents)
-
-
-def root_of(session_id: int) -> int:
-    """The session of the trace that a session belongs to."""
-    return session_id % SUBAGENT_IDS

@@ -25,6 +25,7 @@ class PlannedRequest(NamedTuple):
     completion_tokens: int  # asked for, exactly
     resent_tokens: int = 0  # of the new ones, those of an answer that goes back without its reasoning
     dropped_tokens: int = 0  # reasoning of this answer that no later prompt holds
+    lost_tokens: int = 0  # of the prompt and answer before it, those that no longer stand at its head
     cut: Cut | None = None  # of the conversation, before this request
     shared_tokens: int = 0  # of a first prompt: the prefix that it shares with other traces
     waits_for: tuple[Trace, ...] = ()  # sub-agents that work meanwhile, in the place of a wait
@@ -98,6 +99,7 @@ class Trace:
         """The requests of a conversation that is not the plain one; `turns` as (wait, text, completion, dropped)."""
         said: list[tuple[int, int]] = []  # tokens of each question and of what goes back of its answer
         context = common = 0  # tokens said, and of them the head that the server has computed as it is
+        computed = 0  # by the server, of the request before
         for turn, (wait_s, output, completion, dropped) in enumerate(turns):
             cut, text = None, output
             survives = self.context_reset[turn] if self.context_reset else None
@@ -117,20 +119,27 @@ class Trace:
                 completion,
                 resent_tokens=context - common,
                 dropped_tokens=dropped,
+                lost_tokens=computed - common,
                 cut=cut,
                 shared_tokens=self.shared_prefix_length if turn == 0 else 0,
                 waits_for=waits_for,
             )
             said.append((text if cut is None else text + cut.question_tokens, completion - dropped))
-            context = prompt + completion - dropped
+            computed = prompt + completion
+            context = computed - dropped
             common = prompt if dropped else context
 
     @property
     def context_tokens(self) -> int:
         """Prompt and completion of the longest request: what the server's context window must hold."""
+        return self.longest_request_tokens()
+
+    def longest_request_tokens(self, *, reasoning_back: bool = False) -> int:
+        """The same; `reasoning_back` as `requests` has it."""
         if self.context_reset or self.reasoning_length or self.subagents:
-            own = max(plan.prompt_tokens + plan.completion_tokens for plan in self.requests())
-            return max(own, *(child.trace.context_tokens for child in self.subagents), 0)
+            plans = self.requests(reasoning_back=reasoning_back)
+            inner = (child.trace.longest_request_tokens(reasoning_back=reasoning_back) for child in self.subagents)
+            return max(*(plan.prompt_tokens + plan.completion_tokens for plan in plans), *inner, 0)
         tools, answers = sum(self.tool_call_output_length), sum(self.assistant_response_length)
         return self.input_prompt_length + tools + answers + self.final_assistant_response_length
 

@@ -35,7 +35,15 @@ def _lost_pct(columns: Columns) -> Sums:
 
 def _turn0_hits(columns: Columns) -> Sums:
     hit = (columns.cached_tokens > 0).astype(np.float64)
-    return sums(hit, np.ones(len(columns)), reports_hits(columns) & (columns["turn"] == 0))
+    own = (columns["turn"] == 0) & (columns["shared_prefix_tokens"] == 0)
+    return sums(hit, np.ones(len(columns)), reports_hits(columns) & own)
+
+
+def _shared_prefix_hits(columns: Columns) -> Sums:
+    expected = np.minimum(columns["cached_prompt_tokens"], columns["shared_prefix_tokens"])
+    hit = 100.0 * np.minimum(columns.cached_tokens, expected)
+    shared = (columns["turn"] == 0) & (columns["shared_prefix_tokens"] > 0)
+    return sums(hit, expected, reports_hits(columns) & shared)
 
 
 def _impossible_requests(run: RunRows) -> int:
@@ -93,7 +101,22 @@ CACHE_METRICS = (
         unit="ratio",
         shown=PERCENT,
         better="lower",
-        definition="share of first requests with cached tokens: a warm cache or shared prefixes",
+        definition=(
+            "share of the first requests with cached tokens, of those that share no prefix by their traces: a warm "
+            "cache, or a text that all requests begin with"
+        ),
         formula=Ratio(_turn0_hits),
+    ),
+    Metric(
+        section=RUN,
+        key="cache.shared_prefix_hit_rate_pct",
+        label="hits on shared prefixes",
+        unit="%",
+        better="higher",
+        definition=(
+            "100 x cached tokens of the first requests of sessions that share a prefix / the tokens of these prefixes "
+            "that an earlier request had sent; expected, and a part of both hit rates"
+        ),
+        formula=Ratio(_shared_prefix_hits),
     ),
 )

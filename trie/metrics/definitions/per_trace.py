@@ -107,7 +107,8 @@ TRACE_METRICS = (
         better="higher",
         definition=(
             "100 x sum of cached tokens / sum of eligible tokens; eligible are, from the second request on, the prompt "
-            "and completion tokens of the request before"
+            "and completion tokens of the request before, less those that a reset of the context or reasoning that "
+            "does not go back has changed; of the first, those of a shared prefix that an earlier request had sent"
         ),
         formula=Values(_eligible_cache_hit_rate_pct),
         reference=True,
