@@ -98,16 +98,17 @@ def write_live(directory: Path, now_s: float, every_s: float) -> None:
     evaluated = EvaluatedRun(run, manifest, run.records())
     numbers = evaluated.summary.to_json()
     write_json(directory / LIVE, {**numbers, "valid": None, "wall_time_s": now_s})
-    _page(evaluated, now_s, every_s).write(directory / REPORT)
+    page_so_far(evaluated, every_s).write(directory / REPORT)
 
 
-def _page(run: EvaluatedRun, now_s: float, every_s: float) -> Page:
-    """The page of a run, with how far it is in place of a verdict."""
+def page_so_far(run: EvaluatedRun, every_s: float = EVERY_S) -> Page:
+    """The page of a run that goes on, with how far it is in place of a verdict."""
     from trie.report.html.document import Verdict
     from trie.report.page import page_of
 
     page = page_of(run)
-    so_far = f"{_clock(now_s)} of {_clock(run.manifest.settings.duration)}; every number is of the run so far"
+    now_s, duration_s = run.summary.wall_time_s, run.manifest.settings.duration
+    so_far = f"{_clock(now_s)} of {_clock(duration_s)}; every number is of the run so far"
     running = Verdict(word="RUNNING", tone="warn", detail=so_far)
     blocks = [running if isinstance(block, Verdict) else block for block in page.blocks]
     return replace(page, title=f"{page.title} (running)", blocks=blocks, refresh_s=every_s)

@@ -1,0 +1,1 @@
+"""A small local site: all runs below a folder, those that go on, and comparisons."""
