@@ -13,6 +13,7 @@ from trie.errors import RunDirError
 from trie.metrics.definitions import Metric, Number, headlines
 from trie.metrics.metric_names import numbers
 from trie.metrics.shown_numbers import mark, marked, shown, with_cut_off
+from trie.metrics.summary import Summary
 from trie.report.number_format import MISSING, fine
 from trie.storage import sweep_dir
 from trie.storage.manifest import Manifest
@@ -161,6 +162,20 @@ def _run(path: Path) -> Listed:
         concurrency=cell.concurrency,
         duration_s=_duration_s(manifest),
         values=shown(numbers(_live(path) if running else cell.summary)),
+    )
+
+
+def of_run(path: Path, manifest: Manifest, summary: Summary) -> Listed:
+    """A run whose files were read already."""
+    return Listed(
+        path,
+        VALID if summary.valid else INVALID,
+        manifest.started.wall_clock,
+        workload=manifest.workload.name,
+        model=manifest.server.model,
+        concurrency=manifest.settings.concurrency.value,
+        duration_s=_duration_s(manifest),
+        values=shown(numbers(summary.to_json())),
     )
 
 

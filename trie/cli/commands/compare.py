@@ -20,6 +20,7 @@ def parser() -> Parser:
         "paths", type=Path, nargs="+", metavar="DIR", help="runs or sweeps; the first is the baseline"
     )
     arguments.add_argument("--json", action="store_true", help="print everything as JSON instead of tables")
+    arguments.add_argument("--markdown", action="store_true", help="print Markdown, for comments and CI summaries")
     arguments.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs no network")
     arguments.add_argument("--all", action="store_true", help="every number and statistic in the tables")
     condition = 'exit with 4 when this is true: "ttft_s.p99 > +10%%"; may be given more than once'
@@ -54,6 +55,10 @@ def main(arguments: list[str]) -> int:
         write(comparison, options.html)
     if options.json:
         print(json.dumps(comparison.to_json(), indent=1, allow_nan=False))
+    elif options.markdown:
+        from trie.compare.markdown import comparison_markdown
+
+        print(comparison_markdown(comparison), end="")
     else:
         from trie.cli.console import console
         from trie.compare.terminal import render

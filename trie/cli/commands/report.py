@@ -29,6 +29,7 @@ def parser() -> Parser:
     arguments.add_argument(
         "--json", action="store_true", help="print summary.json, or a sweep's table, instead of tables"
     )
+    arguments.add_argument("--markdown", action="store_true", help="print Markdown, for comments and CI summaries")
     arguments.add_argument(
         "--forecast", type=Path, metavar="SWEEP", help="of a sweep: lay the curves of a sweep in virtual time behind"
     )
@@ -75,6 +76,10 @@ def _sweep(options: argparse.Namespace) -> None:
         page.page(directory, rows).save_plots(options.plots, options.format)
     if options.json:
         print(json.dumps(rows, indent=1))
+    elif options.markdown:
+        from trie.sweep.markdown import sweep_markdown
+
+        print(sweep_markdown(directory, rows), end="")
     else:
         from trie.cli.console import console  # not for JSON
         from trie.sweep.terminal import show_headline
@@ -101,6 +106,10 @@ def _run(options: argparse.Namespace) -> None:
         page_of(evaluated).save_plots(options.plots, options.format)
     if options.json:
         print(json.dumps(evaluated.summary.to_json(), indent=1))
+    elif options.markdown:
+        from trie.report.markdown import run_markdown
+
+        print(run_markdown(evaluated), end="")
     else:
         from trie.cli.console import console  # not for JSON
         from trie.report.terminal import render
