@@ -217,4 +217,5 @@ def magnitude(values: Floats, ticks: Mapping[str, Any] = MappingProxyType({})) -
     measured = values[np.isfinite(values)]
     if len(measured) and measured.min() > 0 and measured.max() / measured.min() > WIDE_RATIO:
         return {"scale": {"type": "log", "nice": False, "padding": 6}, "axis": {**LOG_TICKS, **ticks}}
-    return {"scale": {"domainMin": 0, "nice": False, "padding": 6}, "axis": dict(ticks)}
+    most = float(measured.max()) if len(measured) else 1.0
+    return {"scale": {"domain": [0, 1.02 * most], "nice": False}, "axis": dict(ticks)}

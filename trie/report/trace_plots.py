@@ -58,7 +58,7 @@ def cache_hits_by_turn(columns: Columns) -> Plot:
             ],
             "mark": {"type": "line", "clip": True, "point": {"size": 22}},
             "encoding": {
-                "x": zoomable("x", **turn, scale={"nice": False, "domainMin": 0, "padding": 6}),
+                "x": zoomable("x", **turn, scale={"nice": False, "domainMin": 0}),
                 "y": {
                     "field": "value",
                     "type": "quantitative",

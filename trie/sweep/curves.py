@@ -62,6 +62,37 @@ class Point:
         """A column of the table over the repeats."""
         return Spread.of(row[column] for row in self.done)
 
+    def interval(self, column: str) -> tuple[float, float] | None:
+        """The range of the repeats; of one cell the interval that it states, where it states one."""
+        spread = self.spread(column)
+        if spread is None or spread.repeats > 1:
+            return None if spread is None else (spread.low, spread.high)
+        [row] = [row for row in self.done if row[column] is not None]
+        low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
+        return None if low is None or high is None else (low, high)
+
+    def any_mean(self, column: str) -> float | None:
+        """The mean, of too few values too: for a point that says so."""
+        spread = Spread.of(_any(row, column) for row in self.done)
+        return None if spread is None else spread.mean
+
+    def doubt(self, numbers: Iterable[Number]) -> str:
+        """Why these numbers of the point are not to be relied on; empty where they are."""
+        if not self.valid:
+            reasons = dict.fromkeys(row["why"].partition("; ")[0] for row in self.done if not row["valid"])
+            return f"invalid: {', '.join(reasons)}"
+        few = [number for number in numbers if any(number.column in row.get("few", ()) for row in self.done)]
+        return ", ".join(f"{number.name} of too few values (n = {self._count(number)})" for number in few)
+
+    def _count(self, number: Number) -> int:
+        counts = [part.column for part in number.metric.numbers() if part.counts]
+        return int(min((row[column] or 0 for row in self.done for column in counts), default=0))
+
+    @property
+    def traces(self) -> int:
+        """Completed traces of all its cells."""
+        return int(sum(row["traces_completed"] or 0 for row in self.done))
+
     def mark(self, number: Number) -> str:
         """What stands behind a figure of this point: times of the short ones alone are marked."""
         return next((sign for row in self.done if (sign := mark(number.metric, outcomes(row)))), "")
@@ -88,6 +119,11 @@ class Curve:
     @property
     def measured(self) -> list[Point]:
         return [point for point in self.points if point.done]
+
+
+def _any(row: Row, column: str) -> float | None:
+    value: float | None = row[column]
+    return row.get("few", {}).get(column) if value is None else value
 
 
 def curves(rows: Sequence[Row]) -> list[Curve]:
@@ -130,8 +166,8 @@ def throughput(curves: Iterable[Curve]) -> str:
 
 
 def _measured(curve: Curve, column: str) -> list[tuple[float, Point]]:
-    """The means of a column along a curve, where there are any."""
-    return [(value, point) for point in curve.measured if (value := point.mean(column)) is not None]
+    """The means of a column along a curve, where there are any that no verdict warns of."""
+    return [(value, point) for point in curve.measured if point.valid and (value := point.mean(column)) is not None]
 
 
 def best(curve: Curve, column: str) -> Point | None:
@@ -156,13 +192,13 @@ def knee(curve: Curve, column: str) -> Point | None:
 def pareto(curve: Curve, up: str, other: str, *, lower: bool) -> list[Point]:
     """The points that none beats in both: more of `up`, and more of `other`, or less of it where `lower`.
 
-    In the order of `up`, the highest first.
+    In the order of `up`, the highest first. An invalid point is on no front, nor is a percentile of too few values.
     """
     sign = -1.0 if lower else 1.0
     measured = [
         (rise, sign * across, point)
         for point in curve.measured
-        if (rise := point.mean(up)) is not None and (across := point.mean(other)) is not None
+        if point.valid and (rise := point.mean(up)) is not None and (across := point.mean(other)) is not None
     ]
     front: list[Point] = []
     bar = float("-inf")

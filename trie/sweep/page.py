@@ -5,33 +5,38 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from trie.metrics.definitions import Number, headlines
 from trie.metrics.shown_numbers import CUT_OFF_SHARE, MARK, MARKED, mark
 from trie.report.html.document import (
     Block,
-    Card,
-    Cards,
     Cell,
     Check,
     Column,
-    Note,
     Page,
     Section,
     Table,
     Tone,
     Value,
     Verdict,
-    anchor,
 )
-from trie.report.number_format import fine, percent
+from trie.report.number_format import fine
 from trie.storage.run_dir import REPORT, SUMMARY, whole
 from trie.storage.sweep_dir import Cell as SweepCell
 from trie.storage.sweep_dir import Status
 from trie.sweep import plots
 from trie.sweep.curves import IN_TOTAL, KNEE, THROUGHPUTS, Curve, Point, best, curves, knee, throughput, with_forecast
-from trie.sweep.table import Row, columns, outcomes, rows, shown, to_arrow
+from trie.sweep.hero import hero
+from trie.sweep.multiples import multiples
+from trie.sweep.table import FAILED_SHARE, Row, columns, outcomes, rows, shown, to_arrow
 
+REASONS = 5  # in the verdict
+ADVICE = {
+    "invalid": "its numbers would mislead: see its own report",
+    Status.unfinished.name: "the same command measures it again",
+}
+FIRST = ("traces_completed", FAILED_SHARE, "censoring_share")  # columns that stand first in the table of cells
 PARQUET, CSV, PAGE = "sweep.parquet", "sweep.csv", "sweep.html"
 TONES: dict[str, Tone] = {Status.done.name: "good", Status.unfinished.name: "warn"}
 ABOUT = (
@@ -61,15 +66,20 @@ def page(directory: Path, rows: Sequence[Row], forecast: Sequence[Row] = ()) -> 
     """The page of a sweep, from its table; links lead to the cells' own pages where they have one."""
     rows = shown(rows)
     every = with_forecast(curves(rows), shown(forecast)) if forecast else curves(rows)
+    measured = [curve for curve in every if curve.measured]
     column = throughput(every)
-    headline: list[Block] = []
-    if any(curve.measured for curve in every):
-        headline = [_cards(every, column), _matrix(every, column, directory), plots.overview(every, column)]
-    chapters = [_chapter(curve, column) for curve in every if curve.measured]
+    blocks: list[Block] = []
+    if measured:
+        blocks = [
+            hero(measured, column),
+            _matrix(every, column, directory),
+            plots.overview(measured, column),
+            Section("By workload", [multiples(measured)]),
+        ]
     return Page(
         title=f"Sweep {directory.name}",
         subtitle=_subtitle(rows),
-        blocks=[_verdict(rows), *headline, *chapters, Section("Cells", [_cells(directory, rows)])],
+        blocks=[_verdict(rows), *blocks, Section("Cells", [cells_table(directory, rows)])],
         footer=ABOUT,
     )
 
@@ -88,71 +98,69 @@ def _subtitle(rows: Sequence[Row]) -> str:
 
 
 def _verdict(rows: Sequence[Row]) -> Verdict:
-    """How much of the sweep is there, and what is wrong with the rest."""
+    """How much of the sweep is there, and what is wrong with the rest, at most five reasons."""
     done = [row for row in rows if row["status"] == Status.done.name]
-    broken = [row for row in rows if row["status"] in (Status.failed.name, Status.damaged.name)]
     invalid = [row for row in done if not row["valid"]]
-    checks = [Check("error", row["cell"], f"{row['status']}: {row['why']}", "") for row in broken]
-    checks += [
-        Check("error", row["cell"], f"invalid: {row['why']}", "its numbers would mislead: see its own report")
-        for row in invalid
-    ]
-    checks += [
-        Check("warning", row["cell"], f"{row['status']}: {row['why']}", "the same command measures it again")
-        for row in rows
-        if row["status"] == Status.unfinished.name
-    ]
+    broken = [row for row in rows if row["status"] in (Status.failed.name, Status.damaged.name)]
     tone: Tone = "bad" if broken or invalid else "good" if len(done) == len(rows) else "warn"
     valid = f"{len(done) - len(invalid)} valid" + (f", {len(invalid)} invalid" if invalid else "")
+    reasons = list(_reasons(rows))
+    checks = reasons[:REASONS]
+    if rest := reasons[REASONS:]:
+        checks.append(Check("warning", f"{len(rest)} more reasons", "the table of cells has them all", ""))
     return Verdict(word=f"{len(done)} OF {len(rows)} CELLS DONE", tone=tone, detail=valid, checks=checks)
 
 
-def _cards(curves: Sequence[Curve], column: str) -> Cards:
-    """For each curve where its knee is and what it gives there."""
-    return Cards([card for curve in curves if curve.measured for card in _cards_of(curve, column)])
+def _reasons(rows: Sequence[Row]) -> Iterator[Check]:
+    """Why cells are missing or invalid, the commonest first; each reason once, with the cells that have it."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row["status"] != Status.done.name:
+            groups.setdefault((row["status"], row["why"]), []).append(row)
+        elif not row["valid"]:
+            groups.setdefault(("invalid", row["why"].partition(":")[0]), []).append(row)
+    for (status, reason), cells in sorted(groups.items(), key=lambda group: -len(group[1])):
+        names = ", ".join(row["cell"] for row in cells[:REASONS]) + (" ..." if len(cells) > REASONS else "")
+        some = f"{len(cells)} cells" if len(cells) > 1 else cells[0]["cell"]
+        advice = ADVICE.get(status, "")
+        level: Literal["error", "warning"] = "warning" if status == Status.unfinished.name else "error"
+        detail = cells[0]["why"] if len(cells) == 1 else names
+        yield Check(level, f"{some} {status}: {reason}", detail, advice)
 
 
-def _cards_of(curve: Curve, column: str) -> Sequence[Card]:
-    at, top = knee(curve, column), best(curve, column)
-    if top is None:
-        return [Card(curve.label, None, detail="no throughput measured")]
-    point = at or top
-    label = (
-        f"{curve.label}, knee {at.concurrency}"
-        if at
-        else f"{curve.label}, no knee up to {curve.points[-1].concurrency}"
-    )
-    return [Card(label, point.mean(column), plots.unit_of(column), _to_a_user(point, " to a user, "))]
-
-
-def _to_a_user(point: Point, between: str) -> str | None:
-    """Decode speed and TTFAT, where either was measured."""
-    means = [(columns()[column], point.mean(column)) for column in (plots.DECODE, plots.TTFAT)]
-    if all(mean is None for _, mean in means):
-        return None
-    decode, ttfat = (f"{fine(number.shown(mean))}{point.mark(number)} {number.display.unit}" for number, mean in means)
-    return f"{decode}{between}{columns()[plots.TTFAT].metric.name} {ttfat}"
+def _to_a_user(point: Point, numbers: Sequence[Number]) -> str:
+    """Decode speed and TTFAT, where either was measured, and of how many traces."""
+    means = [(number, point.mean(number.column)) for number in numbers]
+    figures = [
+        f"{fine(number.shown(mean))}{point.mark(number)} {number.display.unit}"
+        f"{'' if number.column == plots.DECODE else f' {number.metric.name}'}"
+        for number, mean in means
+    ]
+    measured = any(mean is not None for _, mean in means)
+    return ", ".join([*(figures if measured else []), f"n {point.traces:,}"])
 
 
 def _matrix(curves: Sequence[Curve], column: str, directory: Path) -> Table:
     """Workloads by concurrencies: throughput, and below it what one user sees."""
-    below = ", ".join(columns()[name].titled for name in (plots.DECODE, plots.TTFAT))
+    declared = columns()
+    below = [declared[name] for name in (plots.DECODE, plots.TTFAT)]
     numbers = sorted({point.concurrency for curve in curves for point in curve.points})
     return Table(
         caption=f"Steady completion {plots.unit_of(column)} by workload and concurrency",
         columns=[Column("Workload"), *(Column(str(number)) for number in numbers)],
         rows=[
             [
-                Cell(curve.label, href=f"#{anchor(curve.label)}" if curve.measured else None),
-                *(_cell(curve, number, column, directory) for number in numbers),
+                Cell(curve.label, note=_knee(curve, column)),
+                *(_cell(curve, number, column, directory, below) for number in numbers),
             ]
             for curve in curves
         ],
-        note=f"Below each: {below}. Green: the best of a row.",
+        note=f"Below each: {', '.join(number.titled for number in below)}, n completed traces. Green: the best valid "
+        "cell of a row.",
     )
 
 
-def _cell(curve: Curve, number: int, column: str, directory: Path) -> Value:
+def _cell(curve: Curve, number: int, column: str, directory: Path, below: Sequence[Number]) -> Value:
     point = next((point for point in curve.points if point.concurrency == number), None)
     spread = point.spread(column) if point is not None else None
     if point is None or spread is None:
@@ -162,7 +170,7 @@ def _cell(curve: Curve, number: int, column: str, directory: Path) -> Value:
         spread.mean,
         href=_link(directory, point.done[0]) if spread.repeats == 1 else None,
         tone=tone if point.valid else "bad",
-        note=_to_a_user(point, ", "),
+        note=_to_a_user(point, below),
         text=spread.text() + ("" if point.valid else " invalid"),
     )
 
@@ -172,49 +180,44 @@ def _missing(point: Point | None) -> str:
     return "-" if point is None else "/".join(dict.fromkeys(row["status"] for row in point.rows))
 
 
-def _chapter(curve: Curve, column: str) -> Section:
-    """All curves of one workload."""
-    return Section(curve.label, [_knee_note(curve, column), *plots.of_curve(curve, column, anchor(curve.label))])
+def _knee(curve: Curve, column: str) -> str | None:
+    """Where more load buys waiting alone."""
+    at = knee(curve, column)
+    return f"knee {at.concurrency}" if at else None
 
 
-def _knee_note(curve: Curve, column: str) -> Note:
-    at, top = knee(curve, column), best(curve, column)
-    if at is None or top is None:
-        return Note("No knee: it takes three concurrencies, and a throughput that has stopped to rise before the last.")
-    reached, most = at.mean(column) or 0.0, top.mean(column) or 1.0
-    return Note(
-        f"Knee at concurrency {at.concurrency}: {fine(reached)} {plots.unit_of(column)}, {percent(reached / most)} of "
-        f"the best, which is at {top.concurrency}. More load than that buys waiting."
-    )
-
-
-def _cells(directory: Path, rows: Sequence[Row]) -> Table:
-    """Every cell with its status and its headline figures."""
-    headline = [
+def cells_table(directory: Path, rows: Sequence[Row]) -> Table:
+    """Every cell: whether it is to be believed first, its headline figures, and the reasons last."""
+    figures = [
         number
         for number in headlines("sweep")
-        if number.column not in THROUGHPUTS or number.column in (IN_TOTAL, throughput(curves(rows)))
+        if number.column not in (*THROUGHPUTS, *FIRST) or number.column in (IN_TOTAL, throughput(curves(rows)))
     ]
-    heads = [
-        Column("Cell"),
-        Column("Workload"),
-        Column("Concurrency"),
-        Column("Repeat"),
-        Column("Status"),
-        Column("Valid"),
-    ]
+    first = [columns()[name] for name in FIRST]
+    heads = ["Workload", "Concurrency", "Repeat"]
     return Table(
         caption="All cells",
-        columns=[*heads, *(_column(number) for number in headline)],
+        columns=[
+            Column("Cell"),
+            Column("Valid"),
+            Column("n", help="completed traces"),
+            *(_column(number) for number in first[1:]),
+            *map(Column, heads),
+            *(_column(number) for number in figures),
+            Column("Status"),
+            Column("Why"),
+        ],
         rows=[
             [
                 Cell(row["cell"], href=_link(directory, row)),
+                "" if row["valid"] is None else "yes" if row["valid"] else Cell("no", tone="bad"),
+                *_figures(row, first),
                 f"{row['workload']}, {row['variant']}" if row["variant"] else row["workload"],
                 row["concurrency"],
                 row["repeat"],
-                Cell(row["status"], tone=TONES.get(row["status"], "bad"), note=row["why"] or None),
-                "" if row["valid"] is None else "yes" if row["valid"] else Cell("no", tone="bad"),
-                *_figures(row, headline),
+                *_figures(row, figures),
+                Cell(row["status"], tone=TONES.get(row["status"], "bad")),
+                row["why"] or "",
             ]
             for row in rows
         ],

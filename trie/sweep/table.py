@@ -41,6 +41,15 @@ FACTS = {
 }
 
 
+# The intervals of steady-state rates, by column, where a run has them: of how many GPUs, of which rate, which end.
+INTERVALS = {
+    f"{rate}_steady_state{per_gpu}_{end}": (rate, bool(per_gpu), end)
+    for rate in ("completion_tok_s", "total_prompt_tok_s")
+    for per_gpu in ("", "_per_gpu")
+    for end in ("low", "high")
+}
+
+
 def columns() -> dict[str, Number]:
     """Every number that has a declaration, by its column."""
     return {number.column: number for number in definitions.numbers()}
@@ -50,7 +59,7 @@ def rows(cells: Sequence[Cell]) -> list[Row]:
     """One mapping a cell, all with the same keys; None for what was not measured or did not come about."""
     numbers = columns()
     return [
-        {**_facts(cell, variant), **_numbers(cell.summary, numbers)}
+        {**_facts(cell, variant), **_numbers(cell.summary, numbers), **_intervals(cell)}
         for cell, variant in zip(cells, variants(cells), strict=True)
     ]
 
@@ -87,6 +96,16 @@ def _numbers(summary: Mapping[str, Any], numbers: Mapping[str, Number]) -> dict[
     return row
 
 
+def _intervals(cell: Cell) -> dict[str, float | None]:
+    gpus = cell.config.get("num_gpus")
+    found: dict[str, float | None] = {}
+    for column, (rate, per_gpu, end) in INTERVALS.items():
+        bound = _number(cell.summary, ("certainty", "steady_state", rate, end))
+        share = (1.0 / gpus if gpus else None) if per_gpu else 1.0
+        found[column] = None if bound is None or share is None else bound * share
+    return found
+
+
 def _number(summary: Mapping[str, Any], path: Sequence[str]) -> float | None:
     """A number in nested JSON objects, None where there is none."""
     value = at(summary, *path)
@@ -94,11 +113,12 @@ def _number(summary: Mapping[str, Any], path: Sequence[str]) -> float | None:
 
 
 def shown(rows: Sequence[Row]) -> list[Row]:
-    """The rows as people read them: None for each percentile of too few values."""
+    """The rows as people read them: None for each percentile of too few values, which `few` then has."""
     numbers = columns()
     percentiles = {column: number for column, number in numbers.items() if number.part and number.part.least > 1}
     counts = {number.key: column for column, number in numbers.items() if number.counts}
-    return [{**row, **dict.fromkeys(_too_few(row, percentiles, counts))} for row in rows]
+    few = [{column: row[column] for column in _too_few(row, percentiles, counts)} for row in rows]
+    return [{**row, **dict.fromkeys(hidden), "few": hidden} for row, hidden in zip(rows, few, strict=True)]
 
 
 def _too_few(row: Row, percentiles: Mapping[str, Number], counts: Mapping[str, str]) -> Iterator[str]:
@@ -119,7 +139,8 @@ def to_arrow(rows: Sequence[Row]) -> pa.Table:
 
     facts = [pa.field(name, kind) for name, kind in FACTS.items()]
     numbers = [pa.field(column, pa.float64(), metadata=_metadata(number)) for column, number in columns().items()]
-    return pa.Table.from_pylist(list(rows), schema=pa.schema([*facts, *numbers]))
+    bounds = [pa.field(column, pa.float64()) for column in INTERVALS]
+    return pa.Table.from_pylist(list(rows), schema=pa.schema([*facts, *numbers, *bounds]))
 
 
 def _metadata(number: Number) -> dict[str, str]:

@@ -239,7 +239,8 @@ class Number:
 
     def shown(self, value: float | None) -> float | None:
         """A value of summary.json in the unit that people read."""
-        return value if value is None or self.counts else value * self.display.factor
+        factor = self.display.factor
+        return value if value is None or self.counts or factor == 1 else value * factor
 
     def _in(self, key: str) -> str:
         if self.part is None:

@@ -77,6 +77,7 @@
   // Plots -------------------------------------------------------------------------------------------------------------
   const theme = JSON.parse(document.getElementById("theme").textContent);
   const drawn = new Map(); // figure -> {view, content, zoomed axes}
+  const contents = new Map(); // figure -> what it draws, as the reader has chosen
 
   const rowsOf = (columns) => {
     const names = Object.keys(columns);
@@ -91,7 +92,8 @@
   function draw(figure) {
     const chart = figure.querySelector(".chart");
     if (!chart || drawn.has(figure) || !chart.clientWidth) return;
-    const content = JSON.parse(figure.querySelector("script").textContent);
+    if (!contents.has(figure)) contents.set(figure, JSON.parse(figure.querySelector("script").textContent));
+    const content = contents.get(figure);
     try {
       const config = chart.clientWidth < NARROW ? { ...theme, legend: { ...theme.legend, columns: 1 } } : theme;
       const compiled = vegaLite.compile(specOf(content, { config })).spec;
@@ -102,6 +104,8 @@
       const full = Object.fromEntries(axes.map((axis) => [axis, view.scale(axis).domain()]));
       const plot = { figure, chart, view, content, axes, full };
       drawn.set(figure, plot);
+      if (content.choices) choosing(plot);
+      if (figure.classList.contains("small")) return;
       tools(plot);
       dataBehind(plot);
       if (axes.length) zooming(plot);
@@ -191,6 +195,41 @@
       event.preventDefault();
       does();
     });
+  }
+
+  // What the axes show: a choice puts the columns of its number into those that the spec draws -------------------------
+  function choosing(plot) {
+    const { figure, content } = plot;
+    if (figure.querySelector(".choose")) return;
+    const bar = make("div", { className: "choose" });
+    for (const [axis, choices] of Object.entries(content.choices)) {
+      if (choices.length < 2) continue;
+      const select = make("select", {}, ...choices.map((choice) => make("option", { value: choice.at }, choice.label)));
+      select.dataset.axis = axis;
+      select.addEventListener("change", () => choose(figure, content));
+      bar.append(make("label", {}, axis, select));
+    }
+    plot.chart.before(bar);
+  }
+
+  function choose(figure, content) {
+    const at = Object.fromEntries(Object.keys(content.choices).map((axis) => [axis, Number(figure.querySelector(`[data-axis=${axis}]`)?.value ?? 0)]));
+    for (const columns of Object.values(content.data)) {
+      const from = { x: `x${at.x}`, y: `y${at.y}`, low: `low${at.y}`, high: `high${at.y}`, front: `front${at.x}${at.y}`, doubt: `doubt${at.x}${at.y}` };
+      for (const [name, source] of Object.entries(from)) if (columns[source]) columns[name] = columns[source];
+    }
+    for (const [axis, choices] of Object.entries(content.choices)) {
+      const channel = content.spec.encoding[axis];
+      channel.title = choices[at[axis]].title;
+      channel.scale.domain = choices[at[axis]].domain;
+    }
+    drawn.get(figure)?.view.finalize();
+    drawn.delete(figure);
+    figure.querySelectorAll(".tools, details.data").forEach((part) => part.remove());
+    const chart = figure.querySelector(".chart");
+    const clean = chart.cloneNode(false); // without the listeners of the plot before
+    chart.replaceWith(clean);
+    draw(figure);
   }
 
   // Saving ------------------------------------------------------------------------------------------------------------

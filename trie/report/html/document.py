@@ -53,6 +53,7 @@ from trie.report.html.blocks import (
     data,
     element,
 )
+from trie.report.html.multiples import Multiples
 from trie.report.html.plot import THEME, Plot
 
 __all__ = [
@@ -179,6 +180,8 @@ def _plots(blocks: Sequence[Block]) -> Iterator[Plot]:
             yield block
         elif isinstance(block, Section):
             yield from _plots(block.blocks)
+        elif isinstance(block, Multiples):
+            yield from block.plots
 
 
 def _contents(blocks: Sequence[Block]) -> Markup | None:

@@ -27,7 +27,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -166,6 +166,16 @@ def _when_near(opacity: float) -> dict[str, Any]:
     return {"condition": {"param": "at", "empty": False, "value": opacity}, "value": 0}
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What an axis can show: its name in a list, the title of the axis, the number that its columns' names end in."""
+
+    label: str
+    title: str
+    at: int
+    domain: tuple[float, float]  # of the axis
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
     """One plot of a page.
@@ -182,6 +192,10 @@ class Plot:
     labels: Mapping[str, str] = field(default_factory=dict)  # columns' names with units, for the table behind the plot
     zoom_group: str | None = None  # plots of one group share their x axis, and zoom together
     wide: bool = False  # takes both columns of a page
+    small: bool = False  # one of many in a grid: without tools, its caption is that of the grid
+    choices: Mapping[str, Sequence[Choice]] = field(
+        default_factory=dict
+    )  # of the axes x and y, for the reader of a page
 
     def __post_init__(self) -> None:
         for name, columns in self.data.items():
@@ -241,8 +255,8 @@ class Plot:
         if self.empty:
             return element(
                 "figure",
-                element("figcaption", element("h3", self.title), element("p", "Not measured in this run.")),
-                cls="plot empty",
+                element("figcaption", element("h3", self.title), element("p", "Not measured.")),
+                cls="plot empty small" if self.small else "plot empty",
                 id=self.key,
             )
         return element(
@@ -251,7 +265,7 @@ class Plot:
             element("div", cls="chart", role="img", tabindex="0", aria_labelledby=title, aria_describedby=caption),
             element("noscript", *self._tables()),
             element("script", data(self._for_page()), type="application/json"),
-            cls="plot wide" if self.wide else "plot",
+            cls=f"plot{' wide' if self.wide else ''}{' small' if self.small else ''}",
             id=self.key,
             data_zoom=self.zoom_group,
         )
@@ -271,7 +285,10 @@ class Plot:
             )
 
     def _for_page(self) -> dict[str, Any]:
-        return {"spec": {"width": "container", **self._spec()}, "data": self._columns(), "labels": dict(self.labels)}
+        choices = {axis: [asdict(choice) for choice in several] for axis, several in self.choices.items()}
+        chosen = {"choices": choices} if choices else {}
+        spec = {"width": "container", **self._spec()}
+        return {"spec": spec, "data": self._columns(), "labels": dict(self.labels), **chosen}
 
     def _spec(self) -> dict[str, Any]:
         own = dict(self.spec)
