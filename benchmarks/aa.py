@@ -6,7 +6,8 @@
 Runs are made in virtual time, as the command makes them, and compared from their files, as the command compares them.
 A pair has the same settings and other seeds. `orders`: each run replays the traces in an order of its own. `waits`:
 both replay them in one order, and each run's tool waits are off by two percent or so, as a server's times are from run
-to run. The candidates of the last columns decode 5, 10 and 20 percent slower.
+to run. `speeds`: as `orders`, and the server of each run is faster or slower as a whole, by three percent or so. The
+candidates of the last columns decode 5, 10 and 20 percent slower. With `--repeats 3` a side is three runs.
 
 The agentic traces are the recorded ones where TRIE_DATASET_CACHE names the folder that holds them, else their stand-in.
 """
@@ -21,7 +22,7 @@ import os
 import random
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -31,7 +32,7 @@ from harness import machine, table
 
 from trie.compare.comparison import compare
 from trie.compare.differences import Settings
-from trie.config import Clock, ConcurrencyConfig, RunConfig, SimConfig
+from trie.config import Clock, ConcurrencyConfig, ProgressStyle, RunConfig, SimConfig
 from trie.config.shipped_groups import endpoint_named_or_at, load, workload_named_or_at
 from trie.run import execute_async
 from trie.workload.load import load as load_workload
@@ -42,6 +43,8 @@ WORKLOADS = (AGENTIC, "office-synthetic")
 CELLS = ("8x600", "8x1800", "24x600", "24x1800")  # concurrency x seconds
 SLOWER = (1.05, 1.10, 1.20)  # of the time that a step of decode takes
 WAITS = 0.02  # standard deviation of what a tool wait is multiplied with
+SHORTER = 40  # times, in real time
+SPEEDS = 0.03  # and of what all times of a run's server are
 HEADLINES = (
     "workload.completion_tok_s.steady_state",
     "per_trace.latency_s.mean",
@@ -64,27 +67,34 @@ class Lab:
     workload: str
     concurrency: int
     duration_s: int
-    noise: str  # orders or waits
+    noise: str  # orders, waits or speeds
+    real: bool = False  # against the embedded endpoint in real time, with traces that are shorter
 
     def run(self, seed: int, folder: Path, slower: float = 1.0) -> Path:
         """The directory of a run, which is made where it is not there."""
-        name = f"{self.workload}-c{self.concurrency}-{self.duration_s}-{self.noise}-{slower:g}-{seed}"
+        clock = "real" if self.real else "virtual"
+        load_of = f"c{self.concurrency}-{self.duration_s}"
+        name = f"{clock}-{self.workload}-{load_of}-{self.noise}-{slower:g}-{seed}"
         directory = folder / name
         if not (directory / "summary.json").is_file():
-            asyncio.run(execute_async(self._config(slower), directory, workload=self._workload(seed)))
+            asyncio.run(execute_async(self._config(seed, slower), directory, workload=self._workload(seed)))
         return directory
 
-    def _config(self, slower: float) -> RunConfig:
+    def _config(self, seed: int, slower: float) -> RunConfig:
         sim = SimConfig(**load("profile", "gpu"))
+        speed = random.Random(f"speed {seed}").gauss(1.0, SPEEDS) if self.noise == "speeds" else 1.0
+        slower *= speed
         return RunConfig(
             workload=workload_named_or_at(self.workload),
             endpoint=endpoint_named_or_at("sim"),
             concurrency=ConcurrencyConfig(self.concurrency),
             duration=float(self.duration_s),
-            clock=Clock.virtual,
+            clock=Clock.real if self.real else Clock.virtual,
+            progress=ProgressStyle.none,
             html=False,
             sim=replace(
                 sim,
+                prefill_tok_s=sim.prefill_tok_s / speed,
                 decode_base_s=sim.decode_base_s * slower,
                 decode_per_request_s=sim.decode_per_request_s * slower,
             ),
@@ -93,10 +103,12 @@ class Lab:
     def _workload(self, seed: int) -> Workload:
         whole, luck = whole_workload(self.workload), random.Random(seed)
         traces = list(whole.traces)
-        if self.noise == "orders":
+        if self.noise != "waits":
             luck.shuffle(traces)
         else:
             traces = [_jittered(trace, luck) for trace in traces]
+        if self.real:
+            traces = [_shorter(trace) for trace in traces]
         return replace(whole, traces=traces)
 
 
@@ -114,19 +126,33 @@ def _jittered(trace: Trace, luck: random.Random) -> Trace:
     return replace(trace, tool_call_latency=waits)
 
 
-def words(lab: Lab, folder: Path, slower: float, pair: int) -> dict[str, str | None]:
+def _shorter(trace: Trace) -> Trace:
+    return replace(
+        trace,
+        input_prompt_length=max(trace.input_prompt_length // SHORTER, 1),
+        assistant_response_length=tuple(max(tokens // SHORTER, 1) for tokens in trace.assistant_response_length),
+        tool_call_output_length=tuple(max(tokens // SHORTER, 1) for tokens in trace.tool_call_output_length),
+        tool_call_latency=tuple(wait / SHORTER for wait in trace.tool_call_latency),
+        final_assistant_response_length=max(trace.final_assistant_response_length // SHORTER, 1),
+    )
+
+
+def words(lab: Lab, folder: Path, repeats: int, slower: float, pair: int) -> dict[str, str | None]:
     """What each number of a pair is called."""
     logging.disable(logging.WARNING)
-    paths = lab.run(2 * pair, folder), lab.run(2 * pair + 1, folder, slower)
-    (found,) = compare(paths, Settings()).pairs
+    seeds = range(2 * pair * repeats, 2 * (pair + 1) * repeats, 2)
+    sides = [lab.run(seed, folder) for seed in seeds], [lab.run(seed + 1, folder, slower) for seed in seeds]
+    (found,) = compare(sides, Settings()).pairs
     return {difference.of.key: difference.verdict for difference in found.differences if difference.verdict}
 
 
-def called_different(lab: Lab, folder: Path, slower: float, pairs: int, jobs: int) -> dict[str, Counter[str]]:
+def called_different(
+    lab: Lab, folder: Path, slower: float, pairs: int, options: argparse.Namespace
+) -> dict[str, Counter[str]]:
     """For each number with an interval how often it was called what."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    with ProcessPoolExecutor(jobs) as pool:
-        for called in pool.map(partial(words, lab, folder, slower), range(pairs), chunksize=5):
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for called in pool.map(partial(words, lab, folder, options.repeats, slower), range(pairs), chunksize=5):
             for key, word in called.items():
                 counts[key][word] += 1
     return counts
@@ -145,12 +171,12 @@ def shown(counts: Counter[str], pairs: int) -> str:
     return f"{different:.0f}{some}"
 
 
-def labs(cells: Sequence[str], workloads: Sequence[str], noises: Sequence[str]) -> Iterator[Lab]:
-    for workload in workloads:
-        for cell in cells:
+def labs(options: argparse.Namespace) -> Iterator[Lab]:
+    for workload in options.workloads:
+        for cell in options.cells:
             concurrency, duration = map(int, cell.split("x"))
-            for noise in noises:
-                yield Lab(workload, concurrency, duration, noise)
+            for noise in options.noises:
+                yield Lab(workload, concurrency, duration, noise, options.real)
 
 
 def main() -> None:
@@ -159,20 +185,22 @@ def main() -> None:
     parser.add_argument("--planted-pairs", type=int, default=40, help="for each planted difference; 0: none")
     parser.add_argument("--cells", nargs="+", default=CELLS, metavar="CxS", help="concurrency x seconds")
     parser.add_argument("--workloads", nargs="+", default=WORKLOADS)
-    parser.add_argument("--noises", nargs="+", default=("orders", "waits"))
+    parser.add_argument("--noises", nargs="+", default=("orders", "waits"), choices=("orders", "waits", "speeds"))
+    parser.add_argument("--repeats", type=int, default=1, help="runs on each side")
+    parser.add_argument("--real", action="store_true", help="in real time, against the embedded endpoint: 8x30")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where the runs are kept for another time")
     parser.add_argument("--json", type=Path, help="every count")
     options = parser.parse_args()
-    print(f"{machine()}; {options.pairs} pairs\n")
+    print(f"{machine()}; {options.pairs} pairs, runs on each side: {options.repeats}\n")
     results = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        for lab in labs(options.cells, options.workloads, options.noises):
-            title = f"{lab.workload}, concurrency {lab.concurrency}, {lab.duration_s // 60} min, other {lab.noise}"
-            same = called_different(lab, folder, 1.0, options.pairs, options.jobs)
+        for lab in labs(options):
+            title = f"{lab.workload}, concurrency {lab.concurrency}, {lab.duration_s:,} s, other {lab.noise}"
+            same = called_different(lab, folder, 1.0, options.pairs, options)
             planted = {
-                slower: called_different(lab, folder, slower, options.planted_pairs, options.jobs)
+                slower: called_different(lab, folder, slower, options.planted_pairs, options)
                 for slower in (SLOWER if options.planted_pairs else ())
             }
             results[title] = {"same": same, **{str(slower): counts for slower, counts in planted.items()}}

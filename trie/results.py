@@ -169,7 +169,7 @@ class LoadedComparison:
 
     @cached_property
     def differences(self) -> pd.DataFrame:
-        """A row for each number: baseline, candidate, change, its interval, and better, worse or noise."""
+        """A row for each number: baseline, candidate, change, its interval, and a word (docs/compare.md)."""
         import pandas as pd  # as above
 
         content = self.to_json()["cells"]
