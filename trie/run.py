@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rich.console import Console
 
 from trie.config import Clock, RunConfig
+from trie.endpoint.request_body import REASONING
 from trie.engines.counters import Meter
 from trie.errors import ReportError
 from trie.metrics.certainty.population import Population
@@ -23,7 +24,7 @@ from trie.metrics.slo.expression import parse_all
 from trie.metrics.summary import Summary
 from trie.preflight.limits import allow_open_files, connections_of
 from trie.preflight.new_manifest import new_manifest
-from trie.preflight.steps import prepared
+from trie.preflight.steps import Prepared, prepared
 from trie.preflight.virtual import prepared_virtually
 from trie.replay.run_state import CANCELLED
 from trie.replay.scheduler import Scheduler, build
@@ -174,7 +175,7 @@ async def execute_async(
         run, writer = RunDir.create(directory)
         manifest = new_manifest(ready, repository)
         run.write_manifest(manifest)
-        await asyncio.to_thread(_write_population, run, ready.workload)
+        await asyncio.to_thread(_write_population, run, ready)
         log.info(starting_line(manifest))
         scheduler, meter = build(ready, RowWriter(writer)), Meter(config.endpoint, ready.beside)
         every_s = interval_s(config.live, config.duration) if config.html else 0.0
@@ -204,7 +205,7 @@ async def _simulate(
         run, writer = RunDir.create(directory)
         manifest = new_manifest(ready, repository)
         run.write_manifest(manifest)
-        await asyncio.to_thread(_write_population, run, ready.workload)
+        await asyncio.to_thread(_write_population, run, ready)
         log.info(starting_line(manifest))
         virtual = VirtualRun(ready, writer)
         with signals.replaying(lambda: virtual.stop(INTERRUPTED)) if signals else nullcontext():
@@ -217,8 +218,9 @@ async def _simulate(
     return Result(directory, await asyncio.to_thread(_report, run, html=config.html), manifest)
 
 
-def _write_population(run: RunDir, workload: Workload) -> None:
-    run.write_population(Population.of(workload.traces).table())
+def _write_population(run: RunDir, ready: Prepared) -> None:
+    population = Population.of(ready.workload.traces, reasoning_back=ready.config.history == REASONING)
+    run.write_population(population.table())
 
 
 def _report(run: RunDir, *, html: bool) -> Summary:

@@ -19,6 +19,7 @@ from trie.metrics.certainty.regression import BlockSums
 from trie.metrics.certainty.section import Certainty
 from trie.metrics.certainty.student import t_quantile
 from trie.metrics.evaluate_run import evaluate
+from trie.metrics.first_numbers import first_numbers
 from trie.metrics.summary import Summary, summarize
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
@@ -267,3 +268,29 @@ def test_a_run_without_the_sums_of_its_workload_has_intervals_all_the_same(tmp_p
     assert "older versions" in found.certainty.why["population"]
     assert found.certainty.per_trace["latency_s"]["p50"] is not None
     assert Summary.from_json(found.to_json()) == found
+
+
+def test_times_of_the_traces_that_did_not_fail_get_no_interval_where_many_did() -> None:
+    """Every trace of more than four turns fails at its last request."""
+    traces = workload(300)
+    rows = [
+        replace(record, outcome=Outcome.failed) if record.is_final and record.turn > 4 else record
+        for record in replayed(traces, 6, 400.0)
+    ]
+    found = certainty(rows, None, 6, 400.0)
+    assert found.blocks is not None
+    assert "latency_s" not in found.per_trace
+    assert "cache_hit_rate_pct" in found.per_trace
+    assert "of the traces were cut off or failed" in found.why["per_trace.latency_s"]
+
+
+def test_the_first_numbers_of_a_run_have_these_intervals() -> None:
+    traces = workload(300)
+    rows = replayed(traces, 6, 400.0)
+    about = manifest(end={"wall_time_s": 400.0}, concurrency={"value": 6})
+    summary = summarize(to_table(rows), about, Population.of(traces))
+    assert summary.certainty is not None
+    steady = summary.certainty.steady_state["completion_tok_s"]
+    assert steady is not None
+    throughput = next(number for number in first_numbers(summary.to_json()) if "throughput" in number.name)
+    assert (throughput.low, throughput.high) == (steady.low, steady.high)

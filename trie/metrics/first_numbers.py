@@ -8,7 +8,7 @@ from typing import Any
 
 from trie.metrics import definitions
 from trie.metrics.definitions import PER_TRACE, Metric, Number
-from trie.metrics.metric_names import numbers
+from trie.metrics.metric_names import flat, numbers
 from trie.metrics.shown_numbers import Values, marked, shown, with_cut_off
 
 POPULATION = "of the whole workload"
@@ -40,7 +40,7 @@ class FirstNumber:
 
 def first_numbers(summary: dict[str, Any]) -> list[FirstNumber]:
     """The six, in their order, out of a summary.json of any version."""
-    values = shown(numbers(summary))
+    values = shown(numbers(summary)) | dict(flat(summary.get("certainty") or {}, "certainty."))
     metrics = sorted(
         (metric for metric in definitions.METRICS if metric.headline.place), key=lambda m: m.headline.place
     )

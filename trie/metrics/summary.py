@@ -183,6 +183,7 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Populati
                 settings.slots,
                 stream=stream,
                 closed_loop=settings.load.shape == "closed",
+                load_changes=settings.load.shape == "ramp",
                 traces_ran_out=_traces_ran_out(manifest),
             ),
             population,

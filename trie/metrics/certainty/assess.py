@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from trie.metrics.certainty import measured, workload_estimates
 from trie.metrics.certainty.blocks import CYCLES, LEAST, Blocks, blocks_over, needed_s
 from trie.metrics.certainty.estimate import Estimate
@@ -13,9 +15,10 @@ from trie.metrics.certainty.requests_fit import LEAST_REQUESTS, Requests, guard_
 from trie.metrics.certainty.section import Certainty, Estimates
 from trie.metrics.certainty.workload_estimates import RunFacts
 from trie.metrics.columns import Floats
-from trie.metrics.definitions.metric import RunRows
+from trie.metrics.definitions import declared
+from trie.metrics.definitions.metric import PER_TRACE, RunRows
+from trie.metrics.shown_numbers import CUT_OFF_SHARE
 from trie.metrics.throughput import WARM_UP, Points, Rates
-from trie.metrics.traces import Traces
 
 NOTHING_ENDED = "no request ended well in the steady state"
 LOSES = (
@@ -45,10 +48,10 @@ def certainty(
     guard = guard_s(columns)
     since, until = points.steady_since, _full_until(rows, window[1], facts) - guard
     requests = requests_between(columns, since, until)
-    cycle = _cycle_s(requests, population, rows.sessions, window, facts.concurrency)
+    cycle = _cycle_s(requests, population, rows, window)
     blocks = blocks_over(*window, cycle)
     needs = needed_s(cycle, lost_share=WARM_UP, lost_s=guard) if cycle is not None and blocks is None else None
-    fit_blocks = None if blocks is None else blocks_over(since, until, cycle)
+    fit_blocks = None if blocks is None or not until > since else Blocks(since, until, blocks.count)
     estimated = workload_estimates.estimate(rows, requests, facts, population, fit_blocks)
     steady = _rates(points, values.workload, blocks) if blocks else {}
     lost = workload_estimates.lost_share(columns)
@@ -58,17 +61,18 @@ def certainty(
         population_estimates = workload_estimates.widened(population_estimates, steady.get("completion_tok_s"))
         why["population.intervals"] = LOSES.format(lost)
     whole_run = None if blocks is None else _whole_run(blocks, rows.wall_time_s)
+    of_traces, cut_off_why = _without_cut_off(rows, values.per_trace)
     return Certainty(
         blocks=None if blocks is None else blocks.count,
         cycle_s=cycle,
         window_s=window,
         needs_s=needs,
         steady_state=steady,
-        per_trace=_statistics(values.per_trace, columns["sent_s"][columns.starts], whole_run),
+        per_trace=_statistics(of_traces, columns["sent_s"][columns.starts], whole_run),
         per_request=_statistics(values.per_request, columns["sent_s"][columns.outcome("ok")], whole_run),
         population=population_estimates,
         model=estimated.model,
-        why={**({} if blocks else _too_short(cycle, needs)), **why},
+        why={**cut_off_why, **({} if blocks else _too_short(cycle, needs)), **why},
     )
 
 
@@ -78,15 +82,16 @@ def _full_until(rows: RunRows, until: float, facts: RunFacts) -> float:
 
 
 def _cycle_s(
-    requests: Requests, population: Population | None, sessions: Traces, window: tuple[float, float], concurrency: int
+    requests: Requests, population: Population | None, rows: RunRows, window: tuple[float, float]
 ) -> float | None:
-    """How long a trace takes on average: by the fit, else the traces active in the window by those that began in it."""
+    """How long a trace takes on average: by the fit, else the time of active traces by those that began."""
     if population is not None and population.sequential and len(requests) >= LEAST_REQUESTS:
         return mean_trace_s(requests, population)
     since, until = window
-    began = sessions.sent_s
+    began = rows.sessions.began_s
     starts = int(((began > since) & (began <= until)).sum())
-    return concurrency * (until - since) / starts if starts else None
+    active = np.clip(np.minimum(rows.until_s, until) - np.maximum(began, since), 0.0, None)
+    return float(active.sum()) / starts if starts else None
 
 
 def _whole_run(blocks: Blocks, wall_time_s: float) -> Blocks:
@@ -104,6 +109,20 @@ def _statistics(values: Mapping[str, Floats], at: Floats, blocks: Blocks | None)
     if blocks is None:
         return {}
     return {key: measured.statistics(of_key, at, blocks) for key, of_key in values.items()}
+
+
+def _without_cut_off(rows: RunRows, values: Mapping[str, Floats]) -> tuple[Mapping[str, Floats], dict[str, str]]:
+    """The metrics of traces whose values are not those of the short ones alone, and why the others have no interval."""
+    completed = rows.sessions.completed[rows.sessions.whole]
+    share = 1.0 - float(completed.mean()) if len(completed) else 0.0
+    if share <= CUT_OFF_SHARE:
+        return values, {}
+    times = {metric.key for metric in declared(PER_TRACE) if metric.with_cut_off}
+    why = f"{share:.0%} of the traces were cut off or failed: no interval of the others' times holds those of all"
+    return (
+        {key: of_key for key, of_key in values.items() if key not in times},
+        {f"per_trace.{key}": why for key in sorted(times)},
+    )
 
 
 def _too_short(cycle_s: float | None, needs_s: float | None) -> dict[str, str]:

@@ -47,10 +47,10 @@ class Population:
         return bool(np.isfinite(self.wait_s).all())
 
     @classmethod
-    def of(cls, traces: Sequence[Trace]) -> Population:
-        """The sums of traces."""
+    def of(cls, traces: Sequence[Trace], *, reasoning_back: bool = False) -> Population:
+        """The sums of traces; `reasoning_back` as in `Trace.requests`."""
         starts = np.cumsum([0, *(trace.num_turns + 1 for trace in traces)])
-        values = np.fromiter(_values(traces), np.dtype((np.float64, 5)), int(starts[-1]))
+        values = np.fromiter(_values(traces, reasoning_back=reasoning_back), np.dtype((np.float64, 5)), int(starts[-1]))
         turn, wait, new, context, completion = values.T
         requests = features(completion, new, context, turn)
         return cls(
@@ -103,8 +103,8 @@ class Population:
         return np.where(self.row[place] == trace_id, place, -1)
 
 
-def _values(traces: Sequence[Trace]) -> Iterator[tuple[float, ...]]:
+def _values(traces: Sequence[Trace], *, reasoning_back: bool) -> Iterator[tuple[float, ...]]:
     for trace in traces:
-        for plan in trace.requests():
+        for plan in trace.requests(reasoning_back=reasoning_back):
             wait_s = nan if plan.waits_for else plan.wait_s
             yield plan.turn, wait_s, plan.new_prompt_tokens, plan.cached_prompt_tokens, plan.completion_tokens

@@ -23,6 +23,7 @@ NO_STREAM = "first tokens are not seen without streaming"
 FEW_FIRST = "too few first requests were sent after the warm-up"
 RATES = ("completion_tok_s", "total_prompt_tok_s", "uncached_prompt_tok_s", "trace_per_s")
 SUBAGENTS = "traces that wait for sub-agents take longer than the sum of their requests and waits"
+RAMP = "the number of active traces changes, so one fit does not describe the run"
 LOST = 0.05  # of what the cache could have served, above which the fit does not know why a request took long
 OPEN_LOOP = "traces start as the load says, whatever the server does"
 
@@ -37,6 +38,7 @@ class RunFacts:
     concurrency: int
     stream: bool
     closed_loop: bool = True  # the same number of traces is active at any time
+    load_changes: bool = False  # with time, as it was set to
     traces_ran_out: bool = False  # after the last start, fewer traces were active
 
 
@@ -55,6 +57,8 @@ def estimate(
     """Fit the requests, check the fit, and apply it to the workload; without blocks there are no intervals."""
     if population is None:
         return WorkloadEstimates(why={"population": NO_SUMS})
+    if facts.load_changes:
+        return WorkloadEstimates(why={"population": RAMP})
     if not population.sequential:
         return WorkloadEstimates(why={"population": SUBAGENTS})
     if len(requests) < LEAST_REQUESTS:
