@@ -1,0 +1,122 @@
+"""How right decisions are, where the truth is known: the capacity of a simulated server, and A/B comparisons of two.
+
+    python benchmarks/decisions.py              both tables
+    python benchmarks/decisions.py capacity     the search against the loads that pass in long runs
+    python benchmarks/decisions.py ab           equal servers, and one that is 3 % slower
+
+Everything runs in virtual time. The tables of docs/decisions.md are what this prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import logging
+import math
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from trie.cli.compose import composed
+from trie.cli.main import run as trie
+from trie.config import ConcurrencyConfig, ProgressStyle, RunConfig
+from trie.decide.ab.experiment import Arm, Experiment, Plan
+from trie.decide.ab.sequential import Rule
+from trie.decide.capacity_report import load_of
+from trie.run import execute
+
+SLOS = {
+    "ttft_s<0.3@p90": 1.0,
+    "tpot_s<0.025@p99": 1.0,
+    "latency_s<250@p90": 1.0,
+}
+RANGE = (4, 512)
+SHORT_S, LONG_S = 3600.0, 100 * 3600.0
+PROFILE = ("clock=virtual", "profile=gpu", "workload=agentic-synthetic")
+
+
+def settings(*overrides: str) -> RunConfig:
+    return composed([*PROFILE, *overrides]).run()
+
+
+def quietly(arguments: list[str]) -> int:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return trie(arguments)
+
+
+def capacity() -> None:
+    """The search's answer beside the highest load that passes in a run of 100 hours."""
+    print(f"{'objective':<22}{'search':<22}{'cells':>6}{'truth':>8}  log2 + 2 = {math.ceil(math.log2(RANGE[1] - RANGE[0])) + 2}")
+    for slo in SLOS:
+        with tempfile.TemporaryDirectory() as folder:
+            quietly([
+                "-m", "search=capacity", f"slo={slo}", f"concurrency={RANGE[0]}..{RANGE[1]}", *PROFILE, "html=false",
+                f"duration={SHORT_S:g}", f"hydra.sweep.dir={folder}/sweep", "progress=none",
+            ])  # fmt: skip
+            content = json.loads((Path(folder) / "sweep" / "capacity.json").read_text())
+        (search,) = content["searches"].values()
+        answer, cells = search["tiers"][""], len(search["loads"])
+        truth = true_capacity(slo, answer["passes"] or RANGE[0], answer["fails"] or RANGE[1])
+        print(f"{slo:<22}{answer['text']:<22}{cells:>6}{truth:>8}", flush=True)
+
+
+def true_capacity(slo: str, passes: int, fails: int) -> str:
+    """The highest load whose value keeps the limit in a long run, looked for around the search's answer."""
+    for load in range(fails + 2, max(passes - 4, 0), -1):
+        with tempfile.TemporaryDirectory() as folder:
+            config = replace(
+                settings("html=false"), concurrency=ConcurrencyConfig(load), duration=LONG_S, progress=ProgressStyle.none
+            )
+            execute(config, Path(folder) / "run")
+            (judged,) = load_of(Path(folder) / "run", slo).judged
+        if judged.value is not None and judged.value < judged.limit:
+            return str(load)
+    return f"< {max(passes - 3, 1)}"
+
+
+def ab(count: int) -> None:
+    """Equal servers and a slower one; blocks of ten minutes, each with traces of its own, which is where noise is from."""
+    base = settings("concurrency=8", "html=false")
+    slower = replace(base, sim=replace(base.sim, decode_base_s=base.sim.decode_base_s, decode_per_request_s=SLOW_STEP))
+    print(f"{'B':<14}{'comparisons':>12}{'better':>8}{'worse':>7}{'equivalent':>12}{'unsure':>8}{'pairs p50':>11}{'predicted':>11}")
+    for name, b in (("as A", base), ("slower", slower)):
+        ends, pairs, deviations, effects = Counter[str](), [], [], []
+        for number in range(count):
+            with tempfile.TemporaryDirectory() as folder:
+                plan = Plan(Rule(margin=0.02, most=20), 600.0, seed=number, same_traces=False)
+                for result in Experiment((Arm("a", base), Arm("b", b)), plan, Path(folder)).results():
+                    pass
+                ends[result.decision] += 1
+                pairs.append(len(result.pairs))
+                values = result.differences_of(plan.metric)
+                deviations.append(statistics.stdev(values))
+                effects.append(statistics.mean(values))
+        effect = abs(math.expm1(statistics.mean(effects)))
+        predicted = Rule(0.02, 20).needs(effect, math.sqrt(statistics.mean(d * d for d in deviations)))
+        shown = "".join(f"{ends[word]:>{width}}" for word, width in (("better", 8), ("worse", 7), ("equivalent", 12), ("unsure", 8)))
+        print(f"{name:<14}{count:>12}{shown}{statistics.median(pairs):>11g}{predicted!s:>11}   {effect:.1%}", flush=True)
+
+
+SLOW_STEP = 0.0006
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("what", nargs="*", choices=["capacity", "ab"], default=["capacity", "ab"])
+    arguments.add_argument("--comparisons", type=int, default=100)
+    options = arguments.parse_args()
+    logging.disable(logging.WARNING)
+    if "capacity" in options.what:
+        capacity()
+    if "ab" in options.what:
+        ab(options.comparisons)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
