@@ -46,6 +46,10 @@ WAITS = 0.02  # standard deviation of what a tool wait is multiplied with
 SHORTER = 40  # times, in real time
 SPEEDS = 0.03  # and of what all times of a run's server are
 HEADLINES = (
+    "certainty.population.completion_tok_s",
+    "certainty.population.latency_s.p50",
+    "certainty.population.latency_s.p90",
+    "certainty.population.ttft_s.p50",
     "workload.completion_tok_s.steady_state",
     "per_trace.latency_s.mean",
     "per_trace.latency_s.p50",

@@ -24,17 +24,13 @@ from pathlib import Path
 
 from trie.cli.compose import composed
 from trie.cli.main import run as trie
-from trie.config import ConcurrencyConfig, ProgressStyle, RunConfig
-from trie.decide.ab.experiment import Arm, Experiment, Plan
+from trie.config import ConcurrencyConfig, RunConfig
+from trie.decide.ab.experiment import Arm, Experiment, Plan, Result
 from trie.decide.ab.sequential import Rule
 from trie.decide.capacity_report import load_of
 from trie.run import execute
 
-SLOS = {
-    "ttft_s<0.3@p90": 1.0,
-    "tpot_s<0.025@p99": 1.0,
-    "latency_s<250@p90": 1.0,
-}
+SLOS = ("ttft_s<0.3@p90", "tpot_s<0.025@p99", "latency_s<250@p90")
 RANGE = (4, 512)
 SHORT_S, LONG_S = 3600.0, 100 * 3600.0
 PROFILE = ("clock=virtual", "profile=gpu", "workload=agentic-synthetic")
@@ -51,7 +47,8 @@ def quietly(arguments: list[str]) -> int:
 
 def capacity() -> None:
     """The search's answer beside the highest load that passes in a run of 100 hours."""
-    print(f"{'objective':<22}{'search':<22}{'cells':>6}{'truth':>8}  log2 + 2 = {math.ceil(math.log2(RANGE[1] - RANGE[0])) + 2}")
+    most = math.ceil(math.log2(RANGE[1] - RANGE[0])) + 2
+    print(f"{'objective':<22}{'search':<22}{'cells':>6}{'truth':>8}  (at most {most} cells)")
     for slo in SLOS:
         with tempfile.TemporaryDirectory() as folder:
             quietly([
@@ -69,10 +66,8 @@ def true_capacity(slo: str, passes: int, fails: int) -> str:
     """The highest load whose value keeps the limit in a long run, looked for around the search's answer."""
     for load in range(fails + 2, max(passes - 4, 0), -1):
         with tempfile.TemporaryDirectory() as folder:
-            config = replace(
-                settings("html=false"), concurrency=ConcurrencyConfig(load), duration=LONG_S, progress=ProgressStyle.none
-            )
-            execute(config, Path(folder) / "run")
+            base = settings("html=false", "progress=none", f"duration={LONG_S:g}")
+            execute(replace(base, concurrency=ConcurrencyConfig(load)), Path(folder) / "run")
             (judged,) = load_of(Path(folder) / "run", slo).judged
         if judged.value is not None and judged.value < judged.limit:
             return str(load)
@@ -80,28 +75,32 @@ def true_capacity(slo: str, passes: int, fails: int) -> str:
 
 
 def ab(count: int) -> None:
-    """Equal servers and a slower one; blocks of ten minutes, each with traces of its own, which is where noise is from."""
+    """Equal servers and a slower one; blocks of ten minutes with traces of their own, which the noise comes from."""
     base = settings("concurrency=8", "html=false")
-    slower = replace(base, sim=replace(base.sim, decode_base_s=base.sim.decode_base_s, decode_per_request_s=SLOW_STEP))
-    print(f"{'B':<14}{'comparisons':>12}{'better':>8}{'worse':>7}{'equivalent':>12}{'unsure':>8}{'pairs p50':>11}{'predicted':>11}")
+    slower = replace(base, sim=replace(base.sim, decode_per_request_s=SLOW_STEP))
+    words = ("better", "worse", "equivalent", "unsure")
+    print(f"{'B':<12}{'comparisons':>12}{''.join(f'{word:>12}' for word in words)}{'pairs p50':>11}{'predicted':>11}")
     for name, b in (("as A", base), ("slower", slower)):
-        ends, pairs, deviations, effects = Counter[str](), [], [], []
-        for number in range(count):
-            with tempfile.TemporaryDirectory() as folder:
-                plan = Plan(Rule(margin=0.02, most=20), 600.0, seed=number, same_traces=False)
-                for result in Experiment((Arm("a", base), Arm("b", b)), plan, Path(folder)).results():
-                    pass
-                ends[result.decision] += 1
-                pairs.append(len(result.pairs))
-                values = result.differences_of(plan.metric)
-                deviations.append(statistics.stdev(values))
-                effects.append(statistics.mean(values))
-        effect = abs(math.expm1(statistics.mean(effects)))
-        predicted = Rule(0.02, 20).needs(effect, math.sqrt(statistics.mean(d * d for d in deviations)))
-        shown = "".join(f"{ends[word]:>{width}}" for word, width in (("better", 8), ("worse", 7), ("equivalent", 12), ("unsure", 8)))
-        print(f"{name:<14}{count:>12}{shown}{statistics.median(pairs):>11g}{predicted!s:>11}   {effect:.1%}", flush=True)
+        results = [compared(base, b, number) for number in range(count)]
+        ends = Counter(result.decision for result in results)
+        differences = [result.differences_of(result.plan.metric) for result in results]
+        deviation = math.sqrt(statistics.mean(statistics.variance(values) for values in differences))
+        effect = math.expm1(statistics.mean(statistics.mean(values) for values in differences))
+        pairs = statistics.median(len(result.pairs) for result in results)
+        shown = "".join(f"{ends[word]:>12}" for word in words)
+        predicted = RULE.needs(effect, deviation)
+        print(f"{name:<12}{count:>12}{shown}{pairs:>11g}{predicted!s:>11}  {effect:+.1%}", flush=True)
 
 
+def compared(a: RunConfig, b: RunConfig, number: int) -> Result:
+    """One comparison to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(RULE, 600.0, seed=number, same_traces=False)
+        *_, last = Experiment((Arm("a", a), Arm("b", b)), plan, Path(folder)).results()
+    return last
+
+
+RULE = Rule(margin=0.02, most=20)
 SLOW_STEP = 0.0006
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from trie.compare.differences import Difference
@@ -9,7 +11,7 @@ from trie.compare.gates import judge, parse
 from trie.errors import ConfigError
 from trie.metrics.metric_names import described
 
-FOUND = [
+PAIR = [
     Difference(described("per_trace.ttft_s.p99"), 2.0, 2.25, 0.1, 0.4, 0.05, 0.2),  # +0.25, +12.5 %
     Difference(described("per_request.ttft_s.p99"), 1.0, 1.0, -0.1, 0.1, -0.1, 0.1),
     Difference(described("per_request.tpot_s.mean"), 0.010, 0.009),
@@ -18,6 +20,7 @@ FOUND = [
     Difference(described("retries"), 0, 0),
     Difference(described("per_trace.decode_tps.mean"), 50.0, None),
 ]
+REPEATED = [replace(difference, repeated=True) for difference in PAIR]
 
 
 @pytest.mark.parametrize(
@@ -42,9 +45,24 @@ FOUND = [
     ],
 )
 def test_a_gate_fails_where_it_is_true_or_can_not_be_judged(condition: str, failed: bool, certain: bool | None) -> None:
-    judged = judge(parse(condition), FOUND)
+    judged = judge(parse(condition), REPEATED)
     assert (judged.failed, judged.certain) == (failed, certain)
     assert judged.text
+    alone = judge(parse(condition), PAIR)
+    assert (alone.failed, alone.certain, alone.beyond_noise) == (failed, None, certain)
+
+
+def test_a_gates_words_say_what_its_interval_is_of() -> None:
+    """+12.5 %, with an interval from +5 to +20 %."""
+    ends = {
+        "ttft_s.p99 > +4%": "beyond the limit by more than noise",
+        "ttft_s.p99 > +30%": "inside the limit by more than noise",
+        "ttft_s.p99 > +10%": "within noise of the limit",
+    }
+    for condition, end in ends.items():
+        assert judge(parse(condition), REPEATED).text == f"+12.5%, {end}"
+        assert judge(parse(condition), PAIR).text == f"+12.5%, {end} in this pair"
+    assert judge(parse("ttft_s.p99 > +4%"), PAIR, same_run=True).text == "+12.5%, the same run"
 
 
 @pytest.mark.parametrize("condition", ["", "ttft_s.p99", "ttft_s.p99 > x", "ttft_s.p99 = 1", "> 3", "ttft_s.p99 > 1 s"])
@@ -69,4 +87,4 @@ def test_a_percentage_without_a_sign_is_ambiguous() -> None:
 )
 def test_an_unknown_metric_has_its_near_miss(metric: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=f"{metric}: no such metric; {hint}"):
-        judge(parse(f"{metric} > 1"), FOUND)
+        judge(parse(f"{metric} > 1"), PAIR)

@@ -37,16 +37,17 @@ def test_tables_say_what_is_worse_and_what_is_noise(runs: list[Path]) -> None:
     text = shown(compare(runs, QUICK, [parse("decode_tps.mean < -10%")]), 120)
     assert "setting: num_gpus: null -> 2" in text
     speed = next(line for line in text.splitlines() if line.startswith("Decode TPS (tok/s)"))
-    assert speed.split()[3:] == ["mean", *speed.split()[4:9], "to", speed.split()[-3], "%", "worse"]
+    assert speed.split()[3:] == ["mean", *speed.split()[4:9], "to", speed.split()[-3], "%", "lower"]
     assert "within noise" in text
-    assert "gate FAILED: decode_tps.mean < -10% (B: -19.9%, by more than noise)" in text
-    assert "intervals: 95%, bootstrap over traces, 60 traces that both replayed drawn together" in text
+    assert "gate FAILED: decode_tps.mean < -10% (B: -19.9%, beyond the limit by more than noise in this pair)" in text
+    assert "intervals: 95%, of what varies within a run, 60 traces compared one by one; one run a side" in text
+    assert "differences under these shares can't be seen with these runs (found in fewer than 4 of 5): " in text
 
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_tables_fit_80_columns(runs: list[Path], everything: bool) -> None:
     text = shown(compare(runs, QUICK), 80, everything=everything)
-    tables = [line for line in text.splitlines() if line.rstrip().endswith(("worse", "better", "noise")) or "─" in line]
+    tables = [line for line in text.splitlines() if line.rstrip().endswith(("higher", "lower", "noise")) or "─" in line]
     assert len(tables) > 10
     assert max(map(len, tables)) <= 80
 
@@ -106,7 +107,7 @@ def test_the_page_holds_every_number_and_asks_the_network_for_nothing(runs: list
         tables.captions
     )
     speed = next(row for row in tables.rows if row[0] == "Decode TPS (tok/s) mean")
-    assert speed[-2:] == ["higher", "worse"]
+    assert speed[-2:] == ["higher", "lower"]
     assert "PASSED" in html
     assert 'src="http' not in html
     assert len(html) < 2_000_000
@@ -133,10 +134,11 @@ def test_the_command_exits_with_4_when_a_gate_fails(
     capsys.readouterr()
     assert main.run([*line, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == {"schema_version", "inputs", "bootstrap", "cells", "passed_over", "failed"}
+    assert set(found) == {"schema_version", "inputs", "bootstrap", "intervals", "cells", "passed_over", "failed"}
     (pair,) = found["cells"][0]["pairs"]
     speed = pair["metrics"]["per_trace.decode_tps.mean"]
-    assert (speed["unit"], speed["better"], speed["verdict"]) == ("tok/s", "higher", "worse")
+    assert (speed["unit"], speed["better"], speed["verdict"]) == ("tok/s", "higher", "lower")
+    assert speed["speaks_for"] == "worse"
 
 
 @pytest.mark.parametrize(
@@ -146,6 +148,7 @@ def test_the_command_exits_with_4_when_a_gate_fails(
         (["--fail-if", "nonsense"], "must be a metric, one of"),
         (["--resamples", "9"], "--resamples 9: must be 100 or more"),
         (["--confidence", "95"], "--confidence 95.0: must be between 0 and 1"),
+        (["--margin", "2"], "--margin 2: must be above 0 and below 100%, such as 2%"),
         (["--html", "/dev/null/x.html"], "/dev/null/x.html: can't be written"),
         (["nix"], "nix: no such directory"),
     ],

@@ -163,7 +163,7 @@ def test_comparisons_have_it(added: Added, sweeps: tuple[Path, Path]) -> None:
     differences = {difference.of.key: difference for difference in comparison.pairs[0].differences}
     baseline = added.expected(RunDir.open(sweeps[0] / "w-c8").records().to_pandas())
     assert differences[added.key].baseline == pytest.approx(baseline)
-    if added.key.endswith("max"):  # the bootstrap has no interval for a maximum
+    if added.key.endswith("max"):  # a maximum has no interval
         assert differences[added.key].low is None
     else:
         assert differences[added.key].low is not None

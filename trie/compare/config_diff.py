@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
+from trie.compare.runs import Run
 from trie.config import RunConfig
 from trie.config.setting import unmeasured
 from trie.metrics.shown_numbers import CUT_OFF_SHARE
@@ -15,6 +17,7 @@ from trie.storage.manifest import Manifest
 FACTS = ("trie_version", "versions", "workload", "prompts", "server", "host", "repository")  # of a manifest
 NEVER_THE_SAME = ("server.rtt.", "server.warm_up.seconds")  # measured anew by each run
 WALL_TIME = 1.2  # ratio of the wall times above which censoring differs by itself
+NOT_A_CELL = ("seed",)  # what may vary from cell to cell and tells none apart
 CENSORED = 0.1  # difference of the shares cut off or failed that is worth a word
 
 
@@ -68,6 +71,39 @@ def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Setting]:
 def same_workload(baseline: Manifest, candidate: Manifest) -> bool:
     """Whether a trace_id means the same trace in both runs."""
     return baseline.workload.sha256 is not None and baseline.workload.sha256 == candidate.workload.sha256
+
+
+def of_sides(baseline: Run, candidate: Run) -> list[Doubt]:
+    """Every reason for doubt of two sides, the gravest first: of their runs two by two, and of several runs."""
+    of_runs: dict[str, Doubt] = {}  # each kind once
+    for a, b in product(baseline.runs, candidate.runs):
+        for doubt in doubts((a.manifest, b.manifest), (a.summary, b.summary)):
+            of_runs.setdefault(doubt.what, doubt)
+    return [*_unlike(baseline), *_unlike(candidate), *_in_turn(baseline, candidate), *of_runs.values()]
+
+
+def _unlike(side: Run) -> Iterator[Doubt]:
+    """Whether the runs of a side have other settings, seeds aside: then they are no repeats."""
+    differing = [
+        setting.key
+        for run in side.runs[1:]
+        for setting in settings(side.manifest.config, run.manifest.config)
+        if setting.key not in NOT_A_CELL
+    ]
+    if differing:
+        keys = ", ".join(dict.fromkeys(differing))
+        yield Doubt(f"repeats of {side.label}", f"its runs differ in {keys}", "put runs of the same settings together")
+
+
+def _in_turn(baseline: Run, candidate: Run) -> Iterator[Doubt]:
+    """Whether all runs of one side came before the other's: then what changed with time looks like a difference."""
+    a, b = ([run.manifest.started.unix_s for run in side.runs] for side in (baseline, candidate))
+    if min(len(a), len(b)) > 1 and (max(a) < min(b) or max(b) < min(a)):
+        yield Doubt(
+            "order",
+            "all runs of one side came before those of the other",
+            "take turns (A B B A): what changes with time on the machine then meets both",
+        )
 
 
 def doubts(manifests: tuple[Manifest, Manifest], summaries: tuple[Summary, Summary]) -> list[Doubt]:

@@ -6,13 +6,26 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from trie.compare.comparison import Pair, Run
+from trie.compare import population
+from trie.compare.comparison import Pair
 from trie.compare.config_diff import Setting
-from trie.compare.differences import Difference
+from trie.compare.differences import Difference, Settings
+from trie.compare.runs import Run
 from trie.metrics.definitions import RUN, SECTIONS, Section, headlines
 from trie.report.number_format import MISSING
 
-WORDS = {"better": "better", "worse": "worse", "differs": "differs", "noise": "within noise", None: ""}
+WORDS = {
+    "better": "better",
+    "worse": "worse",
+    "differs": "differs",
+    "equivalent": "equivalent",
+    "higher": "higher",
+    "lower": "lower",
+    "noise": "within noise",
+    None: "",
+}
+OF_THIS_PAIR = "one run a side: higher and lower hold for this pair; better and worse take runs repeated on both sides"
+TOO_SHORT = "a run is too short for them, or completed too few traces (docs/compare.md)"
 LONGEST = 48  # characters of a setting's value
 
 
@@ -31,10 +44,31 @@ def facts_of(run: Run) -> str:
 
 def method(pair: Pair, confidence: float) -> str:
     """How the intervals came about, in one line."""
+    how = f"{pair.paired} traces compared one by one" if pair.paired else "runs apart"
+    if pair.repeated:
+        a, b = len(pair.baseline.runs), len(pair.candidate.runs)
+        return f"intervals: {confidence:.0%}, from run to run of {a} and {b} runs and within them, {how}"
     if pair.paired is None:
         return "no intervals: a run has no rows (requests/)"
-    drawn = f"{pair.paired} traces that both replayed drawn together" if pair.paired else "runs drawn apart"
-    return f"intervals: {confidence:.0%}, bootstrap over traces, {drawn}; of one run each, so not run to run"
+    if all(difference.bounds is None for difference in pair.differences):
+        return f"no intervals: {TOO_SHORT}"
+    return f"intervals: {confidence:.0%}, of what varies within a run, {how}; {OF_THIS_PAIR}"
+
+
+def seen(pair: Pair, settings: Settings) -> str:
+    """Which differences of the headline numbers these runs would show, in one line; empty where that is not known."""
+    least = {
+        difference.of.titled: difference.relative_detectable
+        for difference in pair.shown
+        if difference.of.key in headline_keys() and difference.relative_detectable
+    }
+    if not least:
+        return ""
+    of_each = ", ".join(f"{title} {100 * share:.2g} %" for title, share in least.items())
+    within = "" if settings.margin is None else f"; equivalent: within {100 * settings.margin:g} %"
+    return (
+        f"differences under these shares can't be seen with these runs (found in fewer than 4 of 5): {of_each}{within}"
+    )
 
 
 def setting_line(setting: Setting) -> str:
@@ -50,12 +84,12 @@ def value_of(value: Any) -> str:
 
 def headline_keys() -> list[str]:
     """The numbers of each cell of a sweep that a report shows first."""
-    return [number.key for number in headlines("compare")]
+    return [*population.HEADLINE_KEYS, *(number.key for number in headlines("compare"))]
 
 
 def sections(pair: Pair, *, everything: bool) -> Iterator[tuple[str, list[Difference]]]:
     """The differences as a report groups them; without `everything` the statistics and facts that people read."""
-    for section in SECTIONS:
+    for section in (population.SECTION, *SECTIONS):
         rows = [difference for difference in pair.shown if _section(difference) is section]
         if not everything:
             rows = [difference for difference in rows if _matters(difference)]

@@ -41,7 +41,9 @@ class Judged:
     key: str
     value: float | None
     failed: bool
-    certain: bool | None  # whether the whole interval is on that side; None without one
+    certain: bool | None  # whether the whole interval is on that side; None where runs of one side can't be compared
+    beyond_noise: bool | None = None  # the same of the interval of this pair, be it of one run each; None without one
+    same_run: bool = False  # on both sides
 
     @property
     def text(self) -> str:
@@ -49,8 +51,16 @@ class Judged:
         if self.value is None:
             return "not measured in both" if self.gate.of != "value" else "not measured"
         form = {"relative": "+.1%", "change": "+.4g", "value": ".4g"}[self.gate.of]
-        sure = {None: "", True: ", by more than noise", False: ", within noise"}[self.certain]
-        return f"{self.value:{form}}{sure}"
+        return f"{self.value:{form}}{', the same run' if self.same_run else self._sure}"
+
+    @property
+    def _sure(self) -> str:
+        """Where the interval lies; one run on a side knows no more than this pair."""
+        if self.beyond_noise is None:
+            return ""
+        side = "beyond" if self.failed else "inside"
+        where = f"{side} the limit by more than noise" if self.beyond_noise else "within noise of the limit"
+        return f", {where}" if self.certain is not None else f", {where} in this pair"
 
 
 def parse(text: str) -> Gate:
@@ -69,15 +79,16 @@ def parse(text: str) -> Gate:
     return Gate(text.strip(), metric, comparison, limit, "relative" if percent else "change" if sign else "value")
 
 
-def judge(gate: Gate, differences: Iterable[Difference]) -> Judged:
-    """A gate on the differences of two runs.
+def judge(gate: Gate, differences: Iterable[Difference], *, same_run: bool = False) -> Judged:
+    """A gate on the differences of two sides, which may be the same run.
 
     Raises:
         ConfigError: for a metric that there is not, with the near miss.
     """
     by_key = {difference.of.key: difference for difference in differences}
     try:
-        key = resolve(gate.metric, by_key)
+        of_workload = f"certainty.{gate.metric}"  # population.latency_s.p90
+        key = of_workload if of_workload in by_key else resolve(gate.metric, by_key)
     except ConfigError as error:
         raise ConfigError(f"--fail-if {gate.text!r}: {error}") from None
     difference = by_key[key]
@@ -85,8 +96,9 @@ def judge(gate: Gate, differences: Iterable[Difference]) -> Judged:
     value = values[gate.of]
     if value is None:
         return Judged(gate, key, None, failed=True, certain=None)
-    beyond = COMPARISONS[gate.comparison]
-    return Judged(gate, key, value, beyond(value, gate.limit), _certain(gate, difference))
+    failed, one_side = COMPARISONS[gate.comparison](value, gate.limit), _one_side(gate, difference)
+    certain = one_side if difference.repeated and not same_run else None
+    return Judged(gate, key, value, failed, certain, beyond_noise=None if same_run else one_side, same_run=same_run)
 
 
 def _relative(difference: Difference) -> float | None:
@@ -94,7 +106,7 @@ def _relative(difference: Difference) -> float | None:
     return 0.0 if difference.change == 0 else difference.relative
 
 
-def _certain(gate: Gate, difference: Difference) -> bool | None:
+def _one_side(gate: Gate, difference: Difference) -> bool | None:
     """Whether both ends of the interval are on the same side of the limit."""
     bounds = {
         "value": (None, None),

@@ -18,6 +18,7 @@ from trie.compare.format import (
     method,
     number,
     sections,
+    seen,
     value_of,
 )
 from trie.compare.plots import Row, curves, forest, over_load
@@ -38,7 +39,7 @@ from trie.report.html.document import (
 )
 
 TONES: dict[str | None, Tone] = {"better": "good", "worse": "bad", "differs": "warn", None: "plain"}
-KINDS: tuple[Word, ...] = ("better", "worse", "differs", "noise")
+KINDS: tuple[Word, ...] = ("better", "worse", "differs", "higher", "lower", "equivalent", "noise")
 
 
 def write(comparison: Comparison, path: Path) -> None:
@@ -60,13 +61,15 @@ def page(comparison: Comparison) -> Page:
             blocks += _pair(pair, f"{pair.candidate.label}: " if several else "")
     else:
         blocks += _sweep(comparison)
-    blocks.append(Note(method(comparison.pairs[0], comparison.settings.confidence)))
+    first = comparison.pairs[0]
+    blocks += [
+        Note(line) for line in (method(first, comparison.settings.confidence), seen(first, comparison.settings)) if line
+    ]
     return Page(
         title=f"{' and '.join(labels[1:])} compared with {labels[0]}",
         subtitle=", ".join(path.name or str(path) for path in comparison.inputs.values()),
         blocks=blocks,
-        footer=f"trie compare; bootstrap over traces, {comparison.settings.resamples} resamples, "
-        f"seed {comparison.settings.seed}. docs/compare.md says how the intervals are made.",
+        footer="trie compare. docs/compare.md says how the intervals are made.",
     )
 
 
@@ -105,7 +108,8 @@ def _inputs(comparison: Comparison) -> Block:
     if "" not in comparison.cells:
         return Facts({label: str(path) for label, path in comparison.inputs.items()})
     pairs = comparison.pairs
-    runs = [pairs[0].baseline, *(pair.candidate for pair in pairs)]
+    sides = [pairs[0].baseline, *(pair.candidate for pair in pairs)]
+    runs = [run for side in sides for run in side.runs]
     columns = [Column(name) for name in ("Run", "Directory", "What it is")]
     return Table(caption="Runs", columns=columns, rows=[[run.label, str(run.path), facts_of(run)] for run in runs])
 
@@ -135,7 +139,7 @@ def _card(difference: Difference) -> Card:
     detail = f"{change_of(difference)}{noise} from {number(baseline)}"
     word = f"{WORDS[difference.verdict]}: " if difference.verdict else ""
     value = None if candidate is None else number(candidate)
-    tone = TONES.get(difference.verdict, "plain")
+    tone = TONES[difference.speaks_for]
     return Card(difference.of.name, value, difference.of.shown_unit, word + detail, tone)
 
 
@@ -160,7 +164,7 @@ def _columns(baseline: str, candidate: str) -> list[Column]:
         Column(baseline),
         Column(candidate),
         Column("Change"),
-        Column("Interval", help="of the change: bootstrap over traces"),
+        Column("Interval", help="of the change"),
         Column("Better", help="which direction is better"),
         Column("Verdict", help="within noise: the interval holds 0"),
     ]
@@ -175,7 +179,7 @@ def _named(difference: Difference) -> Cell:
 def _cells(difference: Difference) -> list[Cell | str | None]:
     values = map(difference.of.shown, (difference.baseline, difference.candidate))
     change = difference.of.shown(difference.change) if difference.relative is None else difference.relative
-    tone = TONES.get(difference.verdict, "plain")
+    tone = TONES["differs" if difference.verdict == "differs" else difference.speaks_for]
     return [
         *(Cell(value, text=number(value)) for value in values),
         Cell(change, text=change_of(difference)),

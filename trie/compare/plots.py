@@ -7,15 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from trie.compare.comparison import Pair, Run
+from trie.compare.comparison import Pair
 from trie.compare.differences import Difference
 from trie.compare.format import WORDS
+from trie.compare.runs import Run
 from trie.metrics import definitions
 from trie.metrics.columns import Floats
 from trie.metrics.definitions import Metric
 from trie.report.html.plot import BLUE, GREEN, GREY, PINK, VERMILION, Plot, zoomable
 
-COLOURS = {"better": GREEN, "worse": VERMILION, "differs": PINK, "within noise": GREY, "no interval": "#c3c8cf"}
+COLOURS = {
+    "better": GREEN,
+    "worse": VERMILION,
+    "differs": PINK,
+    "higher": PINK,
+    "lower": PINK,
+    "equivalent": GREY,
+    "within noise": GREY,
+    "no interval": "#c3c8cf",
+}
 SHARES = np.linspace(0.0, 1.0, 201)  # of a distribution's curve
 Row = tuple[str, Pair, Difference]  # name of a cell, its pair, one number of it
 
@@ -36,7 +46,7 @@ def forest(heads: Sequence[Difference], key: str) -> Plot:
     return Plot(
         key=f"changes-{key}",
         title="Changes from the baseline",
-        caption="Relative change of each headline number with its bootstrap interval; the line at 0 is no change. "
+        caption="Relative change of each headline number with its interval; the line at 0 is no change. "
         "The colour says whether the interval leaves 0 out, and for whom that speaks.",
         spec={
             "height": 30 * len(rows),
@@ -102,7 +112,8 @@ def curves(pair: Pair, key: str) -> Iterator[Plot]:
 
 def _values(run: Run, metric: Metric) -> Floats:
     """The values of a metric, in the unit that people read."""
-    return np.empty(0) if run.units is None else run.units.samples[metric.path].values * metric.display.factor
+    samples = [one.units.samples[metric.path].values for one in run.runs if one.units is not None]
+    return np.concatenate(samples) * metric.display.factor if samples else np.empty(0)
 
 
 def over_load(key: str, rows: Sequence[Row]) -> Plot:

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from trie.compare.comparison import Comparison, Pair
 from trie.compare.differences import Difference
-from trie.compare.format import WORDS, cells, facts_of, headline_keys, method, sections, setting_line
+from trie.compare.format import WORDS, cells, facts_of, headline_keys, method, sections, seen, setting_line
 from trie.one_line import printable
 
-STYLES = {"better": "green", "worse": "red", "differs": "yellow", "noise": "dim"}
+STYLES = {"better": "green", "worse": "red"}
 WIDE = 110  # columns from which a metric and its statistic stand side by side
 
 
@@ -26,7 +26,7 @@ def render(comparison: Comparison, console: Console, *, everything: bool = False
     if "" in comparison.cells:
         for pair in comparison.pairs:
             console.print()
-            _pair(console, pair, comparison.settings.confidence, everything=everything)
+            _pair(console, pair, comparison, everything=everything)
     else:
         _cells(console, comparison)
     for line in comparison.alone:
@@ -39,8 +39,8 @@ def _line(console: Console, line: str, more: str = "", style: str = "") -> None:
     console.print(Text(text, style=style), soft_wrap=True)
 
 
-def _pair(console: Console, pair: Pair, confidence: float, *, everything: bool) -> None:
-    for run in (pair.baseline, pair.candidate):
+def _pair(console: Console, pair: Pair, comparison: Comparison, *, everything: bool) -> None:
+    for run in (*pair.baseline.runs, *pair.candidate.runs):
         _line(console, f"{run.label}  {facts_of(run)}")
     _conditions(console, pair)
     for title, rows in sections(pair, everything=everything):
@@ -49,7 +49,14 @@ def _pair(console: Console, pair: Pair, confidence: float, *, everything: bool) 
         named = [(difference.of.heading, difference.of.statistic, difference) for difference in rows]
         labels = pair.baseline.label, pair.candidate.label
         console.print(_table(named, labels, narrow=console.width < WIDE))
-    _line(console, method(pair, confidence))
+    _notes(console, pair, comparison)
+
+
+def _notes(console: Console, pair: Pair, comparison: Comparison) -> None:
+    """How the intervals came about, and what they can show."""
+    _line(console, method(pair, comparison.settings.confidence))
+    if line := seen(pair, comparison.settings):
+        _line(console, line)
 
 
 def _conditions(console: Console, pair: Pair) -> None:
@@ -70,7 +77,7 @@ def _table(rows: Sequence[tuple[str, str, Difference]], labels: tuple[str, str],
     table.add_column("", no_wrap=True)
     above = None
     for group, name, difference in rows:
-        words = Text(WORDS[difference.verdict], style=STYLES.get(difference.verdict or "", ""))
+        words = Text(WORDS[difference.verdict], style=_style(difference))
         if not narrow:
             table.add_row(printable(group) if group != above else "", printable(name), *cells(difference), words)
         elif not name:
@@ -81,6 +88,13 @@ def _table(rows: Sequence[tuple[str, str, Difference]], labels: tuple[str, str],
             table.add_row(f"  {printable(name)}", *cells(difference), words)
         above = group
     return table
+
+
+def _style(difference: Difference) -> str:
+    """The colour of a word: for whom a change beyond the noise speaks."""
+    if difference.verdict in ("noise", "equivalent"):
+        return "dim"
+    return STYLES.get(difference.speaks_for or "", "" if difference.verdict is None else "yellow")
 
 
 def _cells(console: Console, comparison: Comparison) -> None:
@@ -99,7 +113,7 @@ def _cells(console: Console, comparison: Comparison) -> None:
     if rows:
         console.print()
         console.print(_table(rows, ("baseline", "candidate"), narrow=console.width < WIDE))
-        _line(console, method(comparison.pairs[0], comparison.settings.confidence))
+        _notes(console, comparison.pairs[0], comparison)
 
 
 def _rows(named_cells: Iterable[tuple[str, list[Pair]]], key: str) -> Iterator[tuple[str, str, Difference]]:

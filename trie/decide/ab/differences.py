@@ -13,6 +13,7 @@ from trie.metrics.columns import Bools, Columns, Floats
 from trie.metrics.decode_speed import decode_speeds
 from trie.metrics.evaluate_run import EvaluatedRun
 from trie.metrics.traces import traces
+from trie.workload.session_tree import SUBAGENT_IDS
 
 Name = tuple[float, ...]  # of a trace or a request, by which it is found in the other block
 LEAST_MATCHED = 10  # requests or traces that both blocks completed, below which a pair says nothing
@@ -66,11 +67,11 @@ def _matched_requests(value: Callable[[Columns], Floats]) -> Callable[[Evaluated
 
 
 def _request_names(columns: Columns, chosen: Bools) -> Iterator[Name]:
-    """For each chosen request its trace, how often that was replayed before, and its turn."""
-    replayed = np.repeat(
-        _times_before(columns["trace_id"][columns.starts]), np.diff(np.r_[columns.starts, len(columns)])
-    )
-    return zip(columns["trace_id"][chosen], replayed[chosen], columns["turn"][chosen], strict=True)
+    """For each chosen request its trace, how often that was replayed before, the sub-agent, and its turn."""
+    replayed = _times_before(columns["trace_id"][columns.starts])[columns.trace_of]
+    subagent = columns["session_id"] // SUBAGENT_IDS
+    parts = (columns["trace_id"], replayed, subagent, columns["turn"])
+    return zip(*(part[chosen] for part in parts), strict=True)
 
 
 def _times_before(values: Floats) -> NDArray[np.int64]:
