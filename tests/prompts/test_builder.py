@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,35 @@ def test_a_hub_id_without_a_hub_falls_back_to_words_soon(tmp_path: Path, at_most
     assert time.perf_counter() - began < at_most(15), "no minute of silent retries"
     assert done.stdout.startswith("words tokenizer_model=some-org/some-model: can't load it")
     assert done.stdout.count("\n") == 1
+
+
+def test_a_trace_without_further_fields_has_the_prompts_it_always_had(config: Config) -> None:
+    """The hash was taken before traces could share, lose or start anything."""
+    prompts = load(config("words", pool_tokens=1 << 18), "m", 7)
+    session = prompts.of_session(Trace(500, (20, 30), (0, 900), (0.0, 1.5), 40, row=3), 5, bos_tokens=1, answers=True)
+    text = b"|".join(b"".join(pieces) for pieces in (*session.parts, *session.answers))
+    assert hashlib.sha256(text).hexdigest() == "652f8d65a9136d73d1f2c3e527c637d9e7d105c383142b78c3565fe8f10299bd"
+
+
+def common_beginning(one: str, other: str) -> str:
+    return one[: next(place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1])]
+
+
+@pytest.mark.parametrize("kind", ["byte-bpe-bos", "letters"])
+def test_what_is_shared_is_the_same_text_and_what_a_reset_leaves_is_its_beginning(
+    kind: str, folder: Folder, loaded: Loaded
+) -> None:
+    """The first prompt of 900 tokens shares 600; 700 of its tokens survive before the last request."""
+    prompts, count, bos = loaded(kind), counter(folder(kind)), ADDED.get(kind, 0)
+    trace = Trace(
+        900, (10, 12), (50, 31), (0.0,) * 2, 5, shared_prefix_id="a", shared_prefix_length=600,
+        context_reset=(None, None, 700), reasoning_length=(4, 0, 0),
+    )  # fmt: skip
+    first, other = (prompts.of_session(trace, number, bos_tokens=bos).parts for number in (1, 2))
+    texts, others = ([b"".join(part).decode() for part in parts] for parts in (first, other))
+    assert [count(text) for text in texts] == [900, 50 + bos, 731]
+    shared = common_beginning(texts[0], others[0])
+    assert 600 <= count(shared) <= 602, "own words may begin with the same letters"
+    assert 700 <= count(common_beginning(texts[0], texts[2])) <= 702
+    shorter = prompts.of_session(replace(trace, shared_prefix_length=512), 3, bos_tokens=bos).parts[0]
+    assert 512 <= count(common_beginning(texts[0], b"".join(shorter).decode())) <= 514

@@ -13,6 +13,7 @@ from trie.storage.record import RequestRecord
 from trie.workload import synthetic
 from trie.workload.cache_demand import Demand, demand, ideal_hit_rate, knee_concurrency, replay_once
 from trie.workload.closed_loop import Pace
+from trie.workload.load import load
 from trie.workload.trace import Subagent, Trace
 
 # A token of a prompt costs 1/1024 s, one of an answer 1/64 s.
@@ -146,3 +147,42 @@ def test_what_a_reset_and_reasoning_lose_is_not_found() -> None:
     whole = replay_once([trace], 1, PACE)
     assert whole.hit_rate == (60 + 80) / (100 + 80 + 95)
     assert ideal_hit_rate([trace]) == whole.hit_rate
+
+
+def tree_workload() -> list[Trace]:
+    """Agentic traces in three groups with a prefix each; every fourth has sub-agents, every fifth a reset."""
+    config = WorkloadConfig(synthetic="agentic", rows=120, seed=5, shared_prefix_tokens=1500, shared_prefix_groups=3)
+    traces: list[Trace] = list(load(config).traces)
+    for place, trace in enumerate(traces):
+        turns = trace.num_turns
+        if turns > 2 and place % 4 == 0:
+            child = replace(traces[place - 1], row=trace.row)
+            traces[place] = replace(trace, subagents=(Subagent(turns // 2, child), Subagent(turns // 2, child)))
+        elif turns > 2 and place % 5 == 0:
+            resets = [None] * (turns + 1)
+            resets[turns // 2] = 900
+            traces[place] = replace(trace, context_reset=tuple(resets), reasoning_length=(1,) * (turns + 1))
+    return traces
+
+
+def test_a_cache_of_any_size_gives_the_simulator_the_ideal_rate_but_for_its_blocks() -> None:
+    """Shared prefixes, resets, reasoning and sub-agents: what is counted, what is on paper, and what is simulated."""
+    traces = tree_workload()
+    sim = SimConfig(prefill_tok_s=100_000.0, cache_blocks=10**7, block_tokens=1, max_running=256)
+    pace = Pace(sim.prefill_tok_s, sim.decode_base_s, sim.decode_per_request_s, sim.request_overhead_s, 1)
+    measured, on_paper = simulated(traces, 8, sim), replay_once(traces, 8, pace).hit_rate
+    assert on_paper == pytest.approx(measured, abs=1e-4)
+    assert ideal_hit_rate(traces) == pytest.approx(measured, abs=1e-3), "the last token of an answer has no KV"
+    alone = [replace(trace, shared_prefix_id=None, shared_prefix_length=0) for trace in traces]
+    gain = ideal_hit_rate(traces) - ideal_hit_rate(alone)
+    assert measured - simulated(alone, 8, sim) == pytest.approx(gain, abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache_tokens", [150_000, 400_000])
+def test_a_small_cache_agrees_within_two_points_with_shared_prefixes_and_sub_agents(cache_tokens: int) -> None:
+    traces = tree_workload()
+    sim = SimConfig(prefill_tok_s=100_000.0, cache_blocks=cache_tokens // 16, max_running=256)
+    pace = Pace(sim.prefill_tok_s, sim.decode_base_s, sim.decode_per_request_s, sim.request_overhead_s, 16)
+    expected = replay_once(traces, 16, pace, cache_tokens).hit_rate
+    assert expected == pytest.approx(simulated(traces, 16, sim), abs=0.02)

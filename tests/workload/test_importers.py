@@ -25,6 +25,7 @@ from helpers.import_examples import (
 
 from trie.config import WorkloadConfig
 from trie.errors import WorkloadError
+from trie.workload import jsonl
 from trie.workload.importers.convert import AUTO, convert
 from trie.workload.importers.fidelity import Fidelity
 from trie.workload.importers.formats import FORMATS
@@ -134,7 +135,7 @@ def _json(text: str) -> Any:
 def test_each_row_can_be_replayed(example: Example, tmp_path: Path) -> None:
     rows, _ = of(example, tmp_path)
     for index, found in enumerate(rows):
-        parse_trace(found, where="row", index=index)
+        assert jsonl.row(parse_trace(found, where="row", index=index)) == found, "nothing of it is lost on the way"
 
 
 def test_rows_of_the_trace_format_come_back_the_same(example: Example, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from trie.workload.accounting import family
 from trie.workload.importers.importer import Importer, Source, has
 from trie.workload.importers.session import Session
 from trie.workload.row import parse_trace
@@ -23,9 +24,12 @@ def rows(source: Source) -> Iterator[dict[str, Any]]:
     """
     for index, (where, row) in enumerate(source.objects()):
         trace = parse_trace(row, where=where, index=index)
+        members = list(family(trace))
         source.fidelity.traces += 1
-        source.fidelity.turns += trace.num_turns
-        source.fidelity.requests += trace.num_turns + 1
+        source.fidelity.subagents += len(members) - 1
+        source.fidelity.turns += sum(member.num_turns for member in members)
+        source.fidelity.requests += sum(member.num_turns + 1 for member in members)
+        source.fidelity.compactions += sum(plan.cut is not None for member in members for plan in member.requests())
         yield dict(row)
 
 
