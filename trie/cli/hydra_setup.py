@@ -19,6 +19,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from trie.cli import config_guard, group_options
+from trie.cli.commands.help import meanings
 from trie.config import CommandConfig
 from trie.config.setting import unmeasured
 
@@ -99,4 +100,5 @@ RESOLVERS: dict[str, Callable[..., str]] = {
     "fingerprint": fingerprint,
     "again": repeat_suffix,
     "sweep_name": sweep_name,
+    "meanings": meanings,
 }

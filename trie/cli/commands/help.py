@@ -11,6 +11,7 @@ from trie.config.setting import Setting
 from trie.errors import ConfigError
 
 WIDTH = 100
+COLUMN, HELP_WIDTH = 40, 116
 
 
 def parser() -> Parser:
@@ -44,6 +45,16 @@ def described(setting: Setting) -> str:
     facts = ", ".join(filter(None, (setting.type_name, setting.allowed, unmeasured)))
     meaning = textwrap.indent(textwrap.fill(setting.rule.doc, WIDTH - 4), "    ")
     return f"{setting.key}={setting.default_text}  ({facts})\n{meaning}"
+
+
+def meanings() -> str:
+    """Every setting with its default and meaning, for `trie --help`."""
+    gap = " " * (COLUMN + 2)
+    lines = []
+    for setting in settings().values():
+        begin = f"{setting.key}={setting.default_text}".ljust(COLUMN) + "  "
+        lines.append(textwrap.fill(begin + setting.rule.doc, HELP_WIDTH, subsequent_indent=gap, break_on_hyphens=False))
+    return "\n".join(lines)
 
 
 def _belongs(key: str, asked: str) -> bool:
