@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from trie.config import RunConfig
@@ -49,6 +50,13 @@ INTERVALS = {
     for end in ("low", "high")
 }
 
+# Estimates for the whole workload, by column: where each stands in summary.json.
+POPULATION = {
+    f"population_{'_'.join(path)}{suffix}": ("certainty", "population", *path, end)
+    for path in (("completion_tok_s",), ("trace_per_s",), *product(("latency_s", "ttft_s", "ttfat_s"), ("p50", "p90")))
+    for suffix, end in (("", "value"), ("_low", "low"), ("_high", "high"))
+}
+
 
 def columns() -> dict[str, Number]:
     """Every number that has a declaration, by its column."""
@@ -59,7 +67,7 @@ def rows(cells: Sequence[Cell]) -> list[Row]:
     """One mapping a cell, all with the same keys; None for what was not measured or did not come about."""
     numbers = columns()
     return [
-        {**_facts(cell, variant), **_numbers(cell.summary, numbers), **_intervals(cell)}
+        {**_facts(cell, variant), **_numbers(cell.summary, numbers), **_intervals(cell), **_population(cell)}
         for cell, variant in zip(cells, variants(cells), strict=True)
     ]
 
@@ -106,6 +114,10 @@ def _intervals(cell: Cell) -> dict[str, float | None]:
     return found
 
 
+def _population(cell: Cell) -> dict[str, float | None]:
+    return {column: _number(cell.summary, path) for column, path in POPULATION.items()}
+
+
 def _number(summary: Mapping[str, Any], path: Sequence[str]) -> float | None:
     """A number in nested JSON objects, None where there is none."""
     value = at(summary, *path)
@@ -139,7 +151,7 @@ def to_arrow(rows: Sequence[Row]) -> pa.Table:
 
     facts = [pa.field(name, kind) for name, kind in FACTS.items()]
     numbers = [pa.field(column, pa.float64(), metadata=_metadata(number)) for column, number in columns().items()]
-    bounds = [pa.field(column, pa.float64()) for column in INTERVALS]
+    bounds = [pa.field(column, pa.float64()) for column in (*INTERVALS, *POPULATION)]
     return pa.Table.from_pylist(list(rows), schema=pa.schema([*facts, *numbers, *bounds]))
 
 

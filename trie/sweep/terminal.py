@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from trie.config import Order
+from trie.metrics.certainty.estimate import Estimate
 from trie.metrics.definitions import Number, headlines
 from trie.metrics.shown_numbers import CUT_OFF_SHARE, MARK, MARKED
 from trie.one_line import lasting, printable
+from trie.report.certainty_lines import plus_minus
 from trie.report.number_format import MISSING, percent, short
 from trie.storage.sweep_dir import Status
 from trie.sweep.curves import THROUGHPUTS, Curve, Point, best, curves, knee, throughput
@@ -178,9 +180,11 @@ def _status(point: Point | None) -> Text:
 
 
 def _figure(point: Point | None, number: Number, *, best: bool = False) -> Text:
-    """The mean over the repeats, and half of their range."""
+    """The mean over the repeats and half of their range; of a single run its interval, where it has one."""
     spread = point.spread(number.column) if point is not None else None
-    if spread is None:
+    if point is None or spread is None:
         return Text(MISSING, style="dim")
-    text = f"{spread.text(number.display.factor)}{point.mark(number) if point else ''}"
+    bounds = point.interval(number.column) if spread.repeats == 1 else None
+    within = plus_minus(Estimate(spread.mean, *bounds), number.display.factor) if bounds else ""
+    text = f"{spread.text(number.display.factor)}{within}{point.mark(number)}"
     return Text(text, style="bold green" if best else "")
