@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -50,14 +51,14 @@ class Planted(VirtualReplay):
         if name == "drift":
             self._drift(float(share))
         elif name in ("worker", "slower", "cache"):
-            self._at(CHANGE_AT * self._duration_s, getattr(self, f"_{name}"), float(share or 0))
+            self._at(CHANGE_AT * self._config.duration, getattr(self, f"_{name}"), float(share or 0))
 
     def _drift(self, share: float) -> None:
         sim = self.endpoint.config
         base = sim.decode_base_s, sim.decode_per_request_s
 
         def slow_down(_: None) -> None:
-            factor = 1.0 + share * self.now / self._duration_s
+            factor = 1.0 + share * self.now / self._config.duration
             sim.decode_base_s, sim.decode_per_request_s = (value * factor for value in base)
             self._at(self.now + STEP_S, slow_down, None)
 
@@ -174,7 +175,11 @@ def main() -> None:
     parser.add_argument("--workload", nargs="+", default=[AGENTIC, "office-synthetic"])
     options = parser.parse_args()
     print(f"{machine()}; {options.runs} runs a line; figures are runs of 100 that were found to have\n")
-    lines = [line for lab in labs(options) for line in rates(lab, options.runs, options.jobs)]
+    lines = []
+    for lab in labs(options):
+        for line in rates(lab, options.runs, options.jobs):
+            print(" ".join(line), file=sys.stderr, flush=True)
+            lines.append(line)
     table(["workload", "change", "concurrency", "minutes", *RULES], lines)
 
 
