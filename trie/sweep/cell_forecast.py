@@ -9,8 +9,11 @@ import numpy as np
 
 from trie.config import Clock, EndpointConfig, RunConfig
 from trie.metrics.columns import Columns
+from trie.metrics.stop_rule import Look
 from trie.metrics.traces import Traces, traces
+from trie.preflight.steps import Prepared
 from trie.preflight.virtual import preparation
+from trie.replay.virtual_looks import VirtualLooks
 from trie.replay.virtual_run import VirtualRun
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import RequestRecord
@@ -31,10 +34,16 @@ class CellForecast:
     cache_hit_rate: float | None  # cached prompt tokens / prompt tokens, of requests that ended well
     kv_tokens: Held  # of the active traces, once the first fifth of the run is over
     kv_capacity_tokens: int  # of the profile
+    lasts_s: float  # until its duration is over, or stop_when is fulfilled
+    precision: float | None  # half the interval of completion tok/s then, as a share; None: too short for one
+    needs_s: float | None  # how long it would have to last for 2 %, or for what stop_when wants
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as plain values."""
         return asdict(self)
+
+
+HEADLINE = "completion_tok_s within 2%"
 
 
 class _Memory:
@@ -58,13 +67,14 @@ def forecast(config: RunConfig, workload: Workload) -> CellForecast:
         ConfigError: for what has no answer in virtual time.
     """
     memory = _Memory()
-    run = VirtualRun(preparation(_virtual(config), workload), memory)
-    wall_time_s = run.simulate()
+    ready = preparation(_virtual(config), workload)
+    wall_time_s = VirtualRun(ready, memory).simulate()
     columns = Columns(to_table(memory.rows))
     sessions = traces(columns)
     ok = columns.outcome("ok")
     prompt_tokens = float(np.nansum(columns["usage_prompt_tokens"][ok]))
     cached_tokens = columns.cached_tokens[ok]
+    sure = _look(ready, memory.rows, wall_time_s)
     reported = prompt_tokens > 0 and not np.isnan(cached_tokens).all()
     return CellForecast(
         profile=config.sim.profile,
@@ -76,7 +86,18 @@ def forecast(config: RunConfig, workload: Workload) -> CellForecast:
         cache_hit_rate=float(np.nansum(cached_tokens)) / prompt_tokens if reported else None,
         kv_tokens=_held(columns, _full_until(config, sessions, wall_time_s)),
         kv_capacity_tokens=config.sim.cache_blocks * config.sim.block_tokens,
+        lasts_s=wall_time_s,
+        precision=sure.reached[0].share,
+        needs_s=sure.needs_s,
     )
+
+
+def _look(ready: Prepared, rows: list[RequestRecord], now_s: float) -> Look:
+    """How sure the completion tok/s is at the end, and what stop_when wants."""
+    wanted = ready.config.stop_when
+    looks = VirtualLooks(ready, HEADLINE if wanted is None else f"{HEADLINE} and {wanted}")
+    looks.add(rows)
+    return looks.look(now_s)
 
 
 def _virtual(config: RunConfig) -> RunConfig:

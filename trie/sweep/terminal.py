@@ -53,12 +53,13 @@ def _show_forecasts(cells: Sequence[Planned], console: Console) -> None:
     if forecasts:
         table = Table(box=HEAVY_HEAD, header_style="bold", padding=(0, 1) if console.width >= WIDE else 0)
         table.add_column("forecast", overflow="fold")
-        for head in ("concurrency", "completed", "cut off", "tok/s", "hit rate", "KV p95", "KV max"):
+        for head in ("concurrency", "lasts", "completed", "cut off", "tok/s", "±", "hit rate", "KV p95", "KV max"):
             table.add_column(head, justify="right")
         rows = list(dict.fromkeys(cell.row for cell in cells))
         for row, concurrency in sorted(forecasts, key=lambda cell: (rows.index(cell[0]), cell[1])):
             table.add_row(printable(row), str(concurrency), *_forecast(forecasts[row, concurrency]))
         console.print(table)
+        _show_durations(cells, console)
         profiles = {forecast.profile: forecast.kv_capacity_tokens for forecast in forecasts.values()}
         for profile, capacity in profiles.items():
             held = f"its cache holds {_tokens(capacity)} tokens"
@@ -68,11 +69,25 @@ def _show_forecasts(cells: Sequence[Planned], console: Console) -> None:
         console.print(Text(f"{'forecast':<11}none: {printable(reason)}", style="yellow"))
 
 
+def _show_durations(cells: Sequence[Planned], console: Console) -> None:
+    """How long the sweep lasts by the forecast, and how long it would have to last to be precise."""
+    known = [cell.forecast for cell in cells if cell.forecast is not None]
+    lines = [f"the cells last {lasting(sum(forecast.lasts_s for forecast in known))} in all"]
+    needs = [forecast.needs_s for forecast in known]
+    if None in needs:
+        lines.append("how long some would need for 2 % can't be told")
+    else:
+        lines.append(f"precision=2% needs {lasting(sum(seconds or 0.0 for seconds in needs))}")
+    console.print(Text(f"{'forecast':<11}{'; '.join(lines)}"))
+
+
 def _forecast(forecast: CellForecast) -> Iterator[str]:
-    """Traces completed, the share cut off, throughput, hit rate, and the KV tokens of the active traces."""
+    """How long it lasts, traces completed, the share cut off, throughput, hit rate, KV tokens of the active traces."""
+    yield lasting(forecast.lasts_s)
     yield f"{forecast.traces_completed:,}"
     yield percent(forecast.cut_off_share)
     yield short(forecast.completion_tok_s)
+    yield percent(forecast.precision)
     yield percent(forecast.cache_hit_rate)
     yield _tokens(forecast.kv_tokens.p95)
     yield _tokens(forecast.kv_tokens.max)
