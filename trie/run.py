@@ -17,6 +17,7 @@ from trie.config import Clock, RunConfig
 from trie.endpoint.request_body import REASONING
 from trie.engines.counters import Meter
 from trie.errors import ReportError
+from trie.metrics import stop_rule
 from trie.metrics.certainty.population import Population
 from trie.metrics.checks.circumstances import LIMITS
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate
@@ -26,6 +27,7 @@ from trie.preflight.limits import allow_open_files, connections_of
 from trie.preflight.new_manifest import new_manifest
 from trie.preflight.steps import Prepared, prepared
 from trie.preflight.virtual import prepared_virtually
+from trie.replay import precision
 from trie.replay.run_state import CANCELLED
 from trie.replay.scheduler import Scheduler, build
 from trie.replay.virtual_run import VirtualRun
@@ -162,6 +164,8 @@ async def execute_async(
         TrieError: for what the user can mend.
     """
     parse_all(config.slo)
+    if config.stop_when is not None:
+        stop_rule.check(config.stop_when)
     if workload is None:
         workload = await asyncio.to_thread(load_workload, config.workload)
     log.info("workload %s", describe(workload))
@@ -183,7 +187,8 @@ async def execute_async(
             with going_on(directory):
                 await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
                 await meter.start()
-                async with live_page(directory, scheduler.state.clock, every_s):
+                looks = precision.watched(directory, scheduler.state, config.stop_when, config.duration, scheduler.stop)
+                async with live_page(directory, scheduler.state.clock, every_s), looks:
                     reason = await _replay(scheduler, config, signals=signals, death=death, position=position)
         except asyncio.CancelledError:
             run.write_manifest(replace(manifest, end=_end(scheduler, scheduler.state.stop_reason or CANCELLED, death)))
@@ -256,5 +261,5 @@ async def _replay(
 
 def _end(scheduler: Scheduler, reason: str, death: asyncio.Future[str]) -> End:
     """The manifest's `end` of a replay that has ended."""
-    detail = death.result() if reason == ENDPOINT_DIED else None
+    detail = death.result() if reason == ENDPOINT_DIED else scheduler.state.counters.precision or None
     return decode(End, {"reason": reason, "detail": detail, **scheduler.facts()})

@@ -12,7 +12,7 @@ from trie.config import RunConfig
 from trie.config.setting import unmeasured
 from trie.metrics.shown_numbers import CUT_OFF_SHARE
 from trie.metrics.summary import Summary
-from trie.storage.manifest import Manifest
+from trie.storage.manifest import FULL_LENGTH, Manifest
 
 FACTS = ("trie_version", "versions", "workload", "prompts", "server", "host", "repository")  # of a manifest
 NEVER_THE_SAME = ("server.rtt.", "server.warm_up.seconds")  # measured anew by each run
@@ -231,5 +231,5 @@ def _incomplete(summary: Summary) -> float:
 def _ending(manifests: tuple[Manifest, Manifest]) -> Iterator[Doubt]:
     for name, manifest in zip(("baseline", "candidate"), manifests, strict=True):
         reason = "killed" if manifest.end is None else manifest.end.reason
-        if reason != "deadline":
+        if reason not in FULL_LENGTH:
             yield Doubt(f"{name} cut short", f"it ended by: {reason}", "let it run to its deadline")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
+from trie.config import stop_when
 from trie.config.endpoint import Api, EndpointConfig
 from trie.config.load import LoadConfig
 from trie.config.setting import SECONDS, check, require, setting
@@ -176,6 +177,12 @@ class RunConfig:
     max_traces: int | None = setting(
         None, "traces to start at most; the run ends with the last of them; null: it ends at its deadline", minimum=1
     )
+    stop_when: str | None = setting(
+        None,
+        "end the run before its duration, once metrics are known this well: completion_tok_s within 2%; several joined "
+        "by and; null: it ends at its deadline",
+        text="METRIC within N%, several joined by and, or null",
+    )
     start: Start = setting(
         Start.together,
         "how the first traces begin: all at once; in steps; or each inside its trace, after a warm-up outside all "
@@ -261,6 +268,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.stop_when is not None:
+            stop_when.targets(self.stop_when)
         if self.clock is Clock.virtual:
             self._check_virtual()
         for key in ("gpu_hour_cost", "gpu_watts"):
@@ -297,6 +306,12 @@ class Order(Enum):
 class CommandConfig(RunConfig):
     """What a command line sets: a run, and how a sweep goes through many of them."""
 
+    precision: str | None = setting(
+        None,
+        "how well the completion tok/s of each cell is to be known, such as 2%: short for stop_when=completion_tok_s "
+        "within 2%; duration is then the longest that a cell lasts",
+        text="a percentage such as 2%, or null",
+    )
     repeats: int = setting(1, "how often each cell of a sweep is measured", minimum=1, measured=False)
     order: Order = setting(
         Order.interleaved,
@@ -316,6 +331,14 @@ class CommandConfig(RunConfig):
         measured=False,
     )
     plan_json: str | None = setting(None, "file to write the plan of a sweep into, as JSON", measured=False)
+
+    def __post_init__(self) -> None:
+        if self.precision is not None:
+            wanted = stop_when.of_precision(self.precision)
+            same = self.stop_when in (None, wanted)
+            require(same, "precision", self.precision, "null with stop_when, which says it already")
+            self.stop_when = wanted
+        super().__post_init__()
 
     def run(self) -> RunConfig:
         """The run alone."""

@@ -39,6 +39,7 @@ class Counters:
     total: Point = ORIGIN
     recent: deque[Point] = field(default_factory=lambda: deque([ORIGIN]))  # of the last 30 s
     live: LiveNumbers = field(default_factory=LiveNumbers)
+    precision: str = ""  # how sure metrics are, where stop_when asks
 
     def count_retry(self) -> None:
         self.retries += 1

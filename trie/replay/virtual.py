@@ -48,6 +48,8 @@ class VirtualReplay:
         note: told each row as its request ends.
         seed: of what the slots begin with where the start is stationary.
         pace: at which the server works, for that; None: as a pilot of the model tells.
+        look: called with the seconds that the run has lasted, all rows written; says when to call it next.
+        first_look_s: when to call it first; infinity for never.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class VirtualReplay:
         limit_reached: Callable[[], str | None] = lambda: None,
         seed: int = 0,
         pace: Pace | None = None,
+        look: Callable[[float], float] = lambda _: inf,
+        first_look_s: float = inf,
     ) -> None:
         self.endpoint = VirtualEndpoint(config.sim, stream=config.stream)
         self.now = 0.0
@@ -72,6 +76,7 @@ class VirtualReplay:
         self._slots = VirtualSlots(config, sessions, at=self._at, begin=self._begin_session)
         self._deadline_after = config.duration
         self._note, self._limit_reached = note, limit_reached
+        self._look, self._first_look_s = look, first_look_s
         self._backoff = Backoff(config.slots)
         self._due: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._order = 0
@@ -95,6 +100,8 @@ class VirtualReplay:
             RunDirError: when rows can't be written.
             ConfigError: for what has no answer in virtual time.
         """
+        if self._rows.began is not None:
+            self._look_at(self._first_look_s)
         self._slots.begin()
         while self.stop_reason is None:
             self._go_on()
@@ -135,6 +142,7 @@ class VirtualReplay:
             start.go_on()
             if start.over and self._rows.began is None:
                 self._rows.measure(self.now)
+                self._look_at(self.now + self._first_look_s)
         due = self._due[0][0] if self._due else inf
         timeouts = self._timeouts
         while timeouts and timeouts[0][1].closed:
@@ -165,6 +173,16 @@ class VirtualReplay:
             return
         self._slots.draining = True
         self._deadline_after += self._config.drain_timeout
+
+    def _look_at(self, instant: float) -> None:
+        """Let the caller look at the run so far, again and again."""
+
+        def look(_: None) -> None:
+            self._rows.flush()
+            self._look_at(self.now - self.elapsed_s + self._look(self.elapsed_s))
+
+        if instant < inf:
+            self._at(instant, look, None)
 
     def _at(self, instant: float, action: Callable[[Any], None], argument: Any) -> None:
         self._order += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Any, Protocol
 
 from trie.engines.counters import Counters as EngineCounters
@@ -11,9 +12,11 @@ from trie.preflight.steps import Prepared
 from trie.replay.counters import Counters
 from trie.replay.event_loop import undisturbed
 from trie.replay.failure_policy import FailureWatch
+from trie.replay.precision import FIRST_S, PRECISE
 from trie.replay.run_state import CANCELLED
 from trie.replay.session_order import due_instants, open_load_facts
 from trie.replay.virtual import VirtualReplay
+from trie.replay.virtual_looks import VirtualLooks
 from trie.sim.metrics_text import metrics_text
 from trie.storage.record import Outcome, RequestRecord
 
@@ -42,14 +45,17 @@ class VirtualRun:
         self._writer = writer
         self._duration_s = config.duration
         self._due_until = due_instants(config, ready.workload.traces, ready.seed)
+        self._looks = None if config.stop_when is None else VirtualLooks(ready, config.stop_when)
         self._replay = VirtualReplay(
             config,
             ready.workload.traces,
-            write=writer.write,
+            write=self._write,
             note=self._note,
             limit_reached=self._watch.limit_reached,
             seed=ready.seed,
             pace=ready.pace,
+            look=self._look,
+            first_look_s=inf if self._looks is None else FIRST_S,
         )
 
     def stop(self, reason: str) -> None:
@@ -94,7 +100,7 @@ class VirtualRun:
         body = metrics_text(self._replay.endpoint.model).encode()
         return {
             "reason": self._replay.stop_reason,
-            "detail": None,
+            "detail": None if self._looks is None else self._looks.line or None,
             "wall_time_s": self._replay.elapsed_s,
             "warm_up_s": self._replay.warm_up_s,
             "drain_s": self._replay.drain_s,
@@ -103,6 +109,19 @@ class VirtualRun:
             "client": None,  # there was none
             "engine": {**growth(EngineCounters(), read_counters([body])), "settled": True},
         }
+
+    def _write(self, rows: list[RequestRecord]) -> None:
+        self._writer.write(rows)
+        if self._looks is not None:
+            self._looks.add(rows)
+
+    def _look(self, now_s: float) -> float:
+        """Stop where the run is precise; returns when to look again."""
+        assert self._looks is not None
+        seen = self._looks.look(now_s)
+        if seen.precise:
+            self.stop(PRECISE)
+        return seen.next_s
 
     def _note(self, row: RequestRecord) -> None:
         counters = self._counters

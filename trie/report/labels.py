@@ -69,6 +69,8 @@ def _early(end: End | None) -> str:
     """Why a run ended before its time, and when."""
     if end is None:
         return ", killed"
+    if end.reason == "precise":
+        return f", ended after {end.wall_time_s:.0f} s, when it was precise enough: {end.detail}"
     return "" if end.reason == "deadline" else f", ended after {end.wall_time_s:.1f} s by {end.reason}"
 
 

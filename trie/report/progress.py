@@ -47,7 +47,7 @@ class Watched:
         now_s = self.clock.now_s
         first = f"{self.position}  {elapsed(now_s, self.duration_s, datetime.now().astimezone())}".lstrip()
         counters, forecast = self.counters, self.forecast(now_s)
-        parts = (first, outcomes(counters), latencies(counters), rates(counters, now_s), forecast)
+        parts = (first, outcomes(counters), latencies(counters), rates(counters, now_s), forecast, counters.precision)
         return " | ".join(part for part in parts if part)
 
     def lines(self) -> str:
@@ -55,7 +55,7 @@ class Watched:
         now_s = self.clock.now_s
         first = f"{self.position}  {bar(now_s, self.duration_s)}".lstrip()
         counters, forecast = self.counters, self.forecast(now_s)
-        parts = (first, outcomes(counters), latencies(counters), rates(counters, now_s), forecast)
+        parts = (first, outcomes(counters), latencies(counters), rates(counters, now_s), forecast, counters.precision)
         return "\n".join(part for part in parts if part)
 
     def forecast(self, now_s: float) -> str:

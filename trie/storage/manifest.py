@@ -157,6 +157,10 @@ class EngineGrowth(_Object):
     settled: bool | None = None
 
 
+# Ends of a run that lasted as long as it was meant to: its duration, or until its metrics were known well enough.
+FULL_LENGTH = frozenset({"deadline", "precise"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End(_Object):
     """How the run ended."""

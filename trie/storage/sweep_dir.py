@@ -15,7 +15,7 @@ from typing import Any
 
 from trie.errors import RunDirError, TrieError
 from trie.one_line import one_line
-from trie.storage.manifest import End, Manifest
+from trie.storage.manifest import FULL_LENGTH, End, Manifest
 from trie.storage.run_dir import MANIFEST, REPORT, REQUESTS, SUMMARY, RunDir, write_json
 from trie.storage.typed_json import decode
 
@@ -158,7 +158,7 @@ def _cut_short(end: End | None, summary: Mapping[str, Any]) -> str | None:
     """What kept a run from its end, None where it got there."""
     if end is None:
         return "killed, or being measured"
-    if end.reason != "deadline":
+    if end.reason not in FULL_LENGTH:
         return end.reason
     return None if summary else f"ended before its {SUMMARY} was written"
 

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from trie.metrics.checks.check import Check, Condition, Evidence
+from trie.storage.manifest import FULL_LENGTH
 
 LIMITS = frozenset({"max_failures", "max_failure_rate"})  # settings that end a run early
-ORDERLY = frozenset({"deadline", "max_traces"})  # ends of a run that went as it was meant to
+ORDERLY = FULL_LENGTH | {"max_traces"}  # ends of a run that went as it was meant to
 STALE_S = 60.0  # a run shorter than this is a trial
 
 ENDED_IN_ORDER = Condition("ended_in_order", "warning", "the run ended in order", "the end of the run is missing")
