@@ -125,6 +125,7 @@ class _Plan:
             max_traces=manifest.config.get("max_traces"),
             history=manifest.settings.history,
             start=Start[manifest.settings.start],
+            load=manifest.settings.load,
             clock=Clock.virtual,
         )
         context = manifest.server.max_model_len if manifest.workload.skipped_too_long else None

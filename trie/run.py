@@ -254,7 +254,8 @@ async def _replay(
         death.add_done_callback(lambda _: scheduler.stop(ENDPOINT_DIED))
         with signals.replaying(lambda: scheduler.stop(INTERRUPTED)) if signals else nullcontext():
             state = scheduler.state
-            watched = Watched(state.counters, state.clock, config.duration, config.concurrency.value, position)
+            slots = 1 if config.load.is_open else config.slots
+            watched = Watched(state.counters, state.clock, config.duration, slots, position)
             async with shown(watched, config.progress):
                 return await scheduler.run()
 

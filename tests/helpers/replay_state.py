@@ -95,6 +95,7 @@ def scheduler(
     start_mode: Start = Start.together,
     load: LoadConfig | None = None,
     drain_s: float | None = None,
+    warm_up_per_slot: int = 0,
 ) -> Scheduler:
     """A scheduler of sessions of these traces, in turn."""
     due_s = arrivals(load, traces, 0) if load is not None and load.is_open else None
@@ -108,6 +109,7 @@ def scheduler(
         load=load,
         start_mode=start_mode,
         drain_s=drain_s,
+        warm_up_per_slot=warm_up_per_slot,
     )
 
 

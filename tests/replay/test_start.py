@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ def config(start: Start, concurrency: int, **changed) -> RunConfig:
         workload=WorkloadConfig(path="traces"),
         endpoint=EndpointConfig(name="sim", ignore_eos=True),
         concurrency=ConcurrencyConfig(concurrency),
-        sim=SIM,
+        sim=changed.pop("sim", SIM),
         start=start,
         **{"duration": 8.0, **changed},
     )
@@ -105,3 +107,38 @@ async def test_a_session_says_before_what_it_would_have_said_and_its_first_reque
     assert all(row["warm_up"] == (row["queued_s"] < 0) for row in rows)
     facts = replay.facts()
     assert -first[0]["queued_s"] == pytest.approx(facts["warm_up_s"], abs=0.01)
+
+
+def test_a_warm_up_holds_so_many_more_requests_of_each_slot() -> None:
+    """Traces of one request: each slot makes its first and two more before the run begins."""
+    settings = config(Start.inside, 2, warm_up_per_slot=2, max_traces=12)
+    replay, rows = replayed(settings, [Trace(64, (), (), (), 64)], pace=Pace(1e9, 0.01))
+    warm_up = [row for row in rows if row.warm_up]
+    assert {slot: sum(row.slot == slot for row in warm_up) for slot in (0, 1)} == {0: 3, 1: 3}
+    assert replay.warm_up_s is not None
+    assert min(row.queued_s for row in rows if not row.warm_up) >= 0.0
+
+
+def test_a_start_inside_takes_the_first_traces_between_two_shares_of_their_time() -> None:
+    """An answer of 100 tokens is all of a trace's time: 25 to 75 of them are left, 50 on average."""
+    traces = [Trace(4, (), (), (), 100, row=row) for row in range(400)]
+    settings = config(Start.inside, 400, sim=replace(SIM, max_running=400))
+    _, rows = replayed(settings, traces, pace=Pace(1e9, 0.01))
+    left = [row.requested_completion_tokens for row in rows if row.session_id < 400]
+    assert [row.trace_id for row in sorted(rows, key=lambda row: row.session_id)][:400] == list(range(400))
+    assert 25 <= min(left) <= 27
+    assert 73 <= max(left) <= 75
+    assert sum(left) / 400 == pytest.approx(50.0, abs=4 * 50 / math.sqrt(12 * 400))
+
+
+async def test_a_warm_up_of_several_requests_in_real_time(tmp_path: Path) -> None:
+    inside = [(trace(), Beginning(0, 2, 1, 1.0))]
+    async with (
+        playing(lambda _: WHOLE) as (url, _),
+        run_state(url, tmp_path / "r") as state,
+        scheduler(state, [trace()], max_traces=6, inside=inside, start_mode=Start.inside, warm_up_per_slot=2) as replay,
+    ):
+        await replay.run()
+    rows = rows_in(tmp_path / "r")
+    assert [row["warm_up"] for row in rows][:3] == [True] * 3
+    assert not rows[-1]["warm_up"]

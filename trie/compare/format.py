@@ -12,6 +12,7 @@ from trie.compare.config_diff import Setting
 from trie.compare.differences import Difference, Settings
 from trie.compare.runs import Run
 from trie.metrics.definitions import RUN, SECTIONS, Section, headlines
+from trie.report.labels import load_name
 from trie.report.number_format import MISSING
 
 WORDS = {
@@ -37,7 +38,7 @@ def facts_of(run: Run) -> str:
         where = "virtual time (no server was measured)"
     verdict = "VALID" if summary.valid else "INVALID"
     return (
-        f"{manifest.workload.name}, concurrency {manifest.settings.concurrency.value}, {where}, model "
+        f"{manifest.workload.name}, {load_name(manifest.settings)}, {where}, model "
         f"{server.model}, {summary.wall_time_s:.0f} s, {summary.traces['completed']} traces completed, {verdict}"
     )
 

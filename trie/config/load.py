@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trie.config.setting import check, require, setting
+from trie.config.setting import SECONDS, check, require, setting
 
 SHAPES = ("closed", "poisson", "constant", "schedule", "ramp")
 OPEN = ("poisson", "constant", "schedule")  # traces begin when they are due, whatever became of those before
@@ -34,6 +34,14 @@ class LoadConfig:
     speed: float = setting(1.0, "schedule: how many times faster than recorded traces begin", above=0)
     levels: list[int] = setting(
         [1, 2, 4, 8], "ramp: traces that are active, each number for an equal part of the duration"
+    )
+
+    idle_gap_cap_s: float | None = setting(
+        None,
+        "longest time in which no request is in flight: then all tool waits that are left are cut by the same time; "
+        "null: tools take as long as they take",
+        minimum=0,
+        unit=SECONDS,
     )
 
     def __post_init__(self) -> None:

@@ -146,6 +146,7 @@ class Start(Enum):
     together = "together"  # all at once, at their first turns, as the methodology has it
     spread = "spread"  # in steps, the next one when the requests of the last have their first token
     stationary = "stationary"  # each inside its trace, as in a loop that has gone on for long
+    inside = "inside"  # the first traces of the workload, each from a point between start_from and start_to on
 
 
 @dataclass
@@ -186,7 +187,17 @@ class RunConfig:
     start: Start = setting(
         Start.together,
         "how the first traces begin: all at once; in steps; or each inside its trace, after a warm-up outside all "
-        "metrics, as in a loop that has gone on for long",
+        "metrics, as in a loop that has gone on for long or between two shares of its time",
+    )
+    start_from: float = setting(
+        0.25, "start=inside: share of a trace's time from which on it begins at random", minimum=0, maximum=1
+    )
+    start_to: float = setting(0.75, "start=inside: share of a trace's time until which it begins", minimum=0, maximum=1)
+    warm_up_per_slot: int = setting(
+        0,
+        "start=stationary or inside: requests that each slot makes in the warm-up beyond its first one",
+        minimum=0,
+        maximum=MAX_WARM_UP,
     )
     at_deadline: str = setting(
         "cancel",
@@ -276,9 +287,16 @@ class RunConfig:
             require(getattr(self, key) is None or self.num_gpus is not None, key, getattr(self, key), NO_GPUS)
         together = self.start is Start.together or self.load.shape == "closed"
         require(together, "start", self.start.name, f"together with load={self.load.shape}")
+        ordered = self.start_from <= self.start_to
+        require(ordered, "start_from", self.start_from, f"at most start_to={self.start_to:g}")
         route = self.endpoint.reset_route
         asked_later = self.endpoint.name == "custom"  # the server is asked for its dialect, which may have the route
         require(route is not None or asked_later or not self.reset_cache, "reset_cache", "true", f"false: {NO_ROUTE}")
+
+    @property
+    def warms_up(self) -> bool:
+        """Whether slots begin inside traces, and a warm-up comes before the run."""
+        return self.start in (Start.stationary, Start.inside)
 
     @property
     def slots(self) -> int:

@@ -53,9 +53,9 @@ def _setup(manifest: Manifest, prompts: int) -> dict[str, Any]:
         "model_id": manifest.server.model,
         "tokenizer_id": manifest.prompts.name,
         "num_prompts": prompts,
-        "request_rate": "inf",  # a closed loop: no rate, a number of sessions
+        "request_rate": "inf",  # no rate of requests was asked for, but sessions
         "burstiness": None,
-        "max_concurrency": settings.concurrency.value,
+        "max_concurrency": settings.slots,
     }
 
 

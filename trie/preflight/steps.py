@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from trie.config import RunConfig, Start
+from trie.config import RunConfig
 from trie.config.run import NO_ROUTE
 from trie.endpoint.connection import Connections
 from trie.endpoint.request_body import REASONING
@@ -189,7 +189,7 @@ async def _prepare(
 
 
 async def _pilot(config: RunConfig, prompts: Prompts, senders: Sequence[Sender], context: int | None) -> Pace | None:
-    if config.start is not Start.stationary:
+    if not config.warms_up:
         return None
     pace = await measured_pace(senders, prompts, context=context, stream=config.stream)
     log.info("pilot %.0f prompt tok/s, %.1f ms a token of an answer", pace.prompt_tok_s, 1000 * pace.answer_step_s)

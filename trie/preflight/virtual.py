@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 
 import trie
-from trie.config import RunConfig, Start
+from trie.config import RunConfig
 from trie.endpoint.request_body import REASONING
 from trie.engines.detect import Finding
 from trie.preflight.discovery import Discovery, ModelList
@@ -69,5 +69,5 @@ def preparation(config: RunConfig, workload: Workload) -> Prepared:
         length_check=LengthCheck(None, EXACT),
         warm_up=None,
         engine_state=EngineState(None, cache_reset=False),
-        pace=simulated_pace(config) if config.start is Start.stationary else None,
+        pace=simulated_pace(config) if config.warms_up else None,
     )

@@ -19,6 +19,7 @@ from trie.replay.counters import Counters
 from trie.replay.event_loop import LoopGate, LoopHealth
 from trie.replay.failure_policy import Backoff, FailureWatch
 from trie.replay.start import SlotStart
+from trie.replay.tool_waits import ToolWaits
 from trie.storage.parquet_parts import RowWriter
 from trie.storage.record import RequestRecord
 from trie.workload.accounting import SentPrefixes
@@ -71,6 +72,7 @@ class RunState:
     clock: Clock = field(default_factory=Clock)
     health: LoopHealth = field(default_factory=LoopHealth)
     stop_reason: str | None = None  # why the run is being ended, once it is
+    waits: ToolWaits = field(default_factory=ToolWaits)
     start: SlotStart | None = None  # while slots begin
     cap: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)  # around each request
     sent_prefixes: SentPrefixes = field(default_factory=SentPrefixes)
@@ -154,6 +156,7 @@ def build(ready: Prepared, rows: RowWriter) -> RunState:
         ),
         backoff=Backoff(concurrency),
         run_id=f"{ready.seed:x}",
+        waits=ToolWaits(config.load.idle_gap_cap_s),
         step_of=partial(ramp_step, config.load, config.duration) if config.load.shape == "ramp" else None,
         traces=len(ready.workload.traces),
         session_header=config.endpoint.session_header,

@@ -43,6 +43,7 @@ class Scheduler:
         load: how they do.
         start_mode: how the first ones do, in a closed loop.
         due_until: of an open load: the instants until one at which sessions are due.
+        warm_up_per_slot: requests of each slot that belong to a warm-up beyond its first.
         drain_s: longest time for which active sessions go on after the deadline; None: they are cancelled then.
         raise_priority: run with the highest priority that the system allows.
     """
@@ -56,6 +57,7 @@ class Scheduler:
         duration_s: float,
         load: LoadConfig | None = None,
         start_mode: Start = Start.together,
+        warm_up_per_slot: int = 0,
         drain_s: float | None = None,
         due_until: Callable[[float], list[float]] | None = None,
         raise_priority: bool = False,
@@ -72,6 +74,8 @@ class Scheduler:
         self._due_until = due_until
         self._begun = 0  # sessions of an open load
         self._start = start_mode
+        self._warms_up = start_mode in (Start.stationary, Start.inside)
+        self._warm_up_per_slot = warm_up_per_slot
         self._timer: asyncio.TimerHandle | None = None
         self._raise_priority = raise_priority
         self._priority = priority.NORMAL
@@ -107,7 +111,7 @@ class Scheduler:
             log.info("client priority %s", self._priority)
             state.clock.start()
             state.health.start()
-            if self._start is Start.stationary:
+            if self._warms_up:
                 state.warm_up()
             else:
                 self._start_timer()
@@ -207,13 +211,15 @@ class Scheduler:
 
     async def _begin(self, group: asyncio.TaskGroup) -> None:
         """Let the slots begin, in the steps of the start; a warm-up ends when the last of them has a first token."""
-        state, warms_up = self.state, self._start is Start.stationary
-        state.start = SlotStart()
+        state, warms_up = self.state, self._warms_up
+        state.start = SlotStart(self._warm_up_per_slot)
         tasks: list[asyncio.Task[None]] = []
         for slots in start.steps(self._start, self._slots):
             tasks += [group.create_task(self._occupy(slot)) for slot in slots]
             if warms_up or slots.stop < self._slots:
                 await state.start.wait(slots, tasks)
+        if warms_up:
+            await state.start.wait(range(self._slots), tasks, all_of=True)
         state.start = None
         if warms_up:
             log.info("warm-up over after %.1f s: the run begins", state.clock.now_s)
@@ -266,6 +272,7 @@ def build(ready: Prepared, rows: RowWriter) -> Scheduler:
         duration_s=config.duration,
         load=config.load,
         start_mode=config.start,
+        warm_up_per_slot=config.warm_up_per_slot,
         due_until=due_instants(config, ready.workload.traces, ready.seed),
         drain_s=config.drain_timeout if config.at_deadline == "drain" else None,
         raise_priority=config.client.priority is Priority.auto,

@@ -42,7 +42,7 @@ async def _replay(state: RunState, prompts: SessionPrompts, slot: int, began: fl
             if outcome is Outcome.failed:
                 return outcome, due
         elif planned.wait_s:
-            await asyncio.sleep(due - perf_counter())
+            due = await state.waits.until(due)
             await state.gate.enter()
         due = min(due, perf_counter())  # timers may ring up to a millisecond early
         async with state.cap:
@@ -81,6 +81,7 @@ async def _subagents(
 async def _record(state: RunState, request: Request, row: RequestRecord) -> None:
     """Send a request and hand over its row, once, however it ends."""
     state.counters.requests_in_flight += 1
+    state.waits.in_flight(state.counters.requests_in_flight)
     cancelled = False
     try:
         await state.requester(row.session_id).run(request)
@@ -89,6 +90,7 @@ async def _record(state: RunState, request: Request, row: RequestRecord) -> None
         raise
     finally:
         state.counters.requests_in_flight -= 1
+        state.waits.in_flight(state.counters.requests_in_flight)
         _fill(state, request, row)
         if cancelled:  # whatever an attempt before had failed with
             row.outcome, row.error_kind = Outcome.cancelled, state.stop_reason or CANCELLED

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from trie.config import RunConfig
+from trie.config import RunConfig, Start
 from trie.endpoint.request_body import REASONING
 from trie.workload.arrivals import arrivals, due_until, in_order
-from trie.workload.beginning import Beginning, beginnings
+from trie.workload.beginning import Beginning, beginnings, beginnings_between
 from trie.workload.closed_loop import Pace
 from trie.workload.trace import Trace
 
@@ -75,17 +75,25 @@ class SessionOrder:
 
 
 def build(config: RunConfig, traces: Sequence[Trace], *, seed: int, pace: Pace | None) -> SessionOrder:
-    """The sessions of a run; `pace` is that of its server, which only a stationary start needs.
+    """The sessions of a run; `pace` is that of its server, which only a start inside traces needs.
 
     Raises:
         WorkloadError: for a schedule of traces that do not say when they began.
     """
     inside: Sequence[tuple[Trace, Beginning]] = ()
     if pace is not None:
-        back = config.history == REASONING
-        inside = beginnings(traces, pace, config.concurrency.value, seed, reasoning_back=back)
+        inside = _inside(config, traces, pace, seed)
     due_s = arrivals(config.load, traces, seed) if config.load.is_open else None
     return SessionOrder(in_order(config.load, traces), most=config.max_traces, inside=inside, due_s=due_s)
+
+
+def _inside(config: RunConfig, traces: Sequence[Trace], pace: Pace, seed: int) -> list[tuple[Trace, Beginning]]:
+    """What each slot begins with."""
+    slots, back = config.concurrency.value, config.history == REASONING
+    if config.start is Start.inside:
+        shares = (config.start_from, config.start_to)
+        return beginnings_between(traces, pace, slots, seed, shares, reasoning_back=back)
+    return beginnings(traces, pace, slots, seed, reasoning_back=back)
 
 
 def due_instants(config: RunConfig, traces: Sequence[Trace], seed: int) -> Callable[[float], list[float]] | None:

@@ -59,6 +59,10 @@ class OpenRequest:
     job: SessionJob | None = None  # while the model has it
     closed: bool = False
 
+    def come_earlier(self, seconds: float) -> None:
+        """The wait before it is cut."""
+        self.queued -= seconds
+
 
 def row_of(request: OpenRequest, reply: Reply, outcome: Outcome) -> RequestRecord:
     """The row of a request that has ended, or was cut off."""

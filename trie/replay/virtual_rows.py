@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from trie.config import RunConfig, Start
+from trie.config import RunConfig
 from trie.storage.record import RequestRecord
 from trie.workload.arrivals import ramp_step
 
@@ -22,7 +22,7 @@ class VirtualRows:
 
     def __init__(self, write: Callable[[list[RequestRecord]], None], config: RunConfig) -> None:
         # When the run did; None while it warms up.
-        self.began: float | None = None if config.start is Start.stationary else 0.0
+        self.began: float | None = None if config.warms_up else 0.0
         self._step_of = partial(ramp_step, config.load, config.duration) if config.load.shape == "ramp" else None
         self._write = write
         self._rows: list[RequestRecord] = []

@@ -83,6 +83,7 @@ class VirtualSlots:
     def _take(self, slot: int, planned: PlannedSession | None) -> OpenRequest | None:
         if planned is None:
             self._idle += 1
+            self.start.leave(slot)
             return None
         self._active += 1
         self.begun += 1

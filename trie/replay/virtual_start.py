@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from trie.config import RunConfig, Start
+from trie.config import RunConfig
 from trie.replay.start import steps
 from trie.replay.virtual_request import OpenRequest
 
@@ -22,22 +22,33 @@ class VirtualStart:
         closed = config.load.shape == "closed"  # others begin when it is time
         self._steps = deque(steps(config.start, config.slots) if closed else ())
         self._stream = config.stream
-        self._warms_up = config.start is Start.stationary
+        self._warms_up = config.warms_up
+        self._more = config.warm_up_per_slot
         self._begin = begin
         self._awaited: list[OpenRequest] = []
+        self._slots: dict[int, list[OpenRequest]] = {}  # what each has made in a warm-up
+        self.over = not self._steps  # all slots have begun, and nothing is waited for
 
-    @property
-    def over(self) -> bool:
-        """Whether all slots have begun, and nothing is waited for."""
-        return not self._steps and not self._awaited
+    def note(self, request: OpenRequest) -> None:
+        """A slot makes a request."""
+        if self._warms_up:
+            self._slots.setdefault(request.session.slot, []).append(request)
+
+    def leave(self, slot: int) -> None:
+        """There is no session for a slot any more."""
+        self._slots.pop(slot, None)
 
     def go_on(self) -> None:
         """Take the next step, if it is time."""
         self._awaited = [request for request in self._awaited if not self._has_token(request)]
-        if not self._awaited and self._steps:
+        if self._awaited:
+            return
+        if self._steps:
             begun = (self._begin(slot) for slot in self._steps.popleft())
-            requests = [request for request in begun if request is not None]
-            self._awaited = requests if self._steps or self._warms_up else []
+            self._awaited = [request for request in begun if request is not None]
+            self.over = not self._steps and not self._warms_up
+            return
+        self.over = all(len(made) > self._more and self._has_token(made[self._more]) for made in self._slots.values())
 
     def _has_token(self, request: OpenRequest) -> bool:
         return request.closed or (self._stream and request.job is not None and request.job.generated > 0)

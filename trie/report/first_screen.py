@@ -16,7 +16,7 @@ from trie.metrics.summary import Summary
 from trie.metrics.throughput import Points
 from trie.metrics.traces import Traces, eligible_tokens
 from trie.report.html.document import Card, Cards, Check, Tone, Verdict
-from trie.report.labels import simulated_by, warnings_of
+from trie.report.labels import load_name, simulated_by, warnings_of
 from trie.report.number_format import fine
 from trie.storage.manifest import Manifest
 
@@ -59,7 +59,7 @@ def _engine(manifest: Manifest) -> str:
 def circumstances(manifest: Manifest) -> str:
     """Workload, load, duration, date and address."""
     settings, started = manifest.settings, manifest.started.wall_clock
-    parts = [manifest.workload.name, f"concurrency {settings.concurrency.value}", f"{settings.duration:g} s"]
+    parts = [manifest.workload.name, load_name(settings), f"{settings.duration:g} s"]
     if started:
         parts.append(f"{started[:16].replace('T', ' ')} UTC")
     if settings.clock == "virtual":

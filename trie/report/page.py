@@ -31,7 +31,7 @@ from trie.report.tables import errors_tables, outcomes_table, tables
 from trie.report.time_plots import client_over_time, outcomes_over_time, time_plots
 from trie.report.trace_plots import cache_hits_by_turn, traces_by_slot
 from trie.report.workload_shape import shape_table
-from trie.storage.manifest import Manifest
+from trie.storage.manifest import Manifest, Settings
 from trie.storage.run_dir import REPORT
 
 INTERVALS, SLOTS = 2500, 48  # that a timeline shows
@@ -127,7 +127,7 @@ def every_plot(run: Measured, summary: Summary, manifest: Manifest) -> dict[str,
             spans,
             rates=summary.workload,
             wall_time_s=wall,
-            configured=manifest.settings.concurrency.value,
+            configured=_configured(manifest.settings, summary),
         ),
         ttft_distribution(columns, run.requests["ttft_s"]),
         tpot_distribution(run.requests),
@@ -140,6 +140,13 @@ def every_plot(run: Measured, summary: Summary, manifest: Manifest) -> dict[str,
         client_over_time(columns, wall_time_s=wall),
     ]
     return {plot.key: plot for plot in plots}
+
+
+def _configured(settings: Settings, summary: Summary) -> list[tuple[int, tuple[float, float] | None]]:
+    """The numbers of active traces that were asked for: one of a closed loop, each level of a ramp, none elsewhere."""
+    if summary.load is not None:
+        return [(level.active_traces, (level.from_s, level.to_s)) for level in summary.load.levels]
+    return [(settings.slots, None)]
 
 
 def _sections(run: Measured, summary: Summary, plots: dict[str, Plot]) -> Iterator[Section]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trie.config import LoadConfig
 from trie.metrics.definitions import (
     PER_REQUEST,
     PER_TRACE,
@@ -37,13 +38,20 @@ def starting_line(manifest: Manifest) -> str:
     """The log line at a run's start, with the reference's fields."""
     settings = manifest.settings
     facts: dict[str, Any] = {
-        "concurrency": settings.concurrency.value,
+        **({"concurrency": settings.concurrency.value} if settings.load.shape == "closed" else _load(settings.load)),
         "duration": settings.duration,
         "model": manifest.server.model,
         "num_gpus": settings.num_gpus,
         "workload_templates": manifest.workload.traces,
     }
     return "starting benchmark " + _fields(facts)
+
+
+def _load(load: LoadConfig) -> dict[str, Any]:
+    """In the place of a concurrency."""
+    rates = {"poisson": load.rate, "constant": load.rate}
+    more = {"rate": rates[load.shape]} if load.shape in rates else {}
+    return {"load": load.shape, **more, **({"levels": load.levels} if load.shape == "ramp" else {})}
 
 
 def complete_line(summary: Summary) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,9 +45,12 @@ def time_plots(
     *,
     rates: Mapping[str, Rates],
     wall_time_s: float,
-    configured: int,
+    configured: Sequence[tuple[int, Window]],
 ) -> Iterator[Plot]:
-    """Cumulative tokens, throughput, concurrency and what the traces were doing."""
+    """Cumulative tokens, throughput, concurrency and what the traces were doing.
+
+    `configured` are numbers of active traces that were asked for, each with its time; none where it was none.
+    """
     curve, mean, coarse = (Bins.over(wall_time_s, most=most) for most in (CURVE_BINS, MEAN_BINS, RATE_BINS))
     steady = points.steady_window()
     yield from _cumulative(points, curve, steady)
@@ -179,7 +182,9 @@ def _prompt_rate(points: Points, bins: Bins, steady: Window) -> Plot:
     )
 
 
-def _concurrency(columns: Columns, sessions: Traces, bins: Bins, wall_time_s: float, configured: int) -> Plot:
+def _concurrency(
+    columns: Columns, sessions: Traces, bins: Bins, wall_time_s: float, configured: Sequence[tuple[int, Window]]
+) -> Plot:
     until = np.where(sessions.cancelled, wall_time_s, sessions.last_s)
     data = {
         "t_s": bins.middles,
@@ -188,11 +193,15 @@ def _concurrency(columns: Columns, sessions: Traces, bins: Bins, wall_time_s: fl
     }
     series = {"active": ("active traces", GREEN), "in_flight": ("requests in flight", BLUE)}
     spec = _lines(series, "traces, requests", ",.2f")
-    spec["layer"].insert(0, _level(configured, (0.0, wall_time_s)))
+    levels = [_level(traces, window or (0.0, wall_time_s)) for traces, window in configured]
+    spec["layer"][:0] = levels
+    asked = (
+        f"; configured are {', '.join(str(traces) for traces, _ in configured)} traces (dashed)" if configured else ""
+    )
     return Plot(
         key="concurrency",
         title="Active traces and requests in flight",
-        caption=f"Mean over each {_width(bins)}; configured are {configured} traces (dashed). An active trace "
+        caption=f"Mean over each {_width(bins)}{asked}. An active trace "
         "without a request in flight waits for its tool.",
         data={"rows": data if len(columns) else {}},
         labels={"t_s": "Time (s)", "active": "Active traces", "in_flight": "Requests in flight"},

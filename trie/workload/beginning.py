@@ -44,6 +44,25 @@ def beginnings(
     return drawn
 
 
+def beginnings_between(
+    traces: Sequence[Trace],
+    pace: Pace,
+    count: int,
+    seed: int,
+    shares: tuple[float, float],
+    *,
+    reasoning_back: bool = False,
+) -> list[tuple[Trace, Beginning]]:
+    """The first traces, one for each slot, each at a point uniform between two shares of its time."""
+    draw = random.Random(f"start inside {seed}")
+    drawn = []
+    for slot in range(count):
+        trace = traces[slot % len(traces)]
+        at_s = draw.uniform(*shares) * _seconds(trace, pace)
+        drawn.append((trace, beginning(trace, pace, at_s, reasoning_back)))
+    return drawn
+
+
 def _seconds(trace: Trace, pace: Pace) -> float:
     return sum(_wait_s(plan, pace) + _request_s(plan, pace) for plan in trace.requests())
 
