@@ -134,7 +134,7 @@ def test_a_start_inside_takes_the_first_traces_between_two_shares_of_their_time(
 async def test_a_warm_up_of_several_requests_in_real_time(tmp_path: Path) -> None:
     inside = [(trace(), Beginning(0, 2, 1, 1.0))]
     async with (
-        playing(lambda _: WHOLE) as (url, _),
+        playing(lambda _: (0.02, *WHOLE)) as (url, _),
         run_state(url, tmp_path / "r") as state,
         scheduler(state, [trace()], max_traces=6, inside=inside, start_mode=Start.inside, warm_up_per_slot=2) as replay,
     ):
