@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.regression import BlockSums
 from trie.metrics.certainty.section import Certainty
 from trie.metrics.certainty.student import t_quantile
+from trie.metrics.certainty.whole_workload import Distribution
 from trie.metrics.evaluate_run import evaluate
 from trie.metrics.first_numbers import first_numbers
 from trie.metrics.summary import Summary, summarize
@@ -268,6 +270,26 @@ def test_a_run_without_the_sums_of_its_workload_has_intervals_all_the_same(tmp_p
     assert "older versions" in found.certainty.why["population"]
     assert found.certainty.per_trace["latency_s"]["p50"] is not None
     assert Summary.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize(("share", "bounded"), [("p50", True), ("p99", False)])
+def test_a_percentile_of_few_values_lies_between_those_that_its_share_may_be_at(share: str, bounded: bool) -> None:
+    """Times are even between 0 and 1: the time of a share is the share."""
+
+    def even(time_s: float, off: float = 0.0) -> float:
+        return float(np.clip(time_s + off, 0.0, 1.0))
+
+    offs = (-0.03, -0.01, 0.01, 0.03)  # standard error: sqrt(3 / 4 x 0.002)
+    without = [partial(even, off=off) for off in offs]
+    times = Distribution(0.5, np.full(4, 0.5), even, without, (0.0, 1.0), stepped=50)
+    estimate = times.estimates()[share]
+    assert estimate is not None
+    assert estimate.value == pytest.approx(int(share[1:]) / 100, abs=1e-6)
+    if bounded:
+        assert estimate.low == pytest.approx(0.5 - 3.18244631 * sqrt(0.0015), abs=1e-6)
+        assert estimate.high == pytest.approx(0.5 + 3.18244631 * sqrt(0.0015), abs=1e-6)
+    else:
+        assert estimate.low is None
 
 
 def test_times_of_the_traces_that_did_not_fail_get_no_interval_where_many_did() -> None:

@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from trie.metrics.certainty.estimate import Estimate, jackknife
+from trie.metrics.certainty.estimate import CONFIDENCE, Estimate, jackknife
 from trie.metrics.certainty.population import FEATURES, Population
 from trie.metrics.certainty.regression import Fit
 from trie.metrics.certainty.requests_fit import Model
+from trie.metrics.certainty.student import t_quantile
 from trie.metrics.columns import Bools, Floats
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
@@ -48,6 +49,7 @@ class Distribution:
     share: Share
     shares_without: Sequence[Share]
     bounds: tuple[float, float]  # between which all times are
+    stepped: int = 0  # values that it is made of, where it is not smooth
 
     def estimates(self) -> dict[str, Estimate | None]:
         """The mean and the quantiles."""
@@ -67,11 +69,21 @@ class Distribution:
     def _quantile(self, share: float) -> Estimate | None:
         """Without a block it moves by as much as its share does, over the density."""
         value = self.quantile(share)
+        shares = np.array([of(value) for of in self.shares_without])
+        if self.stepped:
+            return self._between(value, share, jackknife(share, shares))
         step = 0.01 * abs(value)
         density = (self.share(value + step) - self.share(value - step)) / (2 * step) if step > 0 else 0.0
-        shares = np.array([of(value) for of in self.shares_without])
         moved = value - (shares - share) / density if density > 0 else np.full(len(shares), np.nan)
         return jackknife(value, moved)
+
+    def _between(self, value: float, share: float, of_share: Estimate | None) -> Estimate:
+        """With the quantiles between which the share may in truth be; none where the values do not reach so far."""
+        half, freedom = (None, None) if of_share is None else (of_share.half_width, of_share.degrees_of_freedom)
+        if half is None or freedom is None or not 0.0 < share - half < share + half < 1.0 - 1.0 / self.stepped:
+            return Estimate(value)
+        low, high = self.quantile(share - half), self.quantile(share + half)
+        return Estimate(value, low, high, (high - low) / 2 / t_quantile((1 + CONFIDENCE) / 2, freedom), freedom)
 
 
 def latency(model: Model, population: Population) -> Distribution:
@@ -143,6 +155,7 @@ def ttft(model: Model, population: Population) -> Distribution | None:
             for at, (times, coefficients) in enumerate(zip(without, fit.without, strict=True))
         ],
         bounds=(float(expected.min() + residuals[0]) - NARROW, float(expected.max() + residuals[-1]) + NARROW),
+        stepped=len(residuals),
     )
 
 

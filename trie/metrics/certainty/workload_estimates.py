@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,7 @@ RATES = ("completion_tok_s", "total_prompt_tok_s", "uncached_prompt_tok_s", "tra
 SUBAGENTS = "traces that wait for sub-agents take longer than the sum of their requests and waits"
 RAMP = "the number of active traces changes, so one fit does not describe the run"
 LOST = 0.05  # of what the cache could have served, above which the fit does not know why a request took long
+TAIL = "so few first requests were seen that the bounds of this percentile are not known"
 OPEN_LOOP = "traces start as the load says, whatever the server does"
 
 
@@ -71,9 +72,18 @@ def estimate(
     if not checked.ok:
         return WorkloadEstimates(model=fitted, why={"population": _apart(checked)})
     estimates, why = _estimates(model, population.at_most(whole_workload.MOST_TRACES), population, facts)
+    why |= dict.fromkeys(_tails_without_interval(estimates), TAIL)
     if blocks is None:
         estimates = _each(estimates, without_interval)
     return WorkloadEstimates(estimates, fitted, why)
+
+
+def _tails_without_interval(estimates: PopulationEstimates) -> Iterator[str]:
+    for key in ("latency_s", "ttft_s", "ttfat_s"):
+        times: Estimates = getattr(estimates, key) or {}
+        for name, estimate in times.items():
+            if estimate is not None and estimate.low is None:
+                yield f"population.{key}.{name}"
 
 
 def _checked(rows: RunRows, model: Model, population: Population) -> check.ModelCheck:
