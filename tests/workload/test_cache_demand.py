@@ -66,6 +66,13 @@ def test_a_deadline_cuts_off_what_has_not_ended() -> None:
     assert [whole.cut_off(deadline_s) for deadline_s in (1.0, 9.0, 100.0)] == [1.0, 0.5, 0.0]
 
 
+def test_a_run_ends_at_its_deadline() -> None:
+    """The first trace ends after 8.3 s; at 9 s the second has had its first answer and waits for its tool."""
+    whole = replay_once(TWO, 1, PACE, until_s=9.0)
+    assert (whole.duration_s, whole.starts_s.size, whole.ends_s[1]) == (9.0, 2, inf)
+    assert whole.hit_rate == 109 / (100 + 130 + 200)
+
+
 def test_the_knee_lies_between_the_sizes_that_were_tried() -> None:
     found = demand(TWO, 1, PACE)
     sizes = [size for size, _ in found.curve]
@@ -79,11 +86,11 @@ def test_the_knee_lies_between_the_sizes_that_were_tried() -> None:
 def test_the_knee_of_the_concurrency_is_the_last_that_fits() -> None:
     traces = synthetic.draw("agentic", 512, 3)
     pace = Pace(30_000.0, 0.012, 0.0004)
-    knee = knee_concurrency(traces, 300_000, pace)
+    knee = knee_concurrency(traces, 300_000, pace, 600.0)
     assert 2 <= knee < 64
-    assert knee_concurrency(traces, 1, pace) == 0
-    assert knee_concurrency(traces[:5], 300_000, pace) > 1, "a short file is begun again at its end"
-    assert knee_concurrency(traces, 600_000, pace) > knee
+    assert knee_concurrency(traces, 1, pace, 600.0) == 0
+    assert knee_concurrency(traces[:5], 300_000, pace, 600.0) > 1, "a short file is begun again at its end"
+    assert knee_concurrency(traces, 600_000, pace, 600.0) > knee
 
 
 def simulated(traces: list[Trace], concurrency: int, sim: SimConfig) -> float:

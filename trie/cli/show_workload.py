@@ -32,13 +32,14 @@ def show(options: argparse.Namespace) -> None:
     config = shipped_groups.workload_named_or_at(options.workload)
     prefix = {name: value for name in PREFIX if (value := getattr(options, name)) is not None}
     workload = load(replace(config, **prefix))
-    demand = cache_demand.demand(workload.traces, options.concurrency, pace)
+    until_s = options.deadline or cache_demand.HORIZON_S
+    demand = cache_demand.demand(workload.traces, options.concurrency, pace, until_s)
     hit_rate = knee = None
     if (cache := options.cache_tokens) is not None:
-        some = cache_demand.first_of(workload.traces, options.concurrency)
-        hit_rate = cache_demand.replay_once(some, options.concurrency, pace, cache).hit_rate
+        some = cache_demand.of_a_run(workload.traces, options.concurrency)
+        hit_rate = cache_demand.replay_once(some, options.concurrency, pace, cache, until_s).hit_rate
         if demand.whole.hit_rate:
-            knee = cache_demand.knee_concurrency(workload.traces, cache, pace)
+            knee = cache_demand.knee_concurrency(workload.traces, cache, pace, until_s)
     shown = report.Shown(describe(workload), demand, cache, hit_rate, knee, options.deadline)
     if options.html is not None:
         report.page(shown).write(options.html)

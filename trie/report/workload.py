@@ -126,7 +126,7 @@ def _pace(demand: Demand) -> str:
     more_ms = pace.step_per_request_s * 1e3
     per_request = f", {more_ms:g} ms more for each further request" if more_ms else ""
     return (
-        f"{demand.traces:,} traces take {lasting(whole.duration_s)}, at an assumed {pace.prompt_tok_s:,.0f} "
+        f"{demand.traces:,} traces begin in {lasting(whole.duration_s)}, at an assumed {pace.prompt_tok_s:,.0f} "
         f"new prompt tokens per second and {pace.answer_step_s * 1e3:g} ms for a token of an answer{per_request}"
     )
 
@@ -264,7 +264,7 @@ def _curve(demand: Demand) -> Plot:
     return Plot(
         key="hit-rate-by-cache",
         title="Expected hit rate by size of the cache",
-        caption=f"{demand.concurrency} active traces, {demand.traces:,} traces of the workload.",
+        caption=f"{demand.concurrency} active traces, {demand.traces:,} begun in {lasting(demand.whole.duration_s)}.",
         data={"rows": {"size": list(sizes), "rate": [100.0 * rate for rate in rates]}},
         labels={"size": "Cache (tokens)", "rate": "Hit rate (%)"},
         wide=True,

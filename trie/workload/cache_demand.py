@@ -15,7 +15,8 @@ from trie.workload.closed_loop import ClosedLoop, Floats, Held, Pace
 from trie.workload.trace import Trace
 
 KNEE = 0.95  # share of the ideal hit rate at which a cache is called large enough
-TRACES = (256, 12, 1024)  # of the workload's first: at least, for each slot, at most
+HORIZON_S = 7200.0  # of a run, where nobody says: in a shorter one the longest traces are not yet among those active
+MOST_TRACES = 4096  # of a run: enough that long ones have come and gone
 SIZES = 12  # of the cache
 MOST_CONCURRENT = 1024  # more are not tried
 
@@ -54,9 +55,11 @@ class Demand:
         return round(float(np.interp(KNEE * self.whole.hit_rate, rising, sizes)))
 
 
-def replay_once(traces: Sequence[Trace], concurrency: int, pace: Pace, cache_tokens: float = inf) -> Pass:
-    """Replay the traces on paper, in their order."""
-    loop = ClosedLoop(traces, min(concurrency, len(traces)), pace, cache_tokens)
+def replay_once(
+    traces: Sequence[Trace], concurrency: int, pace: Pace, cache_tokens: float = inf, until_s: float = inf
+) -> Pass:
+    """Replay the traces on paper, in their order, until the last has ended or until a deadline."""
+    loop = ClosedLoop(traces, min(concurrency, len(traces)), pace, cache_tokens, until_s)
     loop.run()
     return Pass(
         loop.hit_tokens / loop.prompt_tokens,
@@ -67,33 +70,32 @@ def replay_once(traces: Sequence[Trace], concurrency: int, pace: Pace, cache_tok
     )
 
 
-def demand(traces: Sequence[Trace], concurrency: int, pace: Pace) -> Demand:
-    """What the first traces of a workload ask of caches of many sizes, up to one that holds all they ever held."""
-    some = first_of(traces, concurrency)
-    whole = replay_once(some, concurrency, pace)
-    most = max(whole.held.max, *(trace.context_tokens for trace in some))
+def demand(traces: Sequence[Trace], concurrency: int, pace: Pace, until_s: float = HORIZON_S) -> Demand:
+    """What a run of so many seconds asks of caches of many sizes, up to one that holds all it ever held."""
+    some = of_a_run(traces, concurrency)
+    whole = replay_once(some, concurrency, pace, until_s=until_s)
+    begun = some[: len(whole.starts_s)]
+    most = max(whole.held.max, *(trace.context_tokens for trace in begun))
     sizes = np.linspace(0.0, 1.5 * most, SIZES + 1)[1:].round().astype(int).tolist()
-    rates = [replay_once(some, concurrency, pace, size).hit_rate for size in sizes]
-    return Demand(concurrency, pace, len(some), whole, ((0, 0.0), *zip(sizes, rates, strict=True)))
+    rates = [replay_once(some, concurrency, pace, size, until_s).hit_rate for size in sizes]
+    return Demand(concurrency, pace, len(begun), whole, ((0, 0.0), *zip(sizes, rates, strict=True)))
 
 
-def first_of(traces: Sequence[Trace], concurrency: int) -> Sequence[Trace]:
-    """As many traces as show what the loop comes to, begun again at the end of the file; more only take longer."""
-    least, for_each, most = TRACES
-    count = max(min(max(least, for_each * concurrency), most), 2 * concurrency)
-    return list(islice(cycle(traces), count))
+def of_a_run(traces: Sequence[Trace], concurrency: int) -> Sequence[Trace]:
+    """The traces of a run, in which a short file is begun again at its end."""
+    return list(islice(cycle(traces), max(MOST_TRACES, 2 * concurrency)))
 
 
-def knee_concurrency(traces: Sequence[Trace], cache_tokens: int, pace: Pace) -> int:
+def knee_concurrency(traces: Sequence[Trace], cache_tokens: int, pace: Pace, until_s: float = HORIZON_S) -> int:
     """The most active traces with which a cache of this size still gives `KNEE` of the ideal hit rate; 0: none.
 
     The hit rate falls with the concurrency, so that the knee is sought by halves.
     """
+    some = of_a_run(traces, MOST_CONCURRENT)
 
     def fits(concurrency: int) -> bool:
-        some = first_of(traces, concurrency)
-        ideal = ideal_hit_rate(some)
-        return replay_once(some, concurrency, pace, cache_tokens).hit_rate >= KNEE * ideal
+        rates = [replay_once(some, concurrency, pace, size, until_s).hit_rate for size in (cache_tokens, inf)]
+        return rates[0] >= KNEE * rates[1]
 
     high = 1
     while high <= MOST_CONCURRENT and fits(high):

@@ -171,6 +171,7 @@ class ClosedLoop:
     concurrency: int
     pace: Pace
     cache_tokens: float
+    until_s: float = inf
     now: float = 0.0
     prompt_tokens: int = 0
     hit_tokens: int = 0
@@ -193,12 +194,16 @@ class ClosedLoop:
         self._capacity = inf if self.cache_tokens == inf else self.cache_tokens // self.pace.block_tokens
 
     def run(self) -> None:
-        """Until the last trace has ended."""
+        """Until the last trace has ended, or until the deadline."""
         for _ in range(self.concurrency):
             self._next_trace()
         while self._due or self._decode.busy:
             boundary = self._decode.next_change(self.now)
-            if self._due and self._due[0][0] <= boundary + SAME_S:
+            due = self._due[0][0] if self._due else inf
+            if min(boundary, due) > self.until_s:
+                self.now = self.until_s
+                return
+            if due <= boundary + SAME_S:
                 self.now, _, happens, slot = heappop(self._due)
                 happens(slot)
                 continue

@@ -13,7 +13,7 @@ from trie.config.workload import MAX_ROWS
 from trie.errors import ConfigError, WorkloadError
 from trie.storage.run_dir import whole, write_json
 from trie.workload.row import MAX_LATENCY_S, parse_trace
-from trie.workload.trace import Trace
+from trie.workload.trace import Trace, Workload
 
 if TYPE_CHECKING:
     from trie.workload.importers.importer import Tokens
@@ -150,15 +150,12 @@ def _show(options: argparse.Namespace) -> int:
 def _synthesize(options: argparse.Namespace) -> int:
     import orjson
 
-    from trie.workload import jsonl, synthetic
+    from trie.workload import jsonl
 
     if not 1 <= options.rows <= MAX_ROWS:
         raise ConfigError(f"-n {options.rows}: must be from 1 to {MAX_ROWS}")
-    if options.like is not None:
-        traces = synthetic.draw(options.like, options.rows, options.seed)
-    else:
-        closeness, traces = _fitted(options)
-        print("\n".join(closeness))
+    closeness, traces = _like(options) if options.like is not None else _fitted(options)
+    print("\n".join(closeness))
     with whole(options.output) as aside:
         label = {"source": f"synthetic, {options.like or 'fitted'}, seed {options.seed}"}
         aside.write_bytes(b"".join(orjson.dumps(jsonl.row(trace) | label) + b"\n" for trace in traces))
@@ -166,18 +163,40 @@ def _synthesize(options: argparse.Namespace) -> int:
     return 0
 
 
+def _like(options: argparse.Namespace) -> tuple[list[str], list[Trace]]:
+    """How near the drawn traces are to the recorded ones, where those are here, and the traces."""
+    from trie.config.shipped_groups import workload_named_or_at
+    from trie.workload import hub, synthetic
+    from trie.workload.cache_demand import ideal_hit_rate
+    from trie.workload.load import load
+
+    traces = synthetic.draw(options.like, options.rows, options.seed)
+    recorded = workload_named_or_at(options.like)
+    if (hub.cache_folder() / str(recorded.hub_file)).is_file():
+        return _closeness(load(recorded), traces), traces
+    missing = f"distances from the recorded traces need {recorded.hub_file} in {hub.cache_folder()}"
+    return [f"ideal hit rate: {ideal_hit_rate(traces):.2%} drawn; {missing}"], traces
+
+
 def _fitted(options: argparse.Namespace) -> tuple[list[str], list[Trace]]:
     """How near the drawn traces are to those they were fitted to, and the traces."""
     from trie.config.shipped_groups import workload_named_or_at
-    from trie.workload.fitted import closeness, fit, workload_of
+    from trie.workload.fitted import fit
     from trie.workload.load import load
 
     workload = load(workload_named_or_at(options.fit))
     traces = fit(workload).draw(options.rows, options.seed)
+    return _closeness(workload, traces), traces
+
+
+def _closeness(workload: Workload, traces: list[Trace]) -> list[str]:
+    """The distances of all quantities, and both hit rates."""
+    from trie.workload.fitted import closeness, workload_of
+
     near = closeness(workload, workload_of(traces, workload.name))
     recorded, drawn = ("-" if rate is None else f"{rate:.2%}" for rate in near.ideal_hit_rates)
     distances = [f"  {title:<28} {distance:.3f}" for title, distance in near.distances.items()]
-    return ["Kolmogorov-Smirnov distances:", *distances, f"ideal hit rate: {recorded} recorded, {drawn} drawn"], traces
+    return ["Kolmogorov-Smirnov distances:", *distances, f"ideal hit rate: {recorded} recorded, {drawn} drawn"]
 
 
 def _validate(options: argparse.Namespace) -> int:
