@@ -56,7 +56,12 @@ def method(pair: Pair, confidence: float) -> str:
     return f"intervals: {confidence:.0%}, of what varies within a run, {how}; {OF_THIS_PAIR}"
 
 
-def seen(pair: Pair, settings: Settings) -> str:
+def notes(pair: Pair, settings: Settings) -> list[str]:
+    """What stands below the numbers: how their intervals came about, and what these can't show."""
+    return [line for line in (method(pair, settings.confidence), _seen(pair, settings)) if line]
+
+
+def _seen(pair: Pair, settings: Settings) -> str:
     """Which differences of the headline numbers these runs would show, in one line; empty where that is not known."""
     least = {
         difference.of.titled: difference.relative_detectable

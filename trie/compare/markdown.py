@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trie.compare.comparison import Comparison, Pair
-from trie.compare.format import WORDS, cells, facts_of, headline_keys, method, sections, setting_line
+from trie.compare.format import WORDS, cells, facts_of, headline_keys, notes, sections, setting_line
 from trie.report.markdown import literal, table
 
 HEADS = ["", "baseline", "candidate", "change", "interval", ""]
@@ -35,7 +35,8 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     for name, pairs in comparison.cells.items():
         for pair in pairs:
             yield from _pair(name, pair)
-    yield from ("", literal(method(comparison.pairs[0], comparison.settings.confidence)))
+    for line in notes(comparison.pairs[0], comparison.settings):
+        yield from ("", literal(line))
 
 
 def _doubts(comparison: Comparison) -> Iterator[str]:
@@ -46,7 +47,7 @@ def _doubts(comparison: Comparison) -> Iterator[str]:
 
 def _pair(name: str, pair: Pair) -> Iterator[str]:
     yield from ("", f"**{literal(name or str(pair.candidate.path))}**", "")
-    for run in (pair.baseline, pair.candidate):
+    for run in (*pair.baseline.runs, *pair.candidate.runs):
         yield f"- {run.label}: {literal(facts_of(run))}"
     for setting in pair.settings:
         yield f"- setting {literal(setting_line(setting))}"

@@ -15,10 +15,9 @@ from trie.compare.format import (
     facts_of,
     headline_keys,
     interval_of,
-    method,
+    notes,
     number,
     sections,
-    seen,
     value_of,
 )
 from trie.compare.plots import Row, curves, forest, over_load
@@ -61,10 +60,7 @@ def page(comparison: Comparison) -> Page:
             blocks += _pair(pair, f"{pair.candidate.label}: " if several else "")
     else:
         blocks += _sweep(comparison)
-    first = comparison.pairs[0]
-    blocks += [
-        Note(line) for line in (method(first, comparison.settings.confidence), seen(first, comparison.settings)) if line
-    ]
+    blocks += map(Note, notes(comparison.pairs[0], comparison.settings))
     return Page(
         title=f"{' and '.join(labels[1:])} compared with {labels[0]}",
         subtitle=", ".join(path.name or str(path) for path in comparison.inputs.values()),

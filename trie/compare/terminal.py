@@ -11,7 +11,7 @@ from rich.text import Text
 
 from trie.compare.comparison import Comparison, Pair
 from trie.compare.differences import Difference
-from trie.compare.format import WORDS, cells, facts_of, headline_keys, method, sections, seen, setting_line
+from trie.compare.format import WORDS, cells, facts_of, headline_keys, notes, sections, setting_line
 from trie.one_line import printable
 
 STYLES = {"better": "green", "worse": "red"}
@@ -53,9 +53,7 @@ def _pair(console: Console, pair: Pair, comparison: Comparison, *, everything: b
 
 
 def _notes(console: Console, pair: Pair, comparison: Comparison) -> None:
-    """How the intervals came about, and what they can show."""
-    _line(console, method(pair, comparison.settings.confidence))
-    if line := seen(pair, comparison.settings):
+    for line in notes(pair, comparison.settings):
         _line(console, line)
 
 

@@ -126,11 +126,8 @@ def units(run: EvaluatedRun) -> Units:
         burst = begins if path in OF_FIRST_REQUEST else np.zeros(len(begins), np.bool_)
         samples[path] = _sample(values, np.arange(len(begins)), _share(sessions.last_s, wall_time_s), burst)
     ok = columns.outcome("ok")
-    of_requests = (
-        columns.trace_of[ok],
-        _share(columns["end_s"][ok], wall_time_s),
-        (begins[columns.trace_of] & (columns["turn"] == 0))[ok],
-    )
+    first = begins[columns.trace_of] & (columns["turn"] == 0)
+    of_requests = columns.trace_of[ok], _share(columns["end_s"][ok], wall_time_s), first[ok]
     for key, values in per_request(columns, stream=settings.stream).items():
         samples[f"{PER_REQUEST.key}.{key}"] = _sample(values, *of_requests)
     began = _share(sessions.began_s, wall_time_s)
