@@ -80,7 +80,7 @@ class Distribution:
     def _between(self, value: float, share: float, of_share: Estimate | None) -> Estimate:
         """With the quantiles between which the share may in truth be; none where the values do not reach so far."""
         half, freedom = (None, None) if of_share is None else (of_share.half_width, of_share.degrees_of_freedom)
-        if half is None or freedom is None or not 0.0 < share - half < share + half < 1.0 - 1.0 / self.stepped:
+        if half is None or freedom is None or share <= half or share + half >= 1.0 - 1.0 / self.stepped:
             return Estimate(value)
         low, high = self.quantile(share - half), self.quantile(share + half)
         return Estimate(value, low, high, (high - low) / 2 / t_quantile((1 + CONFIDENCE) / 2, freedom), freedom)
