@@ -43,7 +43,7 @@ def rows(change: Callable[[VirtualReplay], None] | None = None, cache_blocks: in
     found: list[RequestRecord] = []
     replay = VirtualReplay(config, traces, write=found.extend)
     if change is not None:
-        replay._at(CHANGE_S, lambda _: change(replay), None)
+        replay._agenda.at(CHANGE_S, lambda _: change(replay), None)
     replay.run()
     return found
 
@@ -67,7 +67,7 @@ def cache_shrinks(replay: VirtualReplay) -> None:
 def gets_hot(replay: VirtualReplay) -> None:
     """Slower by 3 % every 30 s from then on."""
     replay.endpoint.config.decode_base_s *= 1.03
-    replay._at(replay.now + 30.0, lambda _: gets_hot(replay), None)
+    replay._agenda.at(replay.now + 30.0, lambda _: gets_hot(replay), None)
 
 
 def test_a_line_by_hand() -> None:

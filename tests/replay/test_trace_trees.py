@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -199,3 +200,15 @@ async def test_a_cancelled_trace_cancels_all_of_its_sub_agents(tmp_path: Path) -
         (2, "cancelled"),
     ]
     assert state.counters.requests_in_flight == 0
+
+
+async def test_a_server_runs_nothing_after_the_deadline_of_traces_with_sub_agents(sim: Serve, tmp_path: Path) -> None:
+    slow = replace(SIM, decode_base_s=0.01)
+    child = replace(LEAF, assistant_response_length=(10_000,))
+    parent = Trace(20, (1,), (1,), (0.0,), 1, subagents=(Subagent(0, child),) * 3)
+    async with sim(slow) as url:
+        rows = await replayed(url, tmp_path / "r", [parent], sim=slow, concurrency=2, max_traces=None, duration=0.5)
+        metrics = url.replace("/v1", "/metrics")
+        body = await asyncio.to_thread(lambda: urllib.request.urlopen(metrics).read().decode())
+    assert list(rows[rows.depth == 1].outcome) == ["cancelled"] * 6
+    assert "trie_sim:num_requests_running 0\n" in body

@@ -47,9 +47,12 @@ class VirtualClient:
 
     def send(self, request: OpenRequest) -> None:
         """A request is due: it is sent, or waits where there are as many as there may be."""
-        if len(self.open) == self._config.client.max_in_flight:
+        if self._waiting_to_send or len(self.open) == self._config.client.max_in_flight:
             self._waiting_to_send.append(request)
-            return
+        else:
+            self._send(request)
+
+    def _send(self, request: OpenRequest) -> None:
         request.sent = self._agenda.now
         self._sent(request)
         request.plan = self._sent_prefixes.send(request.session.tree.trace, request.plan)
@@ -144,11 +147,16 @@ class VirtualClient:
         self._close(request, reply, failure)
 
     def _close(self, request: OpenRequest, reply: Reply, failure: Failure | None) -> None:
-        """A request has ended; the one that has waited longest to be sent takes its place."""
+        """A request has ended."""
         request.closed = True
         del self.open[request]
         if request.job is not None:
             del self._owners[request.job]
         self._ended(request, reply, failure)
         if self._waiting_to_send:
-            self._agenda.at(self._agenda.now, self.send, self._waiting_to_send.popleft())
+            self._agenda.at(self._agenda.now, self._send_waiting, None)
+
+    def _send_waiting(self, _: None) -> None:
+        """Requests have ended: those that have waited longest take their places."""
+        while self._waiting_to_send and len(self.open) != self._config.client.max_in_flight:
+            self._send(self._waiting_to_send.popleft())
