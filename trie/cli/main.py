@@ -21,7 +21,7 @@ EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
 # Each is a module of trie.cli.commands with a `main`.
 COMMANDS = (
-    "report", "compare", "ab", "export", "init", "calibrate", "fit", "probe", "record", "sim", "workload", "ls",
+    "report", "compare", "gate", "ab", "export", "init", "calibrate", "fit", "probe", "record", "sim", "workload", "ls",
     "serve", "schema", "help",
 )  # fmt: skip
 WITH_KEY = ("probe", "ab")  # those of them that speak to a server, and need the key

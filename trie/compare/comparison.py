@@ -10,7 +10,7 @@ from typing import Any
 from trie.compare import config_diff
 from trie.compare.config_diff import Doubt, Setting
 from trie.compare.differences import Difference, Settings, differences, shown
-from trie.compare.gates import Gate, Judged, judge
+from trie.compare.gates import SLO, Gate, Judged, judge, judge_slo
 from trie.compare.intervals import intervals
 from trie.compare.matching import aligned
 from trie.compare.runs import Run, side
@@ -148,6 +148,11 @@ def pair(baseline: Run, candidate: Run, settings: Settings, gates: Sequence[Gate
         config_diff.facts(*manifests),
         config_diff.of_sides(baseline, candidate),
         bounds.paired,
-        [judge(gate, compared, same_run=same_run) for gate in gates],
+        [
+            judge_slo(gate, [one.met for one in candidate.summary.slo])
+            if gate.of == SLO
+            else judge(gate, compared, same_run=same_run)
+            for gate in gates
+        ],
         shown(compared, numbers),
     )

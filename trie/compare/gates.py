@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +19,8 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
 }
 _GATE = re.compile(r"\s*([\w.]+)\s*(>=|<=|>|<)\s*([+-]?)\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)\s*(%?)\s*")
-HOW = "a metric, one of > >= < <=, and a value (2.5), a change (+0.2) or a relative change (+10%)"
+SLO = "slo"  # a condition of its own: the candidate missed its objectives
+HOW = "a metric, one of > >= < <=, and a value (2.5), a change (+0.2) or a relative change (+10%); or slo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Gate:
     metric: str  # as typed; `resolve` finds its key
     comparison: str
     limit: float
-    of: Literal["value", "change", "relative"]
+    of: Literal["value", "change", "relative", "slo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Judged:
         """The value, for people."""
         if self.value is None:
             return "not measured in both" if self.gate.of != "value" else "not measured"
+        if self.gate.of == "slo":
+            return f"{self.value:g} objectives missed" if self.certain else "not sure whether an objective is missed"
         form = {"relative": "+.1%", "change": "+.4g", "value": ".4g"}[self.gate.of]
         return f"{self.value:{form}}{', the same run' if self.same_run else self._sure}"
 
@@ -69,6 +72,8 @@ def parse(text: str) -> Gate:
     Raises:
         ConfigError: saying what is allowed.
     """
+    if text.strip() == SLO:
+        return Gate(SLO, SLO, "", 0.0, "slo")
     match = _GATE.fullmatch(text)
     if match is None:
         raise ConfigError(f"--fail-if {text!r}: must be {HOW}")
@@ -77,6 +82,18 @@ def parse(text: str) -> Gate:
         raise ConfigError(f"--fail-if {text!r}: {number}% is no value; +{number}% is a change from the baseline")
     limit = float(f"{sign}{number}") / (100.0 if percent else 1.0)
     return Gate(text.strip(), metric, comparison, limit, "relative" if percent else "change" if sign else "value")
+
+
+def judge_slo(gate: Gate, met: Sequence[str]) -> Judged:
+    """The condition `slo`, by the answers of the candidate's objectives: it fails where one is surely missed.
+
+    Raises:
+        ConfigError: for a candidate without objectives.
+    """
+    if not met:
+        raise ConfigError("--fail-if 'slo': the candidate was measured without slo=...; trie gate takes one afterwards")
+    missed = sum(answer == "no" for answer in met)
+    return Judged(gate, SLO, float(missed), failed=missed > 0, certain=missed > 0 or "unsure" not in met)
 
 
 def judge(gate: Gate, differences: Iterable[Difference], *, same_run: bool = False) -> Judged:
