@@ -82,6 +82,14 @@ def fingerprint(*, _root_: DictConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def load_slug(*, _root_: DictConfig) -> str:
+    """The load as part of a directory's name."""
+    load = _root_.load
+    if load.shape == "closed":
+        return f"c{_root_.concurrency.value}"
+    return slug(f"{load.shape}{load.rate:g}" if load.shape in ("poisson", "constant") else load.shape)
+
+
 def repeat_suffix(*, _root_: DictConfig) -> str:
     """What tells the repeats of a cell apart: nothing for the first, so that repeats may be added to a sweep."""
     return "" if _root_.repeat == 1 else f"-r{_root_.repeat}"
@@ -98,6 +106,7 @@ def sweep_name(*, _root_: DictConfig) -> str:
 RESOLVERS: dict[str, Callable[..., str]] = {
     "slug": slug,
     "fingerprint": fingerprint,
+    "load_slug": load_slug,
     "again": repeat_suffix,
     "sweep_name": sweep_name,
     "meanings": meanings,

@@ -26,7 +26,7 @@ def load_served(columns: Columns, sessions: Traces, manifest: Manifest, wall_tim
         return None
     due_s, begun_s = columns["due_s"][columns.starts], columns["queued_s"][columns.starts]
     never_s = waiting_s(manifest, wall_time_s)
-    waits_s = np.r_[begun_s - due_s, never_s]
+    waits_s = np.r_[np.maximum(begun_s - due_s, 0.0), never_s]
     traces_due = None if manifest.end is None else manifest.end.traces_due
     waited = int((begun_s - due_s > ROUNDING_S).sum())
     not_begun = None if traces_due is None else traces_due - len(due_s)

@@ -41,7 +41,7 @@ async def measured_pace(senders: Sequence[Sender], prompts: Prompts, *, context:
     async def sent(number: int) -> PilotRequest:
         text, sender = prompts.text(prompt_tokens, ("pilot", number)), senders[number % len(senders)]
         request = await sender.send(text, tokens=ANSWER_TOKENS, stream=stream, form=prompts.form)
-        sender.raise_for(request, f"pilot of start={sender.config.start.name}")
+        sender.raise_for(request, f"pilot of start={sender.config.start.name}", "start=together needs none")
         exchange, began = request.exchange, request.began or request.queued
         first = exchange.read_at[0] if stream and exchange.read_at else None
         return PilotRequest(began, first, exchange.end or began, request.answer.completion_tokens or ANSWER_TOKENS)

@@ -72,8 +72,10 @@ class Sender:
         await Requester(self._connections, fmt, max_retries=config.max_retries, timeout_s=config.timeout).run(request)
         return request
 
-    def raise_for(self, request: Request, step: str) -> None:
-        """Raise for a request that failed; `step` names what it was for.
+    def raise_for(
+        self, request: Request, step: str, otherwise: str = "prompts.calibrate=false goes on without"
+    ) -> None:
+        """Raise for a request that failed; `step` names what it was for, `otherwise` how to go on without it.
 
         Raises:
             EndpointError: saying why, and what to do about it.
@@ -84,4 +86,4 @@ class Sender:
         advice = refusal_advice(
             request.exchange.status, reason, self.config.endpoint, model=self._model, models=self._models
         )
-        raise EndpointError(f"{step}: {reason}; {advice or 'prompts.calibrate=false goes on without'}")
+        raise EndpointError(f"{step}: {reason}; {advice or otherwise}")

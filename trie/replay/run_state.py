@@ -37,14 +37,15 @@ class Clock:
     ended: float | None = None
 
     warm_up_s: float | None = None  # that came before; None for a run without one
+    warming_up: bool = False
 
     def start(self) -> None:
         self.began = perf_counter()
 
     def start_again(self) -> None:
         """A warm-up is over: the run begins now."""
-        self.warm_up_s = self.now_s
-        self.began += self.warm_up_s
+        now = perf_counter()
+        self.warm_up_s, self.began, self.warming_up = now - self.began, now, False
 
     def stop(self) -> None:
         self.ended = perf_counter()
@@ -52,6 +53,8 @@ class Clock:
     @property
     def now_s(self) -> float:
         """Seconds since the run began: 0 before it does, and its length once it has ended."""
+        if self.warming_up:
+            return 0.0
         return max((perf_counter() if self.ended is None else self.ended) - self.began, 0.0)
 
 
@@ -82,6 +85,7 @@ class RunState:
     def warm_up(self) -> None:
         """From now on the run warms up, until `measure`."""
         self._held = []
+        self.clock.warming_up = True
 
     def measure(self) -> None:
         """The warm-up is over, if there was one: the run begins now, and rows of before have negative instants."""

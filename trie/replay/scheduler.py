@@ -222,8 +222,8 @@ class Scheduler:
             await state.start.wait(range(self._slots), tasks, all_of=True)
         state.start = None
         if warms_up:
-            log.info("warm-up over after %.1f s: the run begins", state.clock.now_s)
             state.measure()
+            log.info("the run begins, after a warm-up of %.1f s", state.clock.warm_up_s)
             self._start_timer()
 
     async def _occupy(self, slot: int) -> None:

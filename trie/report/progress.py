@@ -45,7 +45,7 @@ class Watched:
     def line(self) -> str:
         """All in one line."""
         now_s = self.clock.now_s
-        first = f"{self.position}  {elapsed(now_s, self.duration_s, datetime.now().astimezone())}".lstrip()
+        first = f"{self.position}  {self._where(elapsed(now_s, self.duration_s, datetime.now().astimezone()))}".lstrip()
         counters, forecast = self.counters, self.forecast(now_s)
         parts = (first, outcomes(counters), latencies(counters), rates(counters, now_s), forecast, counters.precision)
         return " | ".join(part for part in parts if part)
@@ -53,10 +53,13 @@ class Watched:
     def lines(self) -> str:
         """For a terminal."""
         now_s = self.clock.now_s
-        first = f"{self.position}  {bar(now_s, self.duration_s)}".lstrip()
+        first = f"{self.position}  {self._where(bar(now_s, self.duration_s))}".lstrip()
         counters, forecast = self.counters, self.forecast(now_s)
         parts = (first, outcomes(counters), latencies(counters), rates(counters, now_s), forecast, counters.precision)
         return "\n".join(part for part in parts if part)
+
+    def _where(self, in_the_run: str) -> str:
+        return "warming up" if self.clock.warming_up else in_the_run
 
     def forecast(self, now_s: float) -> str:
         """How many traces complete in time, from the first minute on; empty before."""

@@ -53,8 +53,8 @@ def in_order(load: LoadConfig, traces: Sequence[Trace]) -> Sequence[Trace]:
 def due_until(
     load: LoadConfig, traces: Sequence[Trace], seed: int, *, until_s: float, most: int | None = None
 ) -> list[float]:
-    """The instants up to one, of at most so many traces."""
-    return list(takewhile(lambda at: at <= until_s, islice(arrivals(load, traces, seed), most)))
+    """The instants before one, of at most so many traces."""
+    return list(takewhile(lambda at: at < until_s, islice(arrivals(load, traces, seed), most)))
 
 
 def ramp_step(load: LoadConfig, duration_s: float, at_s: float) -> int:

@@ -35,7 +35,10 @@ TRACE_METRICS = (
         label="Latency",
         unit="s",
         better="lower",
-        definition="from the first request's send to the end of the final response, tool waits included",
+        definition=(
+            "from the first request's send (of an open load: from when the trace was due) to the end of the final "
+            "response, tool waits included"
+        ),
         formula=Values(_latency_s),
         reference=True,
         headline=Headline(
@@ -56,7 +59,10 @@ TRACE_METRICS = (
         label="TTFT",
         unit="s",
         better="lower",
-        definition="first request: from its send to its first token; streaming only",
+        definition=(
+            "first request: from its send (of an open load: from when the trace was due) to its first token; streaming "
+            "only"
+        ),
         formula=Values(_ttft_s, streaming=True),
         reference=True,
         headline=Headline(sweep=("p90",), compare=("p50", "p99"), curve=True),
@@ -68,7 +74,10 @@ TRACE_METRICS = (
         label="TTFAT",
         unit="s",
         better="lower",
-        definition="from the first request's send to the first token of the final request; streaming only",
+        definition=(
+            "from the first request's send (of an open load: from when the trace was due) to the first token of the "
+            "final request; streaming only"
+        ),
         formula=Values(_ttfat_s, streaming=True),
         reference=True,
         headline=Headline(sweep=("p50",), compare=("p50",)),
