@@ -76,18 +76,16 @@ class Ratio:
 
     above: Floats
     below: Floats
-    at: Floats  # when each session began, as a share of the run
     factor: float = 1.0
 
     def contributions(self, trace_id: Ints) -> Contributions | None:
-        """None below `FEWEST` traces."""
+        """None below `FEWEST` traces. Sums are of whole sessions, whose order is the only time that they have."""
         whole = float(self.below.sum())
         if len(np.unique(trace_id[self.below > 0])) < FEWEST:
             return None
         value = self.factor * float(self.above.sum()) / whole
         each = (self.factor * self.above - value * self.below) / whole
-        part = np.minimum((self.at * PARTS).astype(np.int64), PARTS - 1)
-        return Contributions(value, _sums(part, each, PARTS), each)
+        return Contributions(value, np.zeros(PARTS), each)
 
 
 @dataclass(frozen=True)
@@ -130,10 +128,9 @@ def units(run: EvaluatedRun) -> Units:
     of_requests = columns.trace_of[ok], _share(columns["end_s"][ok], wall_time_s), first[ok]
     for key, values in per_request(columns, stream=settings.stream).items():
         samples[f"{PER_REQUEST.key}.{key}"] = _sample(values, *of_requests)
-    began = _share(sessions.began_s, wall_time_s)
     rates = dict(_rates(columns, sessions, wall_time_s, settings.num_gpus))
     sums = {
-        path: Ratio(columns.with_subagents(above), columns.with_subagents(below), began)
+        path: Ratio(columns.with_subagents(above), columns.with_subagents(below))
         for path, (above, below) in ratios(columns, stream=settings.stream).items()
     }
     held_s = float((np.where(sessions.cancelled, wall_time_s, sessions.last_s) - sessions.began_s).sum())
@@ -176,7 +173,6 @@ def _rates(columns: Columns, sessions: Traces, wall_time_s: float, gpus: int | N
     points = Points.of(columns)
     if not len(points.at) or wall_time_s <= 0:
         return
-    began = _share(sessions.began_s, wall_time_s)
     done = np.flatnonzero(columns.outcome("ok"))
     order = done[np.argsort(columns["end_s"][done], kind="stable")]  # of the points' requests
     for window in (part.key for part in WINDOWS):
@@ -188,10 +184,10 @@ def _rates(columns: Columns, sessions: Traces, wall_time_s: float, gpus: int | N
         for key, total in points.total.items():
             counted = np.zeros(len(columns))
             counted[order[first:]] = np.diff(total, prepend=0.0)[first:]
-            yield f"{WORKLOAD.key}.{key}.{window}", Ratio(columns.with_subagents(counted), held, began, factor)
+            yield f"{WORKLOAD.key}.{key}.{window}", Ratio(columns.with_subagents(counted), held, factor)
     held = _held(sessions.began_s, until, 0.0, wall_time_s)
     completed = sessions.completed.astype(np.float64)
-    yield "trace_per_s", Ratio(completed, held, began, float(held.sum()) / wall_time_s)
+    yield "trace_per_s", Ratio(completed, held, float(held.sum()) / wall_time_s)
 
 
 def _window(window: str, points: Points, wall_time_s: float) -> tuple[int, float, float]:
