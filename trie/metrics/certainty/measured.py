@@ -57,13 +57,13 @@ def percentile(values: Floats, at: Floats, blocks: Blocks, name: str) -> Estimat
     if (left == 0).any():
         return None
     of_share = jackknife(share, (below.sum() - below) / left)
-    if of_share is None or of_share.half_width is None:
+    if of_share is None or of_share.half_width is None or of_share.degrees_of_freedom is None:
         return None
     low, high = share - of_share.half_width, share + of_share.half_width
     if low <= 0.0 or high >= 1.0 - 1.0 / len(values):
         return None
     from_, to = (float(bound) for bound in np.quantile(values, (low, high)))
-    freedom = blocks.count - 1
+    freedom = of_share.degrees_of_freedom
     error = (to - from_) / 2 / t_quantile((1 + CONFIDENCE) / 2, freedom)
     return Estimate(value, from_, to, error, freedom)
 
