@@ -240,6 +240,12 @@ def test_estimates_of_a_cache_that_loses_are_no_surer_than_the_steady_state() ->
         same = whole.half_width / whole.value == pytest.approx(steady.half_width / steady.value)
         assert same is widened
     assert "the cache lost 10% of what" in unsure.why["population.intervals"]
+    for found, bounded in ((sure, True), (unsure, False)):
+        for times, name in ((found.population.latency_s, "p99"), (found.population.ttft_s, "mean")):
+            assert times is not None
+            estimate = times[name]
+            assert estimate is not None
+            assert (estimate.low is not None) is bounded
 
 
 def test_a_short_run_says_how_long_it_would_have_to_be() -> None:

@@ -23,7 +23,7 @@ from trie.metrics.throughput import WARM_UP, Points, Rates
 NOTHING_ENDED = "no request ended well in the steady state"
 LOSES = (
     "the cache lost {:.0%} of what it could have served: estimates for all traces have intervals at least as wide as "
-    "the steady state's"
+    "the steady state's, TTFT and p99 none"
 )
 NO_STARTS = "no trace began in the steady state, so it is not known how long one takes"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -137,9 +137,22 @@ def widened(estimates: PopulationEstimates, steady: Estimate | None) -> Populati
     """With intervals at least as wide as that of a rate of the steady state.
 
     How long a request takes hangs on what a cache that is too small has just lost, for which no feature stands. Blocks
-    that happened to lose little agree with one another and are all wrong.
+    that happened to lose little agree with one another and are all wrong. Of TTFT and of p99 not even that held.
     """
-    return _each(estimates, lambda estimate: at_least_as_wide(estimate, steady))
+    wide = _each(estimates, lambda estimate: at_least_as_wide(estimate, steady))
+    return replace(
+        wide,
+        latency_s=_unbounded(wide.latency_s, ("p99",)),
+        ttft_s=_unbounded(wide.ttft_s, wide.ttft_s or ()),
+        ttfat_s=_unbounded(wide.ttfat_s, ("p99",)),
+    )
+
+
+def _unbounded(times: Estimates | None, names: Collection[str]) -> Estimates | None:
+    """Without the intervals of these."""
+    return times and {
+        name: without_interval(estimate) if name in names else estimate for name, estimate in times.items()
+    }
 
 
 def _each(estimates: PopulationEstimates, change: Callable[[Estimate | None], Estimate | None]) -> PopulationEstimates:
