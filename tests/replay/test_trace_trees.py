@@ -81,10 +81,9 @@ async def replayed(url: str | None, folder: Path, traces: list[Trace], **given: 
         ConcurrencyConfig(given.pop("concurrency", 1)),
         prompts=PromptConfig(pool_tokens=1 << 14),
         progress=ProgressStyle.none,
-        html=False,
         sim=sim,
         clock=Clock.virtual if url is None else Clock.real,
-        **{"duration": 60.0, "max_traces": 2 * len(traces), "max_retries": 0, **given},
+        **{"html": False, "duration": 60.0, "max_traces": 2 * len(traces), "max_retries": 0, **given},
     )
     return (await execute_async(config, folder, workload=from_traces(traces))).rows
 
@@ -109,7 +108,8 @@ async def test_both_clocks_send_and_find_the_same(sim: Serve, tmp_path: Path, hi
 
 async def test_hits_are_what_the_accounting_says_in_whole_blocks(tmp_path: Path) -> None:
     """Of what a request repeats the cache has all but the last token of an answer, which has no KV."""
-    rows = await replayed(None, tmp_path / "v", TRACES)
+    rows = await replayed(None, tmp_path / "v", TRACES, html=True)
+    assert (tmp_path / "v" / "report.html").is_file()
     rows = rows.sort_values(["session_id", "turn"])
     context = (rows.new_prompt_tokens + rows.cached_prompt_tokens + rows.requested_completion_tokens).shift()
     whole = (rows.turn > 0) & (rows.cached_prompt_tokens == context)

@@ -46,4 +46,4 @@ def _mean(values: Floats, group: Bools) -> float | None:
 def _of_requests(run: Measured, values: Floats, group: Bools) -> float | None:
     """Over all requests of these traces that were sent."""
     columns = run.columns
-    return _mean(values, np.repeat(group, columns.ends - columns.starts + 1) & np.isfinite(columns["sent_s"]))
+    return _mean(values, group[columns.trace_of] & np.isfinite(columns["sent_s"]))
