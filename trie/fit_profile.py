@@ -170,6 +170,7 @@ def _settings(
         block_tokens=block if block <= 1024 else 16,
         tokens_per_chunk=max(round(float(np.median(per_chunk))), 1) if len(per_chunk) else 1,
         max_model_len=max([longest, *(length for length in contexts if length)]),
+        measured_batch=_rounded(best.batches[1]),
     )
     return sim, notes
 
@@ -233,7 +234,7 @@ def to_yaml(profile: Profile) -> str:
     lines += [f"profile: {sim.profile}", f"scheduler: {sim.scheduler}"]
     for name, estimate in estimates.items():
         lines.append(f"{name}: {_number(getattr(sim, name))}  # +- {estimate.half:.2g} (95 %)")
-    for name in ("max_running", "cache_blocks", "block_tokens", "tokens_per_chunk", "max_model_len"):
+    for name in ("max_running", "cache_blocks", "block_tokens", "tokens_per_chunk", "max_model_len", "measured_batch"):
         lines.append(f"{name}: {getattr(sim, name)}")
     return "\n".join(lines) + "\n"
 

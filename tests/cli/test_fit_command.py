@@ -24,7 +24,6 @@ def test_runs_become_a_profile_which_forecasts(script: Command, tmp_path: Path):
         done = script(*VIRTUAL, f"concurrency={concurrency}", f"hydra.run.dir=c{concurrency}")
         assert done.returncode == 0, done.stdout + done.stderr
         measured(tmp_path, f"c{concurrency}")
-    (tmp_path / "conf" / "profile").mkdir(parents=True)
     done = script("fit", "c1", "c2", "c4", "-o", "conf/profile/mine.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     shown = " ".join(done.stdout.split())
@@ -35,6 +34,9 @@ def test_runs_become_a_profile_which_forecasts(script: Command, tmp_path: Path):
     done = script("-cd", "conf", *VIRTUAL[:2], "profile=mine", "concurrency=8", "duration=600", "html=false")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "virtual time: the model of profile mine is replayed against" in done.stdout
+    shown = " ".join(done.stdout.split())
+    assert "the forecast goes beyond what was measured" in shown
+    assert "the profile was fitted to batches of up to 4" in shown
 
 
 def test_json_and_page_have_each_run_measured_and_simulated(script: Command, tmp_path: Path):

@@ -104,7 +104,7 @@ def test_every_setting_says_what_it_is() -> None:
 def test_what_does_not_change_the_measurement_is_declared_with_the_setting() -> None:
     assert unmeasured(RunConfig) == {
         "html", "strict", "repeat", "progress", "client.priority", "limits.client_error", "limits.censored_share",
-        "slo", "gpu_hour_cost", "gpu_watts", "live",
+        "slo", "gpu_hour_cost", "gpu_watts", "live", "sim.measured_batch",
     }  # fmt: skip
     of_a_sweep = {"repeats", "order", "order_seed", "pause", "rerun", "plan", "plan_json"}
     assert unmeasured(CommandConfig) == unmeasured(RunConfig) | of_a_sweep

@@ -114,7 +114,10 @@ def circumstances(summary: Json, manifest: Json, limits: Json) -> Rules:
     reason = end["reason"] if end else "deadline"
     by_limit = reason in ("max_failures", "max_failure_rate", "endpoint_died")
     yield "ran_its_duration", "error" if by_limit else "warning", reason not in ("deadline", "max_traces")
-    yield "server_measured", "warning", config.get("clock") == "virtual"
+    virtual, sim = config.get("clock") == "virtual", config.get("sim") or {}
+    yield "server_measured", "warning", virtual
+    in_flight, fitted = summary["concurrency"]["in_flight_requests"], sim.get("measured_batch")
+    yield "within_fit", "warning", virtual and None not in (fitted, in_flight) and in_flight > 1.1 * fitted
     yield "long_enough", "warning", summary["wall_time_s"] < 60
     yield "whole_workload", "warning", workload.get("skipped_too_long")
     yield "recorded_workload", "warning", workload["synthetic"]

@@ -98,6 +98,13 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
         "warning",
         "by the model with profile gpu",
     ),
+    "a forecast beyond the fit": (
+        many(),
+        {"clock": "virtual", "sim": {"profile": "mine", "measured_batch": 0.01}},
+        "within_fit",
+        "warning",
+        "the profile was fitted to batches of up to 0.01",
+    ),
     "a handful of traces": (many(9), {}, "enough_completed", "error", "9 traces completed"),
     "fewer traces than slots": (many(20), {"concurrency": {"value": 21}}, "enough_completed", "error", "take 21"),
     "failed traces of many requests": (

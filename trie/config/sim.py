@@ -55,6 +55,13 @@ class SimConfig:
     tokens_per_chunk: int = setting(
         1, "tokens that a decode step produces: more than 1 acts as speculative decoding does", above=0
     )
+    measured_batch: float | None = setting(
+        None,
+        "largest batch in the runs that the profile was fitted to, beyond which a forecast is an extrapolation; null: "
+        "not fitted",
+        minimum=1,
+        measured=False,
+    )
     report_usage: bool = setting(True, "answer stream_options.include_usage")
     report_cached_tokens: bool = setting(True, "fill usage.prompt_tokens_details.cached_tokens")
     tokenizer: str | None = setting(None, "folder with the tokenizer.json that counts tokens; null: words are counted")

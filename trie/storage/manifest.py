@@ -211,6 +211,7 @@ class SimSettings:
     """Of the embedded endpoint."""
 
     profile: str = "default"
+    measured_batch: float | None = None  # the largest that the profile was fitted to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,8 @@ def main(arguments: list[str]) -> int:
         raise RunDirError(f"{virtual.run.path}: is of virtual time; a profile is fitted to what was measured")
     profile = fit_profile(runs, name, None if options.scheduler == "auto" else options.scheduler)
     if options.output:
+        with suppress(OSError):  # what keeps the folder from being made keeps the file from being written
+            options.output.parent.mkdir(parents=True, exist_ok=True)
         with whole(options.output) as aside:
             aside.write_text(to_yaml(profile), encoding="utf-8")
     if options.html:

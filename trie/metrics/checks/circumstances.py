@@ -10,11 +10,15 @@ from trie.storage.manifest import FULL_LENGTH
 
 LIMITS = frozenset({"max_failures", "max_failure_rate"})  # settings that end a run early
 ORDERLY = FULL_LENGTH | {"max_traces"}  # ends of a run that went as it was meant to
+BEYOND = 1.1  # of the largest batch that a profile was fitted to: the load is another one
 STALE_S = 60.0  # a run shorter than this is a trial
 
 ENDED_IN_ORDER = Condition("ended_in_order", "warning", "the run ended in order", "the end of the run is missing")
 RAN_ITS_DURATION = Condition("ran_its_duration", "warning", "the run lasted its duration", "the run ended early")
 SERVER_MEASURED = Condition("server_measured", "warning", "a server was measured", "no server was measured")
+WITHIN_FIT = Condition(
+    "within_fit", "warning", "the profile was fitted to such loads", "the forecast goes beyond what was measured"
+)
 LONG_ENOUGH = Condition("long_enough", "warning", "the run was long enough", "the run was short")
 WHOLE_WORKLOAD = Condition(
     "whole_workload", "warning", "the whole workload was replayed", "traces were left out of the workload"
@@ -31,6 +35,7 @@ CONDITIONS = (
     ENDED_IN_ORDER,
     RAN_ITS_DURATION,
     SERVER_MEASURED,
+    WITHIN_FIT,
     LONG_ENOUGH,
     WHOLE_WORKLOAD,
     ENGINE_TO_ITSELF,
@@ -103,6 +108,14 @@ def _clock(run: Evidence) -> Iterator[Check]:
             f"the run is a simulation in virtual time, by the model with profile {run.settings.sim.profile}",
             "publish it as a forecast by that model, never as a measurement; clock=real measures",
         )
+        measured, in_flight = run.settings.sim.measured_batch, run.summary.concurrency.in_flight_requests
+        if measured is not None and in_flight is not None:
+            yield WITHIN_FIT.check(
+                in_flight <= BEYOND * measured,
+                f"{in_flight:.1f} requests were in flight on average; the profile was fitted to batches of up to "
+                f"{measured:g}",
+                "measure a run at a higher concurrency and fit again",
+            )
 
 
 def _workload(run: Evidence) -> Iterator[Check]:
