@@ -160,8 +160,9 @@ CHANGES = ("drift 0.1", "drift 0.25", "slower 0.1", "worker", "cache", "cold")
 def labs(options: argparse.Namespace) -> Iterator[Lab]:
     for workload in options.workload:
         for slots in options.concurrency:
-            yield Lab(workload, slots, "steady", 7200.0, (600.0, HALF_HOUR, 3600.0, 7200.0))
-        for change in CHANGES if workload == AGENTIC else ():
+            if "steady" in options.change:
+                yield Lab(workload, slots, "steady", 7200.0, (600.0, HALF_HOUR, 3600.0, 7200.0))
+        for change in [change for change in options.change if change != "steady" and workload == AGENTIC]:
             for slots in options.concurrency:
                 times = (600.0, HALF_HOUR) if change == "cold" else (HALF_HOUR,)
                 yield Lab(workload, slots, change, HALF_HOUR, times)
@@ -172,6 +173,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--concurrency", type=int, nargs="+", default=[8, 24, 48])
+    parser.add_argument("--change", nargs="+", default=["steady", *CHANGES])
     parser.add_argument("--workload", nargs="+", default=[AGENTIC, "office-synthetic"])
     options = parser.parse_args()
     print(f"{machine()}; {options.runs} runs a line; figures are runs of 100 that were found to have\n")

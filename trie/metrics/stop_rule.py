@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, isinf
 
+from trie.config import RunConfig
 from trie.config.stop_when import Target, targets
 from trie.errors import ConfigError
 from trie.metrics.certainty.assess import Values, certainty
+from trie.metrics.certainty.blocks import STOP_CYCLES
 from trie.metrics.certainty.estimate import Estimate
 from trie.metrics.certainty.measured import PERCENTILES
 from trie.metrics.certainty.population import Population
@@ -30,24 +32,34 @@ from trie.metrics.throughput import Points, rates
 from trie.metrics.traces import traces
 from trie.metrics.values import per_request, per_trace
 from trie.one_line import lasting
+from trie.storage.manifest import Settings
 
 CONFIDENCE = 0.98  # of the intervals that decide, where the report's have 0.95
 NEXT, SOONEST, LATEST = 1.25, 1.1, 1.6  # how much later the next look is: without a forecast, and within bounds
 SECTIONS = ("population", "steady_state", "per_trace", "per_request")  # in which a metric is looked for, in this order
 
 
-def certainty_of(
-    columns: Columns, population: Population | None, wall_time_s: float, *, slots: int, stream: bool, closed_loop: bool
-) -> Certainty:
+def certainty_of(columns: Columns, population: Population | None, wall_time_s: float, facts: RunFacts) -> Certainty:
     """The intervals of a run so far."""
     sessions, points = traces(columns), Points.of(columns)
     values = Values(
         rates(points, wall_time_s=wall_time_s, num_gpus=None),
-        per_trace(columns, sessions, stream=stream),
-        per_request(columns, stream=stream),
+        per_trace(columns, sessions, stream=facts.stream),
+        per_request(columns, stream=facts.stream),
     )
-    facts = RunFacts(slots, stream=stream, closed_loop=closed_loop)
     return certainty(RunRows(columns, sessions, wall_time_s), points, values, facts, population)
+
+
+def facts_of(settings: RunConfig | Settings) -> RunFacts:
+    """What the intervals that decide need to know of a run's settings."""
+    shape = settings.load.shape
+    return RunFacts(
+        settings.slots,
+        stream=settings.stream,
+        closed_loop=shape == "closed",
+        load_changes=shape == "ramp",
+        cycles=STOP_CYCLES,
+    )
 
 
 def names() -> list[str]:
@@ -92,7 +104,8 @@ class Reached:
 
     target: Target
     path: str  # of the interval in `certainty`
-    share: float | None  # half the interval as a share of the value; None without one
+    value: float | None = None
+    share: float | None = None  # half the interval as a share of the value; None without one
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +145,7 @@ def _sureness(reached: Reached) -> str:
     wanted = f"{100 * reached.target.share:.3g} %"
     if reached.share is None:
         return f"{reached.target.metric} has no interval yet ({wanted} wanted)"
-    return f"{reached.path} ±{100 * reached.share:.2g} % ({wanted} wanted)"
+    return f"{reached.path} {reached.value:,.4g} ±{100 * reached.share:.2g} % ({wanted} wanted)"
 
 
 def look(expression: str, so_far: Certainty, at_s: float) -> Look:
@@ -147,10 +160,11 @@ def look(expression: str, so_far: Certainty, at_s: float) -> Look:
 def _reached(target: Target, paths: list[str], so_far: Certainty) -> Reached:
     """By the first of the paths that has an interval."""
     for path in paths:
-        share = _share(_at(so_far, path))
-        if share is not None:
-            return Reached(target, path, share)
-    return Reached(target, paths[0], None)
+        estimate = _at(so_far, path)
+        share = None if estimate is None else _share(estimate)
+        if estimate is not None and share is not None:
+            return Reached(target, path, estimate.value, share)
+    return Reached(target, paths[0])
 
 
 def _at(so_far: Certainty, path: str) -> Estimate | None:
@@ -161,9 +175,9 @@ def _at(so_far: Certainty, path: str) -> Estimate | None:
     return value if isinstance(value, Estimate) else None
 
 
-def _share(estimate: Estimate | None) -> float | None:
+def _share(estimate: Estimate) -> float | None:
     """Half the wider interval as a share of the value."""
-    if estimate is None or estimate.standard_error is None or not estimate.degrees_of_freedom or not estimate.value:
+    if estimate.standard_error is None or not estimate.degrees_of_freedom or not estimate.value:
         return None
     t = t_quantile((1 + CONFIDENCE) / 2, estimate.degrees_of_freedom)
     return t * estimate.standard_error / abs(estimate.value)

@@ -13,6 +13,7 @@ import numpy as np
 from trie.metrics import verdict
 from trie.metrics.cache import workers
 from trie.metrics.certainty.assess import Values, certainty
+from trie.metrics.certainty.blocks import CYCLES, STOP_CYCLES
 from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.section import Certainty
 from trie.metrics.certainty.workload_estimates import RunFacts
@@ -184,7 +185,8 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Populati
                 stream=stream,
                 closed_loop=settings.load.shape == "closed",
                 load_changes=settings.load.shape == "ramp",
-                traces_ran_out=_traces_ran_out(manifest),
+                traces_ran_out=_ended_by(manifest, "max_traces"),
+                cycles=STOP_CYCLES if _ended_by(manifest, "precise") else CYCLES,
             ),
             population,
         ),
@@ -225,8 +227,8 @@ def load_ended_s(manifest: Manifest) -> float:
     return manifest.settings.duration if drained else inf
 
 
-def _traces_ran_out(manifest: Manifest) -> bool:
-    return manifest.end is not None and manifest.end.reason == "max_traces"
+def _ended_by(manifest: Manifest, reason: str) -> bool:
+    return manifest.end is not None and manifest.end.reason == reason
 
 
 def wall_time_of(columns: Columns, manifest: Manifest) -> float:

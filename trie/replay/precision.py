@@ -83,19 +83,11 @@ def look_at(directory: Path, expression: str, now_s: float) -> Look:
         TrieError: when the rows can't be read, as in the moment in which parts are merged.
     """
     from trie.metrics.evaluate_run import evaluate  # numpy and pyarrow, not in the client
-    from trie.metrics.stop_rule import certainty_of, look
+    from trie.metrics.stop_rule import certainty_of, facts_of, look
     from trie.storage.run_dir import RunDir
 
     run = evaluate(RunDir.open(directory))
-    settings = run.manifest.settings
-    so_far = certainty_of(
-        run.columns,
-        run.population,
-        now_s,
-        slots=settings.slots,
-        stream=settings.stream,
-        closed_loop=settings.load.shape == "closed",
-    )
+    so_far = certainty_of(run.columns, run.population, now_s, facts_of(run.manifest.settings))
     return look(expression, so_far, now_s)
 
 

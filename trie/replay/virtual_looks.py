@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trie.metrics.certainty.population import Population
 from trie.metrics.columns import Columns
-from trie.metrics.stop_rule import Look, certainty_of, look
+from trie.metrics.stop_rule import Look, certainty_of, facts_of, look
 from trie.preflight.steps import Prepared
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import RequestRecord
@@ -16,7 +16,7 @@ class VirtualLooks:
     def __init__(self, ready: Prepared, expression: str) -> None:
         import pyarrow as pa
 
-        self.line = ""  # what the last look said
+        self.last: Look | None = None
         self._expression = expression
         self._config = ready.config
         self._population = Population.of(ready.workload.traces)
@@ -31,14 +31,11 @@ class VirtualLooks:
     def look(self, now_s: float) -> Look:
         """How sure the metrics of the run are, which has gone on for `now_s` seconds."""
         config = self._config
-        so_far = certainty_of(
-            Columns(self._rows.combine_chunks()),
-            self._population,
-            now_s,
-            slots=config.slots,
-            stream=config.stream,
-            closed_loop=config.load.shape == "closed",
-        )
-        seen = look(self._expression, so_far, now_s)
-        self.line = seen.line(config.duration)
-        return seen
+        so_far = certainty_of(Columns(self._rows.combine_chunks()), self._population, now_s, facts_of(config))
+        self.last = look(self._expression, so_far, now_s)
+        return self.last
+
+    @property
+    def line(self) -> str | None:
+        """What the last look said, for people."""
+        return None if self.last is None else self.last.line(self._config.duration)

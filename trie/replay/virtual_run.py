@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from trie.engines.counters import Counters as EngineCounters
 from trie.engines.counters import growth, read_counters
+from trie.metrics.stop_rule import Look
 from trie.preflight.steps import Prepared
 from trie.replay.counters import Counters
 from trie.replay.event_loop import undisturbed
@@ -62,6 +63,11 @@ class VirtualRun:
         """End the run at the instant it has come to."""
         self._replay.stop(reason)
 
+    @property
+    def last_look(self) -> Look | None:
+        """How sure the metrics were that `stop_when` names, when the run was looked at last."""
+        return None if self._looks is None else self._looks.last
+
     def simulate(self) -> float:
         """The replay alone, here and now; returns how long it would have lasted, in seconds.
 
@@ -100,7 +106,7 @@ class VirtualRun:
         body = metrics_text(self._replay.endpoint.model).encode()
         return {
             "reason": self._replay.stop_reason,
-            "detail": None if self._looks is None else self._looks.line or None,
+            "detail": None if self._looks is None else self._looks.line,
             "wall_time_s": self._replay.elapsed_s,
             "warm_up_s": self._replay.warm_up_s,
             "drain_s": self._replay.drain_s,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trie.metrics.certainty import measured, workload_estimates
-from trie.metrics.certainty.blocks import CYCLES, LEAST, Blocks, blocks_over, needed_s
+from trie.metrics.certainty.blocks import LEAST, Blocks, blocks_over, needed_s
 from trie.metrics.certainty.estimate import Estimate
 from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.requests_fit import LEAST_REQUESTS, Requests, guard_s, mean_trace_s, requests_between
@@ -49,8 +49,10 @@ def certainty(
     since, until = points.steady_since, _full_until(rows, window[1], facts) - guard
     requests = requests_between(columns, since, until)
     cycle = _cycle_s(requests, population, rows, window)
-    blocks = blocks_over(*window, cycle)
-    needs = needed_s(cycle, lost_share=WARM_UP, lost_s=guard) if cycle is not None and blocks is None else None
+    blocks = blocks_over(*window, cycle, facts.cycles)
+    needs = None
+    if cycle is not None and blocks is None:
+        needs = needed_s(cycle, facts.cycles, lost_share=WARM_UP, lost_s=guard)
     fit_blocks = None if blocks is None or not until > since else Blocks(since, until, blocks.count)
     estimated = workload_estimates.estimate(rows, requests, facts, population, fit_blocks)
     steady = _rates(points, values.workload, blocks) if blocks else {}
@@ -72,7 +74,7 @@ def certainty(
         per_request=_statistics(values.per_request, columns["sent_s"][columns.outcome("ok")], whole_run),
         population=population_estimates,
         model=estimated.model,
-        why={**cut_off_why, **({} if blocks else _too_short(cycle, needs)), **why},
+        why={**cut_off_why, **({} if blocks else _too_short(cycle, needs, facts.cycles)), **why},
     )
 
 
@@ -125,12 +127,12 @@ def _without_cut_off(rows: RunRows, values: Mapping[str, Floats]) -> tuple[Mappi
     )
 
 
-def _too_short(cycle_s: float | None, needs_s: float | None) -> dict[str, str]:
+def _too_short(cycle_s: float | None, needs_s: float | None, cycles: float) -> dict[str, str]:
     """Why there is no interval of anything that was measured."""
     if cycle_s is None or needs_s is None:
         return dict.fromkeys(("steady_state", "per_trace", "per_request"), NO_STARTS)
     sentence = (
-        f"too short: an interval takes {LEAST} blocks of {CYCLES:g} traces' time ({cycle_s:.0f} s each), "
+        f"too short: an interval takes {LEAST} blocks of {cycles:g} traces' time ({cycle_s:.0f} s each), "
         f"so a run of {needs_s:.0f} s"
     )
     return dict.fromkeys(("steady_state", "per_trace", "per_request", "population.intervals"), sentence)

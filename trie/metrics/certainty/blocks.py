@@ -11,6 +11,9 @@ from trie.metrics.certainty.estimate import LEAST_BLOCKS
 from trie.metrics.columns import Floats
 
 CYCLES = 3.0  # mean traces that a block lasts at least
+STOP_CYCLES = (
+    1.5  # the same where stop_when decides, by wider intervals and with a coverage of its own: docs/stopping.md
+)
 LEAST, MOST = LEAST_BLOCKS, 40  # blocks that an interval takes, and that are ever made
 
 
@@ -40,14 +43,14 @@ class Blocks:
         return np.bincount(place[inside], amount[inside], self.count).astype(np.float64)
 
 
-def blocks_over(since: float, until: float, cycle_s: float | None) -> Blocks | None:
-    """Blocks of at least three cycles; None where a window has no room for four of them."""
+def blocks_over(since: float, until: float, cycle_s: float | None, cycles: float = CYCLES) -> Blocks | None:
+    """Blocks of at least so many cycles; None where a window has no room for four of them."""
     if cycle_s is None or not cycle_s > 0 or not until > since:
         return None
-    count = int((until - since) / (CYCLES * cycle_s))
+    count = int((until - since) / (cycles * cycle_s))
     return Blocks(since, until, min(count, MOST)) if count >= LEAST else None
 
 
-def needed_s(cycle_s: float, *, lost_share: float, lost_s: float) -> float:
+def needed_s(cycle_s: float, cycles: float, *, lost_share: float, lost_s: float) -> float:
     """How long a run must be for four blocks, of which the beginning and the end are lost."""
-    return (LEAST * CYCLES * cycle_s + lost_s) / (1.0 - lost_share)
+    return (LEAST * cycles * cycle_s + lost_s) / (1.0 - lost_share)

@@ -9,7 +9,7 @@ import numpy as np
 
 from trie.metrics import censored
 from trie.metrics.certainty import check, whole_workload
-from trie.metrics.certainty.blocks import Blocks
+from trie.metrics.certainty.blocks import CYCLES, Blocks
 from trie.metrics.certainty.estimate import Estimate, at_least_as_wide, without_interval
 from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.requests_fit import LEAST_REQUESTS, Model, Requests, fit
@@ -41,6 +41,7 @@ class RunFacts:
     closed_loop: bool = True  # the same number of traces is active at any time
     load_changes: bool = False  # with time, as it was set to
     traces_ran_out: bool = False  # after the last start, fewer traces were active
+    cycles: float = CYCLES  # that a block lasts at least
 
 
 @dataclass(frozen=True, slots=True)
