@@ -73,7 +73,9 @@ def test_no_more_text_is_kept_than_allowed(monkeypatch):
     reader = tokens.Reader(config())
     for n in range(50):
         reader.read(f"{n} " * 100)
-    assert sum(len(kept) for kept, _ in reader._kept.values()) == reader._kept_chars <= 1000
+    kept = [text for texts in reader._by_head.values() for text, _ in texts.values()]
+    assert sum(map(len, kept)) == reader._kept_chars <= 1000
+    assert len(kept) == len(reader._kept)
 
 
 def test_a_chat_is_its_text_and_a_word_for_each_role_and_for_the_answer():

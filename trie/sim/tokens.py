@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Hashable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ WORD_IDS = {word: index for index, word in enumerate(WORDS)}
 POOL = random.Random(0).choices(WORDS, k=4093)  # a prime, so that answers start all over it
 ANSWER_STEP = 1597
 
+MOST_ALIKE = 256  # prompts with one head that are looked through
 HEAD_CHARS = 256  # what tells conversations apart when their next turn is recognised
 KEPT_CHARS = 1 << 26  # of prompts kept to recognise a next turn by
 
@@ -47,8 +49,9 @@ class Reader:
         self._block = config.block_tokens
         self._bos: tuple[Hashable, ...] = ("<bos>",) if config.add_bos else ()
         self._loaded = None if config.tokenizer is None else _load(config.tokenizer)
-        self._kept: OrderedDict[str, tuple[str, Prompt]] = OrderedDict()
-        self._kept_chars = 0
+        self._kept: OrderedDict[int, str] = OrderedDict()  # numbers of prompts and their heads, the oldest first
+        self._by_head: defaultdict[str, dict[int, tuple[str, Prompt]]] = defaultdict(dict)
+        self._kept_chars = self._number = 0
 
     @property
     def slow(self) -> bool:
@@ -104,17 +107,36 @@ class Reader:
     def _read_words(self, text: str) -> Prompt:
         """Cut at spaces; a conversation's next turn repeats the last one, so only what was added is cut."""
         head = text[:HEAD_CHARS]
-        known_text, known = self._kept.pop(head, ("", None))
-        self._kept_chars -= len(known_text)
-        if known is not None and text.startswith(known_text) and text[len(known_text) :][:1].strip() == "":
-            prompt = self._cut_whole(text[len(known_text) :].split(), known)
-        else:
+        number = self._repeated(text, head)
+        if number is None:
             prompt = self._cut_whole([*self._bos, *self.cut(text)])
-        self._kept[head] = (text, prompt)
+        else:
+            known_text, known = self._forget(number)
+            prompt = self._cut_whole(text[len(known_text) :].split(), known)
+        self._number += 1
+        self._kept[self._number] = head
+        self._by_head[head][self._number] = text, prompt
         self._kept_chars += len(text)
         while self._kept_chars > KEPT_CHARS:
-            self._kept_chars -= len(self._kept.popitem(last=False)[1][0])
+            self._forget(next(iter(self._kept)))
         return prompt
+
+    def _repeated(self, text: str, head: str) -> int | None:
+        """The number of the prompt that a text goes on from; where traces share a prefix, many have the same head."""
+        alike = self._by_head.get(head, {})
+        for number in islice(reversed(alike), MOST_ALIKE):
+            known = alike[number][0]
+            if text.startswith(known) and text[len(known) :][:1].strip() == "":
+                return number
+        return None
+
+    def _forget(self, number: int) -> tuple[str, Prompt]:
+        head = self._kept.pop(number)
+        kept = self._by_head[head].pop(number)
+        if not self._by_head[head]:
+            del self._by_head[head]
+        self._kept_chars -= len(kept[0])
+        return kept
 
 
 def _load(folder: str) -> Any:
