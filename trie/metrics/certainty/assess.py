@@ -21,10 +21,6 @@ from trie.metrics.shown_numbers import CUT_OFF_SHARE
 from trie.metrics.throughput import WARM_UP, Points, Rates
 
 NOTHING_ENDED = "no request ended well in the steady state"
-LOSES = (
-    "the cache lost {:.0%} of what it could have served: estimates for all traces have intervals at least as wide as "
-    "the steady state's, TTFT and p99 none"
-)
 NO_STARTS = "no trace began in the steady state, so it is not known how long one takes"
 
 
@@ -41,8 +37,7 @@ def certainty(
     rows: RunRows, points: Points, values: Values, facts: RunFacts, population: Population | None
 ) -> Certainty:
     """Every interval and estimate of a run."""
-    columns = rows.columns
-    window = points.steady_window()
+    columns, window = rows.columns, points.steady_window()
     if window is None or not window[1] > window[0]:
         return Certainty(why={"steady_state": NOTHING_ENDED, "population": NOTHING_ENDED})
     guard = guard_s(columns)
@@ -53,17 +48,13 @@ def certainty(
     needs = None
     if cycle is not None and blocks is None:
         needs = needed_s(cycle, facts.cycles, lost_share=WARM_UP, lost_s=guard)
+    steady = {} if blocks is None else _rates(points, values.workload, blocks)
     fit_blocks = None if blocks is None or not until > since else Blocks(since, until, blocks.count)
-    estimated = workload_estimates.estimate(rows, requests, facts, population, fit_blocks)
-    steady = _rates(points, values.workload, blocks) if blocks else {}
-    lost = workload_estimates.lost_share(columns)
-    loses = lost is not None and lost > workload_estimates.LOST
-    population_estimates, why = estimated.estimates, dict(estimated.why)
-    if loses and blocks and population_estimates != workload_estimates.NONE:
-        population_estimates = workload_estimates.widened(population_estimates, steady.get("completion_tok_s"))
-        why["population.intervals"] = LOSES.format(lost)
+    whole = workload_estimates.estimate(rows, requests, facts, population, fit_blocks)
+    if fit_blocks is not None:
+        whole = workload_estimates.no_surer(whole, columns, steady.get("completion_tok_s"))
     whole_run = None if blocks is None else _whole_run(blocks, rows.wall_time_s)
-    of_traces, cut_off_why = _without_cut_off(rows, values.per_trace)
+    of_traces, cut_off = _without_cut_off(rows, values.per_trace)
     return Certainty(
         blocks=None if blocks is None else blocks.count,
         cycle_s=cycle,
@@ -72,9 +63,9 @@ def certainty(
         steady_state=steady,
         per_trace=_statistics(of_traces, columns["sent_s"][columns.starts], whole_run),
         per_request=_statistics(values.per_request, columns["sent_s"][columns.outcome("ok")], whole_run),
-        population=population_estimates,
-        model=estimated.model,
-        why={**cut_off_why, **({} if blocks else _too_short(cycle, needs, facts.cycles)), **why},
+        population=whole.estimates,
+        model=whole.model,
+        why={**cut_off, **({} if blocks else _too_short(cycle, needs, facts.cycles)), **whole.why},
     )
 
 

@@ -26,6 +26,10 @@ SUBAGENTS = "traces that wait for sub-agents take longer than the sum of their r
 RAMP = "the number of active traces changes, so one fit does not describe the run"
 LOST = 0.05  # of what the cache could have served, above which the fit does not know why a request took long
 TAIL = "so few first requests were seen that the bounds of this percentile are not known"
+LOSES = (
+    "the cache lost {:.0%} of what it could have served: estimates for all traces have intervals at least as wide as "
+    "the steady state's, TTFT and p99 none"
+)
 OPEN_LOOP = "traces start as the load says, whatever the server does"
 
 
@@ -126,7 +130,7 @@ def _estimates(
     }
 
 
-def lost_share(columns: Columns) -> float | None:
+def _lost_share(columns: Columns) -> float | None:
     """Of the tokens that earlier requests of their traces left to the cache, those that it no longer had."""
     cached, before = columns.cached_tokens, columns["cached_prompt_tokens"]
     counted = columns.outcome("ok") & np.isfinite(cached) & (before > 0)
@@ -134,7 +138,16 @@ def lost_share(columns: Columns) -> float | None:
     return 1.0 - float(cached[counted].sum()) / whole if whole > 0 else None
 
 
-def widened(estimates: PopulationEstimates, steady: Estimate | None) -> PopulationEstimates:
+def no_surer(whole: WorkloadEstimates, columns: Columns, steady: Estimate | None) -> WorkloadEstimates:
+    """Where the cache loses, no surer than a rate of the steady state is."""
+    lost = _lost_share(columns)
+    if lost is None or lost <= LOST or whole.estimates == NONE:
+        return whole
+    why = {**whole.why, "population.intervals": LOSES.format(lost)}
+    return replace(whole, estimates=_widened(whole.estimates, steady), why=why)
+
+
+def _widened(estimates: PopulationEstimates, steady: Estimate | None) -> PopulationEstimates:
     """With intervals at least as wide as that of a rate of the steady state.
 
     How long a request takes hangs on what a cache that is too small has just lost, for which no feature stands. Blocks
