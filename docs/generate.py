@@ -29,6 +29,8 @@ GROUPS = {  # the first part of a key, and the heading of its table
     "endpoint": "Endpoint",
     "endpoint.tls": "TLS of the endpoint",
     "concurrency": "Concurrency",
+    "load": "Load",
+    "client": "The client",
     "prompts": "Prompts",
     "limits": "Limits of the verdict",
     "sim": "The embedded endpoint",
