@@ -246,3 +246,13 @@ def test_events_together_say_what_they_say_one_by_one(data: list[bytes]) -> None
     for name in (*SAID, "text"):
         assert getattr(together, name) == getattr(apart, name), name
     assert together.failure(stream=True) == apart.failure(stream=True)
+
+
+def test_reasoning_that_does_not_go_back_is_cut_off_by_chunks_or_in_proportion() -> None:
+    """Four tokens in four chunks; four in two chunks of 3 and 5 letters; reasoning that the server told apart stays."""
+    each = streamed(text(" a"), text(" bc"), text(" d"), text(" e", "length"), usage(completion_tokens=4))
+    assert [each.text_behind(tokens) for tokens in (0, 2, 4, 9)] == [" a bc d e", " d e", "", ""]
+    together = streamed(text(" ab"), text(" cd e", "length"), usage(completion_tokens=4))
+    assert [together.text_behind(tokens) for tokens in (1, 2, 4)] == ["b cd e", "cd e", ""]
+    apart = streamed(delta(reasoning_content=" no"), delta(content=" yes"), usage(completion_tokens=2))
+    assert apart.text_behind(1) == " yes"

@@ -116,6 +116,8 @@ def test_the_sums_of_a_workload_by_hand(tmp_path: Path) -> None:
     assert population.first.tolist() == [[1, 10, 100, 0, 0, 1], [1, 30, 200, 0, 0, 1]]
     assert population.last.tolist() == [[1, 20, 50, 110, 110 * 20, 0], [1, 30, 200, 0, 0, 1]]
     assert population.wait_s.tolist() == [2.0, 0.0]
+    shared = Population.of([replace(trace, shared_prefix_id=1, shared_prefix_length=80) for trace in TRACES])
+    assert shared.first.tolist() == [[1, 10, 100, 0, 0, 1], [1, 30, 120, 80, 80 * 30, 1]], "as rows count it"
     assert population.places(np.array([1.0, 0.0, 7.0])).tolist() == [1, 0, -1]
     run, _ = RunDir.create(tmp_path / "run")
     assert run.population() is None

@@ -16,6 +16,7 @@ from helpers.scripted_server import Script, plain_response, playing
 from helpers.simulator import QUICK, Serve
 
 from trie.config import (
+    Api,
     ClientConfig,
     Clock,
     ConcurrencyConfig,
@@ -24,6 +25,7 @@ from trie.config import (
     PromptConfig,
     RunConfig,
     SimConfig,
+    ToolRole,
     WorkloadConfig,
 )
 from trie.prompts.builder import SessionPrompts
@@ -74,7 +76,8 @@ TRACES = [
 async def replayed(url: str | None, folder: Path, traces: list[Trace], **given: Any) -> pd.DataFrame:
     """The rows of a run; in virtual time without a URL."""
     sim = given.pop("sim", SIM)
-    endpoint = EndpointConfig(name="sim", ignore_eos=True) if url is None else EndpointConfig(base_url=url)
+    chat = {key: given.pop(key) for key in ("api", "tool_role") if key in given}
+    endpoint = EndpointConfig(name="sim", ignore_eos=True) if url is None else EndpointConfig(base_url=url, **chat)
     config = RunConfig(
         WorkloadConfig(path="w.jsonl"),
         endpoint,
@@ -212,3 +215,16 @@ async def test_a_server_runs_nothing_after_the_deadline_of_traces_with_sub_agent
         body = await asyncio.to_thread(lambda: urllib.request.urlopen(metrics).read().decode())
     assert list(rows[rows.depth == 1].outcome) == ["cancelled"] * 6
     assert "trie_sim:num_requests_running 0\n" in body
+
+
+@pytest.mark.parametrize("role", ToolRole)
+async def test_in_chat_what_a_reset_leaves_is_a_conversation_that_strict_templates_take(
+    sim: Serve, tmp_path: Path, role: ToolRole
+) -> None:
+    """Messages under the template of the simulator, which refuses calls that nobody answers and the reverse."""
+    async with sim(SIM) as url:
+        rows = await replayed(url, tmp_path / "r", TRACES, api=Api.chat, tool_role=role)
+    assert (rows.outcome == "ok").all()
+    cut = rows[rows.trace_id == 2].set_index(["session_id", "turn"]).usage_prompt_tokens
+    # A word for the user and one for the assistant, with a call one more; all of it is gone before the last request.
+    assert (cut.xs(4, level="turn") == 22 + 2).all()

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trie.metrics.columns import Floats
+from trie.workload.accounting import SentPrefixes
 from trie.workload.trace import Trace
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ class Population:
 
 
 def _values(traces: Sequence[Trace], *, reasoning_back: bool) -> Iterator[tuple[float, ...]]:
+    sent = SentPrefixes()
     for trace in traces:
-        for plan in trace.requests(reasoning_back=reasoning_back):
+        for planned in trace.requests(reasoning_back=reasoning_back):
+            plan = sent.send(trace, planned)
             wait_s = nan if plan.waits_for else plan.wait_s
             yield plan.turn, wait_s, plan.new_prompt_tokens, plan.cached_prompt_tokens, plan.completion_tokens
