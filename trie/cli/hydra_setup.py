@@ -22,6 +22,7 @@ from trie.cli import config_guard, group_options
 from trie.cli.commands.help import meanings
 from trie.config import CommandConfig
 from trie.config.setting import unmeasured
+from trie.config.stop_when import SLO
 
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 CAPACITY_SEARCH = "trie.cli.capacity_search.CapacityCells"
@@ -77,6 +78,8 @@ def fingerprint(*, _root_: DictConfig) -> str:
     ignored = {*unmeasured(CommandConfig), "hydra"}
     if _root_.endpoint.base_url is not None:
         ignored.add("sim")
+    if _root_.stop_when == SLO:
+        ignored.discard("slo")  # which then says how long a run lasts
     run = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in ignored])
     text = OmegaConf.to_yaml(run, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -181,8 +181,8 @@ class RunConfig:
     stop_when: str | None = setting(
         None,
         "end the run before its duration, once metrics are known this well: completion_tok_s within 2%; several joined "
-        "by and; null: it ends at its deadline",
-        text="METRIC within N%, several joined by and, or null",
+        "by and; slo: once it is sure whether the objectives are met; null: it ends at its deadline",
+        text="METRIC within N%, several joined by and, slo, or null",
     )
     start: Start = setting(
         Start.together,
@@ -280,7 +280,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         check(self)
         if self.stop_when is not None:
-            stop_when.targets(self.stop_when)
+            targets = stop_when.targets(self.stop_when)
+            require(
+                bool(targets) or self.slo is not None, "stop_when", self.stop_when, "set with slo=..., to be judged"
+            )
         if self.clock is Clock.virtual:
             self._check_virtual()
         for key in ("gpu_hour_cost", "gpu_watts"):

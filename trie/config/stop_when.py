@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from trie.errors import ConfigError
 
-ALLOWED = "METRIC within N%, several joined by and, such as: completion_tok_s within 2% and ttft_s.p90 within 5%"
+ALLOWED = "METRIC within N%, several joined by and (completion_tok_s within 2% and ttft_s.p90 within 5%), or slo"
+SLO = "slo"  # instead: once it is sure whether the run's objectives are met
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)\s+within\s+(\d+(?:\.\d*)?|\.\d+)\s*%")
 _PERCENT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*%")
 
@@ -21,11 +22,13 @@ class Target:
 
 
 def targets(expression: str) -> tuple[Target, ...]:
-    """The targets of an expression; all of them must be reached.
+    """The targets of an expression; all of them must be reached. None where it is `slo`.
 
     Raises:
         ConfigError: for another form, or a share that is not between 0 and 100 %.
     """
+    if expression.strip() == SLO:
+        return ()
     matches = [_TARGET.fullmatch(part.strip()) for part in re.split(r"\s+and\s+", expression.strip())]
     found = tuple(Target(match[1], float(match[2]) / 100) for match in matches if match is not None)
     if len(found) < len(matches) or not all(0 < target.share < 1 for target in found):

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trie.child_environment import child_environment
+from trie.config.stop_when import SLO
 from trie.errors import TrieError
 from trie.replay.run_state import RunState
 
 if TYPE_CHECKING:
+    from trie.metrics.slo.stop import SloLook
     from trie.metrics.stop_rule import Look
 
 log = logging.getLogger("trie")
@@ -76,18 +78,25 @@ async def _ask(process: asyncio.subprocess.Process, state: RunState, stop: Calla
             return
 
 
-def look_at(directory: Path, expression: str, now_s: float) -> Look:
+def look_at(directory: Path, expression: str, now_s: float) -> Look | SloLook:
     """How sure the metrics of a run are that has gone on for `now_s` seconds.
 
     Raises:
         TrieError: when the rows can't be read, as in the moment in which parts are merged.
     """
     from trie.metrics.evaluate_run import evaluate  # numpy and pyarrow, not in the client
+    from trie.metrics.slo.expression import parse_all
+    from trie.metrics.slo.of_run import run_of
+    from trie.metrics.slo.stop import slo_look
     from trie.metrics.stop_rule import certainty_of, facts_of, look
     from trie.storage.run_dir import RunDir
 
     run = evaluate(RunDir.open(directory))
-    so_far = certainty_of(run.columns, run.population, now_s, facts_of(run.manifest.settings))
+    settings = run.manifest.settings
+    so_far = certainty_of(run.columns, run.population, now_s, facts_of(settings))
+    if expression.strip() == SLO:
+        facts = run_of(run.columns, so_far, now_s, stream=settings.stream)
+        return slo_look(facts, parse_all(settings.slo), now_s)
     return look(expression, so_far, now_s)
 
 

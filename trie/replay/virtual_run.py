@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from trie.engines.counters import Counters as EngineCounters
 from trie.engines.counters import growth, read_counters
+from trie.metrics.slo.stop import SloLook
 from trie.metrics.stop_rule import Look
 from trie.preflight.steps import Prepared
 from trie.replay.counters import Counters
@@ -64,7 +65,7 @@ class VirtualRun:
         self._replay.stop(reason)
 
     @property
-    def last_look(self) -> Look | None:
+    def last_look(self) -> Look | SloLook | None:
         """How sure the metrics were that `stop_when` names, when the run was looked at last."""
         return None if self._looks is None else self._looks.last
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trie.config import Clock, EndpointConfig, RunConfig
+from trie.config.stop_when import SLO
 from trie.metrics.columns import Columns
 from trie.metrics.stop_rule import Look
 from trie.metrics.traces import Traces, traces
@@ -95,9 +96,9 @@ def forecast(config: RunConfig, workload: Workload) -> CellForecast:
 def _look(ready: Prepared, rows: list[RequestRecord], now_s: float) -> Look:
     """How sure the completion tok/s is at the end, and what stop_when wants."""
     wanted = ready.config.stop_when
-    looks = VirtualLooks(ready, HEADLINE if wanted is None else f"{HEADLINE} and {wanted}")
+    looks = VirtualLooks(ready, HEADLINE if wanted in (None, SLO) else f"{HEADLINE} and {wanted}")
     looks.add(rows)
-    return looks.look(now_s)
+    return looks.of_targets(now_s)
 
 
 def _virtual(config: RunConfig) -> RunConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
 from typing import Literal
@@ -41,6 +41,10 @@ class Judged:
     of: Of = "run"  # population: of the whole workload, so that a short run does not pass by its short traces
 
 
+def _as_it_is(estimate: Estimate) -> Estimate:
+    return estimate
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What objectives are judged by."""
@@ -50,6 +54,7 @@ class Run:
     per_trace: Mapping[str, Floats]  # by key; NaN where a trace did not complete
     per_request: Mapping[str, Floats]  # by key, of requests that ended well
     steady_state: Mapping[str, float | None]  # rates by key
+    widen: Callable[[Estimate], Estimate] = _as_it_is
 
     @property
     def blocks(self) -> Blocks | None:
@@ -75,6 +80,7 @@ def judge(run: Run, objectives: Sequence[Objective]) -> tuple[Judged, ...]:
 
 def _judged(run: Run, objective: Objective) -> Judged:
     estimate, of = _estimate(run, objective)
+    estimate = None if estimate is None else run.widen(estimate)
     met = _met(run, objective, estimate, of)
     value, low, high = (None,) * 3 if estimate is None else (estimate.value, estimate.low, estimate.high)
     return Judged(
@@ -197,14 +203,13 @@ def wilson(share: float, count: float) -> Estimate:
 
 
 def answers(judged: Sequence[Judged]) -> dict[str, Met]:
-    """One answer for each tier: `no` where one objective is surely missed, `yes` where all are surely met."""
-    by_tier: dict[str, set[Met]] = {}
-    for one in judged:
-        by_tier.setdefault(one.tier, set()).add(one.met)
-    return {tier: _together(values) for tier, values in by_tier.items()}
+    """The answer of each tier."""
+    return {tier: answer(one.met for one in judged if one.tier == tier) for tier in {one.tier: None for one in judged}}
 
 
-def _together(values: set[Met]) -> Met:
+def answer(met: Iterable[Met]) -> Met:
+    """`no` where one objective is surely missed, `yes` where all are surely met."""
+    values = set(met)
     if "no" in values:
         return "no"
     return "yes" if values == {"yes"} else "unsure"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from trie.metrics.certainty.section import Certainty
+from trie.metrics.columns import Columns
 from trie.metrics.definitions.metric import RunRows
 from trie.metrics.slo.evaluate import Judged, Run, judge
 from trie.metrics.slo.expression import Objective
-from trie.metrics.throughput import Rates
+from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import traces
 from trie.metrics.values import per_request, per_trace
 
@@ -18,17 +20,21 @@ if TYPE_CHECKING:
 
 def judged_run(run: EvaluatedRun, objectives: Sequence[Objective]) -> tuple[Judged, ...]:
     """Any objectives of a run that has ended, whatever it was measured for."""
-    columns, summary, stream = run.columns, run.summary, run.manifest.settings.stream
+    summary = run.summary
+    facts = run_of(run.columns, summary.certainty, summary.wall_time_s, stream=run.manifest.settings.stream)
+    return judge(facts, objectives)
+
+
+def run_of(columns: Columns, certainty: Certainty | None, wall_time_s: float, *, stream: bool) -> Run:
+    """What objectives are judged by, of a run that may be going on still."""
     sessions = traces(columns)
-    return judge(
-        Run(
-            RunRows(columns, sessions, summary.wall_time_s),
-            summary.certainty,
-            per_trace(columns, sessions, stream=stream),
-            per_request(columns, stream=stream),
-            steady_state(summary.workload),
-        ),
-        objectives,
+    workload = rates(Points.of(columns), wall_time_s=wall_time_s, num_gpus=None)
+    return Run(
+        RunRows(columns, sessions, wall_time_s),
+        certainty,
+        per_trace(columns, sessions, stream=stream),
+        per_request(columns, stream=stream),
+        steady_state(workload),
     )
 
 
