@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from trie.compare.comparison import Comparison, compare
 from trie.compare.differences import Settings
 from trie.compare.format import change_of, interval_of, number
 from trie.compare.gates import parse
-from trie.compare.page import page
+from trie.compare.page import page, verdict
 from trie.compare.terminal import render
 
 QUICK = Settings(resamples=100)
@@ -113,6 +114,46 @@ def test_the_page_holds_every_number_and_asks_the_network_for_nothing(runs: list
     assert len(html) < 2_000_000
 
 
+def test_a_page_has_one_forest_and_one_table_for_all_candidates(runs: list[Path], tmp_path: Path) -> None:
+    runs.append(written(tmp_path / "c", Server(step_s=0.015), num_gpus=2))
+    found = page(compare(runs, QUICK))
+    assert found.title == "num_gpus 2 against null"
+    assert found.subtitle == "b, c against a"
+    plots = {plot.key: plot for plot in found.plots()}
+    changes = plots["changes"].data["rows"]
+    assert list(dict.fromkeys(changes["candidate"])) == ["b", "c"]
+    assert list(changes["metric"]).count("Decode TPS mean (tok/s)") == 2
+    assert (
+        set(plots["throughput"].data["rows"]["run"]) == set(plots["decode-tps"].data["rows"]["run"]) == {"a", "b", "c"}
+    )
+    assert set(plots["hero"].data["points"]["curve"]) == {"a", "b", "c"}
+    tables = Tables()
+    tables.feed(found.html())
+    assert tables.captions.count("Headlines") == tables.captions.count("Per-trace metrics") == 1
+    heads = next(row for row in tables.rows if row[:2] == ["Metric", "Better"])
+    assert heads[2:] == ["a", "b", "Change", "Interval", "Verdict", "c", "Change", "Interval", "Verdict"]
+
+
+def test_the_verdict_counts_headlines_and_doubts_name_the_run(runs: list[Path], tmp_path: Path) -> None:
+    short = written(tmp_path / "short", wall_s=20.0)
+    found = verdict(compare([runs[0], short], QUICK), {"A": "old", "B": "new"})
+    assert re.fullmatch(r"of \d+ headlines .*", found.detail)
+    invalid = [check for check in found.checks if "invalid" in check.name]
+    assert all(check.name in ("new invalid", "old invalid") for check in invalid)
+    assert not any("candidate" in f"{check.name}{check.found}" for check in found.checks)
+
+
+def test_labels_are_given_or_directories(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["compare", *map(str, runs), "--html", str(tmp_path / "c.html")]
+    assert main.run([*line, "--label", "yesterday", "--label", "today"]) == 0
+    html = (tmp_path / "c.html").read_text()
+    assert "today against yesterday" in html
+    assert main.run([*line, "--label", "one"]) == 1
+    assert "--label one: one for each of the 2 sides, none twice" in capsys.readouterr().err
+    apart = [written(tmp_path / side / "run") for side in ("x", "y")]
+    assert page(compare(apart, QUICK)).subtitle == "y/run against x/run"
+
+
 def test_a_sweeps_page_has_a_curve_and_a_table_for_each_headline(tmp_path: Path) -> None:
     for name in "ab":
         written(tmp_path / name / "w-c8-11111111", wall_s=40.0)
@@ -121,6 +162,7 @@ def test_a_sweeps_page_has_a_curve_and_a_table_for_each_headline(tmp_path: Path)
     keys = [plot.key for plot in found.plots()]
     assert "workload-completion-tok-s-steady-state" in keys
     assert "per-trace-ttft-s-p50" in keys
+    assert keys[0] == "hero"
     assert len(keys) == len(set(keys))
 
 

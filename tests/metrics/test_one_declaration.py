@@ -170,10 +170,9 @@ def test_comparisons_have_it(added: Added, sweeps: tuple[Path, Path]) -> None:
     terminal = printed(lambda console: compare_terminal.render(comparison, console, everything=True))
     assert added.metric.label in terminal
     page = compare_page.page(comparison)
-    assert f">{added.name}</dt>" in page.html()
     keys = [plot.key for plot in page.plots()]
-    assert (f"{added.metric.key.replace('_', '-')}-b" in keys) == added.metric.headline.curve
-    changes = next(plot for plot in page.plots() if plot.key == "changes-b")
+    assert (f"request-{added.metric.key.replace('_', '-')}" in keys) == added.metric.headline.curve
+    changes = next(plot for plot in page.plots() if plot.key == "changes")
     assert any(name.startswith(added.name) for name in changes.data["rows"]["metric"])
 
 

@@ -7,7 +7,8 @@ from helpers.cells import THROUGHPUT, cell
 from helpers.closed_loop import throughput
 
 from trie.config import SimConfig
-from trie.sweep.curves import IN_TOTAL, PER_GPU, Curve, Spread, best, curves, knee, pareto
+from trie.report.pareto import IN_TOTAL, PER_GPU
+from trie.sweep.curves import Curve, Spread, best, curves, knee, pareto
 from trie.sweep.curves import throughput as headline
 from trie.workload.trace import Trace
 

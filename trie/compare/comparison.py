@@ -109,7 +109,10 @@ def _gate(judged: Judged) -> dict[str, Any]:
 
 
 def compare(
-    sides: Sequence[Path | Sequence[Path]], settings: Settings, gates: Sequence[Gate] = ()
+    sides: Sequence[Path | Sequence[Path]],
+    settings: Settings,
+    gates: Sequence[Gate] = (),
+    labels: Sequence[str] = LABELS,
 ) -> Comparison:  # fmt: skip
     """Everything about the runs or sweeps in `sides`, the first of which is the baseline; a side may be several.
 
@@ -118,7 +121,7 @@ def compare(
         ConfigError: for a gate on a metric that there is not.
     """
     lists = [[one] if isinstance(one, Path) else list(one) for one in sides]
-    inputs = dict(zip(LABELS, lists, strict=False))
+    inputs = dict(zip(labels, lists, strict=False))
     alone: list[str] = []
     cells: dict[str, list[Pair]] = {}
     for name, baseline, candidates in aligned(inputs, alone):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from trie.compare.comparison import Comparison, Pair
 from trie.compare.config_diff import Setting
 from trie.compare.differences import Difference
-from trie.compare.differences import Verdict as Word
 from trie.compare.format import (
     WORDS,
     change_of,
@@ -20,11 +20,10 @@ from trie.compare.format import (
     sections,
     value_of,
 )
-from trie.compare.plots import Row, curves, forest, over_load
+from trie.compare.names import by_name, names_of, title_of
+from trie.compare.plots import Names, Row, distributions, forest, hero, over_load, over_time, word_of
 from trie.report.html.document import (
     Block,
-    Card,
-    Cards,
     Cell,
     Check,
     Column,
@@ -38,7 +37,7 @@ from trie.report.html.document import (
 )
 
 TONES: dict[str | None, Tone] = {"better": "good", "worse": "bad", "differs": "warn", None: "plain"}
-KINDS: tuple[Word, ...] = ("better", "worse", "differs", "higher", "lower", "equivalent", "noise")
+QUIET = ("within noise", "equivalent", "no interval")
 
 
 def write(comparison: Comparison, path: Path) -> None:
@@ -52,107 +51,163 @@ def write(comparison: Comparison, path: Path) -> None:
 
 def page(comparison: Comparison) -> Page:
     """The page of a comparison."""
-    labels = [*comparison.inputs]
-    blocks: list[Block] = [verdict(comparison), _inputs(comparison)]
-    if "" in comparison.cells:
-        several = len(comparison.pairs) > 1
-        for pair in comparison.pairs:
-            blocks += _pair(pair, f"{pair.candidate.label}: " if several else "")
-    else:
-        blocks += _sweep(comparison)
-    blocks += map(Note, notes(comparison.pairs[0], comparison.settings))
+    names = names_of(comparison)
+    of_runs = "" in comparison.cells
     return Page(
-        title=f"{' and '.join(labels[1:])} compared with {labels[0]}",
-        subtitle=", ".join(path.name or str(path) for path in comparison.inputs.values()),
-        blocks=blocks,
+        title=title_of(comparison, names),
+        subtitle=f"{', '.join([*names.values()][1:])} against {next(iter(names.values()))}",
+        blocks=[
+            verdict(comparison, names),
+            *(_runs(comparison, names) if of_runs else _sweep(comparison, names)),
+            *map(Note, notes(comparison.pairs[0], comparison.settings)),
+        ],
         footer="trie compare. docs/compare.md says how the intervals are made.",
     )
 
 
-def verdict(comparison: Comparison) -> Verdict:
-    """Passed or failed where there are gates, else how many numbers moved; doubts and gates as its checks."""
+def verdict(comparison: Comparison, names: Names) -> Verdict:
+    """Passed or failed where there are gates, else which headlines moved; doubts and gates as its checks."""
     gates = [gate for pair in comparison.pairs for gate in pair.gates]
-    verdicts = [difference.verdict for pair in comparison.pairs for difference in pair.shown]
-    counts = {kind: verdicts.count(kind) for kind in KINDS}
-    moved = ", ".join(f"{counts[kind]} {WORDS[kind]}" for kind in KINDS if counts[kind])
     doubtful = any(pair.doubts for pair in comparison.pairs)
     word, tone = "COMPARED", TONES["differs" if doubtful else None]
     if gates:
         word, tone = ("FAILED", TONES["worse"]) if comparison.failed else ("PASSED", TONES["better"])
-    return Verdict(
-        word=word, tone=tone, detail=f"{moved} of {len(verdicts)} numbers" if moved else "", checks=_checks(comparison)
-    )
+    return Verdict(word=word, tone=tone, detail=_moved(comparison, names), checks=_checks(comparison, names))
 
 
-def _checks(comparison: Comparison) -> list[Check]:
+def _moved(comparison: Comparison, names: Names) -> str:
+    """How many headlines of each candidate are better, worse or else: "3 of 8 headlines worse"."""
+    sentences = []
+    labels = dict.fromkeys(pair.candidate.label for pair in comparison.pairs)
+    for label in labels:
+        heads = [row for pair in comparison.pairs if pair.candidate.label == label for row in _heads(pair)]
+        words = Counter(word_of(row) for row in heads if row.verdict is not None)
+        moved = ", ".join(f"{words[word]} {word}" for word in words if word not in QUIET) or "none moved beyond noise"
+        of = f"{names[label]}: " if len(labels) > 1 else ""
+        sentences.append(f"{of}of {len(heads)} headlines {moved if words else 'none has an interval'}")
+    return "; ".join(sentences)
+
+
+def _heads(pair: Pair) -> list[Difference]:
+    by_key = {difference.of.key: difference for difference in pair.shown if difference.measured}
+    return [by_key[key] for key in headline_keys() if key in by_key]
+
+
+def _checks(comparison: Comparison, names: Names) -> list[Check]:
     checks: dict[Check, None] = {}
     for name, pairs in comparison.cells.items():
         for pair in pairs:
-            where = f"{name} {pair.candidate.label}".strip()
+            where = f"{name} {names[pair.candidate.label]}".strip()
             for gate in pair.gates:
                 judged = f"gate {gate.gate.text}", f"{where}: {gate.text}"
                 checks[Check("error", *judged) if gate.failed else Check("ok", *judged)] = None
             for doubt in pair.doubts:
-                checks[Check("warning", doubt.what, f"{where}: {doubt.found}", doubt.advice)] = None
+                what, found = (by_name(text, pair, names) for text in (doubt.what, doubt.found))
+                checks[Check("warning", what, f"{name}: {found}" if name else found, doubt.advice)] = None
     for line in comparison.alone:
         checks[Check("warning", "passed over", line)] = None
     return list(checks)
 
 
-def _inputs(comparison: Comparison) -> Block:
-    """What was compared: paths of sweeps, and of runs what they were."""
-    if "" not in comparison.cells:
-        return Facts({label: str(path) for label, path in comparison.inputs.items()})
+def _runs(comparison: Comparison, names: Names) -> Iterator[Block]:
+    """Changes of all candidates, all runs over each other, one table of headlines, and what differs beside."""
     pairs = comparison.pairs
     sides = [pairs[0].baseline, *(pair.candidate for pair in pairs)]
-    runs = [run for side in sides for run in side.runs]
-    columns = [Column(name) for name in ("Run", "Directory", "What it is")]
-    return Table(caption="Runs", columns=columns, rows=[[run.label, str(run.path), facts_of(run)] for run in runs])
-
-
-def _pair(pair: Pair, prefix: str) -> Iterator[Block]:
-    """The sections of one candidate beside the baseline."""
-    by_key = {difference.of.key: difference for difference in pair.shown if difference.measured}
-    heads = [by_key[key] for key in headline_keys() if key in by_key]
-    key = pair.candidate.label.lower()
-    yield Section(f"{prefix}Headlines", [Cards([_card(difference) for difference in heads]), forest(heads, key)])
-    distributions = list(curves(pair, key))
-    if distributions:
-        yield Section(f"{prefix}Distributions", distributions)
+    runs = [(names[side.label], side) for side in sides]
+    yield forest([(pair, _heads(pair)) for pair in pairs], names)
+    yield _merged("Headlines", [_heads(pair) for pair in pairs], pairs, names)
     yield Section(
-        f"{prefix}What differs beside",
-        [_settings("Settings", pair, pair.settings), _settings("Circumstances", pair, pair.facts)],
+        "All runs", [over_time(runs), *distributions(runs), *([hero(comparison, names)] if len(runs) > 2 else [])]
+    )
+    rows = [[names[run.label], str(run.path), facts_of(run)] for side in sides for run in side.runs]
+    yield Section(
+        "What differs beside",
+        [
+            Table(caption="Runs", columns=[Column(name) for name in ("Run", "Directory", "What it is")], rows=rows),
+            _settings("Settings", [(pair, pair.settings) for pair in pairs], names),
+            _settings("Circumstances", [(pair, pair.facts) for pair in pairs], names),
+        ],
         intro="A setting of the config that differs may be what was meant to differ; a circumstance may explain more "
         "than it should.",
     )
-    for title, rows in sections(pair, everything=True):
-        yield Section(f"{prefix}{title}", [_table(title, rows, pair)], folded=title == "The run")
+    of_pairs = [dict(sections(pair, everything=True)) for pair in pairs]
+    for title in dict.fromkeys(title for of_pair in of_pairs for title in of_pair):
+        table = _merged(title, [of_pair.get(title, []) for of_pair in of_pairs], pairs, names)
+        yield Section(title, [table], folded=True, printed=title != "The run")
 
 
-def _card(difference: Difference) -> Card:
-    baseline, candidate = map(difference.of.shown, (difference.baseline, difference.candidate))
-    noise = f" ({interval_of(difference)})" if difference.low is not None else ""
-    detail = f"{change_of(difference)}{noise} from {number(baseline)}"
-    word = f"{WORDS[difference.verdict]}: " if difference.verdict else ""
-    value = None if candidate is None else number(candidate)
-    tone = TONES[difference.speaks_for]
-    return Card(difference.of.name, value, difference.of.shown_unit, word + detail, tone)
-
-
-def _settings(title: str, pair: Pair, settings: Sequence[Setting]) -> Block:
-    if not settings:
+def _settings(title: str, of_pairs: Sequence[tuple[Pair, Sequence[Setting]]], names: Names) -> Block:
+    """Each key that differs, with its value in every run."""
+    keys = dict.fromkeys(setting.key for _, settings in of_pairs for setting in settings)
+    if not keys:
         return Note(f"{title}: none differs.")
-    rows = [[setting.key, value_of(setting.baseline), value_of(setting.candidate)] for setting in settings]
-    columns = [Column("Key"), Column(pair.baseline.label), Column(pair.candidate.label)]
-    return Table(caption=title, columns=columns, rows=rows)
+    by_key = [{setting.key: setting for setting in settings} for _, settings in of_pairs]
+    rows = [[key, _baseline(key, by_key), *(_candidate(key, settings, by_key) for settings in by_key)] for key in keys]
+    labels = [of_pairs[0][0].baseline.label, *(pair.candidate.label for pair, _ in of_pairs)]
+    return Table(caption=title, columns=[Column("Key"), *(Column(names[label]) for label in labels)], rows=rows)
 
 
-def _table(title: str, rows: Iterable[Difference], pair: Pair) -> Table:
-    return Table(
-        caption=title,
-        columns=[Column("Metric"), *_columns(pair.baseline.label, pair.candidate.label)],
-        rows=[[_named(difference), *_cells(difference)] for difference in rows],
-    )
+def _baseline(key: str, by_key: Sequence[Mapping[str, Setting]]) -> str:
+    return next(value_of(settings[key].baseline) for settings in by_key if key in settings)
+
+
+def _candidate(key: str, settings: Mapping[str, Setting], by_key: Sequence[Mapping[str, Setting]]) -> str:
+    """Where a candidate does not differ it has what the baseline has."""
+    return value_of(settings[key].candidate) if key in settings else _baseline(key, by_key)
+
+
+def _merged(title: str, of_pairs: Sequence[Sequence[Difference]], pairs: Sequence[Pair], names: Names) -> Table:
+    """One table of all candidates; with one alone the direction that is better stands beside its verdict."""
+    if len(pairs) == 1:
+        return _table(title, of_pairs[0], pairs[0], names)
+    rows_of = [{difference.of.key: difference for difference in rows} for rows in of_pairs]
+    first = {key: row for rows in reversed(rows_of) for key, row in rows.items()}
+    heads = [
+        Column("Metric"),
+        Column("Better", help="which direction is better"),
+        Column(names[pairs[0].baseline.label]),
+    ]
+    for pair in pairs:
+        heads += [Column(names[pair.candidate.label]), Column("Change"), Column("Interval"), Column("Verdict")]
+    rows = [
+        [
+            _named(row),
+            row.of.better or "",
+            _figure(row, row.baseline),
+            *(
+                cell
+                for of_pair in rows_of
+                for cell in (_change(of_pair[key]) if key in of_pair else [None, None, "", ""])
+            ),
+        ]
+        for key, row in first.items()
+    ]
+    return Table(caption=title, columns=heads, rows=rows)
+
+
+def _figure(difference: Difference, value: float | None) -> Cell:
+    shown = difference.of.shown(value)
+    return Cell(shown, text=number(shown))
+
+
+def _change(difference: Difference | None) -> list[Cell | str]:
+    """The candidate's value, the change, its interval, the verdict; of a number that it does not have nothing."""
+    if difference is None:
+        return [Cell(None), Cell(None), "", ""]
+    change = difference.of.shown(difference.change) if difference.relative is None else difference.relative
+    tone = TONES["differs" if difference.verdict == "differs" else difference.speaks_for]
+    return [
+        _figure(difference, difference.candidate),
+        Cell(change, text=change_of(difference)),
+        interval_of(difference),
+        Cell(WORDS[difference.verdict], tone=tone),
+    ]
+
+
+def _table(title: str, rows: Iterable[Difference], pair: Pair, names: Names) -> Table:
+    heads = _columns(names[pair.baseline.label], names[pair.candidate.label])
+    cells = [[_named(difference), *_cells(difference)] for difference in rows]
+    return Table(caption=title, columns=[Column("Metric"), *heads], rows=cells)
 
 
 def _columns(baseline: str, candidate: str) -> list[Column]:
@@ -172,30 +227,24 @@ def _named(difference: Difference) -> Cell:
     return Cell(f"{description.heading} {description.statistic}".strip(), help=definition)
 
 
-def _cells(difference: Difference) -> list[Cell | str | None]:
-    values = map(difference.of.shown, (difference.baseline, difference.candidate))
-    change = difference.of.shown(difference.change) if difference.relative is None else difference.relative
-    tone = TONES["differs" if difference.verdict == "differs" else difference.speaks_for]
-    return [
-        *(Cell(value, text=number(value)) for value in values),
-        Cell(change, text=change_of(difference)),
-        interval_of(difference),
-        difference.of.better or "",
-        Cell(WORDS[difference.verdict], tone=tone),
-    ]
+def _cells(difference: Difference) -> list[Cell | str]:
+    *change, word = _change(difference)
+    return [_figure(difference, difference.baseline), *change, difference.of.better or "", word]
 
 
-def _sweep(comparison: Comparison) -> Iterator[Block]:
-    """The headline numbers over the load and cell by cell, then each cell whole."""
+def _sweep(comparison: Comparison, names: Names) -> Iterator[Block]:
+    """All cells over each other, the headline numbers over the load and cell by cell, then each cell whole."""
     headlines = {key: rows for key in headline_keys() if (rows := list(_rows(comparison, key)))}
-    yield Section("Curves", [over_load(key, rows) for key, rows in headlines.items()])
-    yield Section("Headline numbers", [_cell_table(rows) for rows in headlines.values()])
+    yield hero(comparison, names)
+    yield Facts({names[label]: str(path) for label, path in comparison.inputs.items()})
+    yield Section("Curves", [over_load(key, rows, names) for key, rows in headlines.items()])
+    yield Section("Headline numbers", [_cell_table(rows, names) for rows in headlines.values()])
     for name, pairs in comparison.cells.items():
         for pair in pairs:
-            title = f"{name} {pair.candidate.label}" if len(pairs) > 1 else name
-            tables: list[Block] = [_settings("Settings", pair, pair.settings)]
-            tables += [_table(group, rows, pair) for group, rows in sections(pair, everything=True)]
-            yield Section(title, tables, folded=True)
+            title = f"{name} {names[pair.candidate.label]}" if len(pairs) > 1 else name
+            tables: list[Block] = [_settings("Settings", [(pair, pair.settings)], names)]
+            tables += [_table(group, rows, pair, names) for group, rows in sections(pair, everything=True)]
+            yield Section(title, tables, folded=True, printed=False)
 
 
 def _rows(comparison: Comparison, key: str) -> Iterator[Row]:
@@ -206,12 +255,12 @@ def _rows(comparison: Comparison, key: str) -> Iterator[Row]:
                     yield name, pair, difference
 
 
-def _cell_table(rows: Sequence[Row]) -> Table:
+def _cell_table(rows: Sequence[Row], names: Names) -> Table:
     several = len({pair.candidate.label for _, pair, _ in rows}) > 1
-    names = [f"{name} {pair.candidate.label}" if several else name for name, pair, _ in rows]
-    baseline, candidate = rows[0][1].baseline.label, "candidate" if several else rows[0][1].candidate.label
+    cells = [f"{name} {names[pair.candidate.label]}" if several else name for name, pair, _ in rows]
+    candidate = "candidate" if several else names[rows[0][1].candidate.label]
     return Table(
         caption=rows[0][2].of.titled,
-        columns=[Column("Cell"), *_columns(baseline, candidate)],
-        rows=[[name, *_cells(difference)] for name, (_, _, difference) in zip(names, rows, strict=True)],
+        columns=[Column("Cell"), *_columns(names[rows[0][1].baseline.label], candidate)],
+        rows=[[name, *_cells(difference)] for name, (_, _, difference) in zip(cells, rows, strict=True)],
     )

@@ -10,12 +10,16 @@ from statistics import fmean
 from trie.compare import population
 from trie.compare.units import Units, units
 from trie.metrics.certainty.estimate import Estimate
+from trie.metrics.columns import Floats
 from trie.metrics.evaluate_run import EvaluatedRun, evaluate, stored_summary
 from trie.metrics.metric_names import numbers
+from trie.metrics.series import Bins, completion_rate
 from trie.metrics.summary import Summary
 from trie.storage.manifest import Manifest
 from trie.storage.run_dir import REQUESTS, RunDir
 
+COURSE_BINS = 72
+Course = tuple[Floats, Floats]  # instants in seconds, and what was measured around each
 Numbers = Mapping[str, float | None]  # by key of summary.json
 
 
@@ -30,6 +34,7 @@ class Run:
     numbers: Numbers  # of summary.json, whatever version wrote it, the estimates for the whole workload first
     units: Units | None  # None where its rows are not there
     repeats: tuple[Run, ...] = ()  # all of several; empty for one
+    course: Course | None = None  # completion tok/s over the run; None where its rows are not there
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -59,7 +64,12 @@ def read(label: str, path: Path) -> Run:
 def of_rows(label: str, path: Path, run: EvaluatedRun) -> Run:
     """A run whose rows are there."""
     of_run = {**_of_workload(run.summary), **numbers(run.summary.to_json())}
-    return Run(label, path, run.manifest, run.summary, of_run, units(run))
+    return Run(label, path, run.manifest, run.summary, of_run, units(run), course=_course(run))
+
+
+def _course(run: EvaluatedRun) -> Course:
+    bins = Bins.over(run.summary.wall_time_s, most=COURSE_BINS)
+    return bins.middles, completion_rate(run.columns, bins)
 
 
 def _of_workload(summary: Summary) -> Numbers:

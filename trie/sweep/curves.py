@@ -11,11 +11,11 @@ from trie.errors import ReportError
 from trie.metrics.definitions import Number
 from trie.metrics.shown_numbers import mark
 from trie.report.number_format import short
+from trie.report.pareto import IN_TOTAL, PER_GPU, unbeaten
 from trie.storage.sweep_dir import Status
 from trie.sweep.table import Row, outcomes
 
 KNEE = 0.95  # of the best throughput, which the knee reaches first
-PER_GPU, IN_TOTAL = "completion_tok_s_steady_state_per_gpu", "completion_tok_s_steady_state"
 THROUGHPUTS = (PER_GPU, IN_TOTAL)  # of which reports show one
 
 
@@ -76,15 +76,8 @@ class Point:
         spread = Spread.of(_any(row, column) for row in self.done)
         return None if spread is None else spread.mean
 
-    def doubt(self, numbers: Iterable[Number]) -> str:
-        """Why these numbers of the point are not to be relied on; empty where they are."""
-        if not self.valid:
-            reasons = dict.fromkeys(row["why"].partition("; ")[0] for row in self.done if not row["valid"])
-            return f"invalid: {', '.join(reasons)}"
-        few = [number for number in numbers if any(number.column in row.get("few", ()) for row in self.done)]
-        return ", ".join(f"{number.name} of too few values (n = {self._count(number)})" for number in few)
-
-    def _count(self, number: Number) -> int:
+    def count(self, number: Number) -> int:
+        """The least number of values that a number of its cells is of."""
         counts = [part.column for part in number.metric.numbers() if part.counts]
         return int(min((row[column] or 0 for row in self.done for column in counts), default=0))
 
@@ -200,10 +193,4 @@ def pareto(curve: Curve, up: str, other: str, *, lower: bool) -> list[Point]:
         for point in curve.measured
         if point.valid and (rise := point.mean(up)) is not None and (across := point.mean(other)) is not None
     ]
-    front: list[Point] = []
-    bar = float("-inf")
-    for _, across, point in sorted(measured, key=lambda item: item[:2], reverse=True):
-        if across > bar:
-            front.append(point)
-            bar = across
-    return front
+    return unbeaten(measured)

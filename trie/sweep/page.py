@@ -22,11 +22,12 @@ from trie.report.html.document import (
     Verdict,
 )
 from trie.report.number_format import fine
+from trie.report.pareto import IN_TOTAL
 from trie.storage.run_dir import REPORT, SUMMARY, whole
 from trie.storage.sweep_dir import Cell as SweepCell
 from trie.storage.sweep_dir import Status
 from trie.sweep import plots
-from trie.sweep.curves import IN_TOTAL, KNEE, THROUGHPUTS, Curve, Point, best, curves, knee, throughput, with_forecast
+from trie.sweep.curves import KNEE, THROUGHPUTS, Curve, Point, best, curves, knee, throughput, with_forecast
 from trie.sweep.hero import hero
 from trie.sweep.multiples import multiples
 from trie.sweep.table import FAILED_SHARE, Row, columns, outcomes, rows, shown, to_arrow

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from trie.report.html.plot import GREY, Plot, quoted
-from trie.sweep.curves import KNEE, PER_GPU, Curve, Point, knee
+from trie.report.pareto import PER_GPU
+from trie.sweep.curves import KNEE, Curve, Point, knee
 from trie.sweep.forecast import FORECAST, behind, dashed, together
 from trie.sweep.hero import by_workload
 from trie.sweep.multiples import load_axis

@@ -26,6 +26,7 @@ def parser() -> Parser:
     arguments.add_argument("--markdown", action="store_true", help="print Markdown, for comments and CI summaries")
     arguments.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs no network")
     arguments.add_argument("--all", action="store_true", help="every number and statistic in the tables")
+    arguments.add_argument("--label", action="append", metavar="NAME", help="of a side, once for each in their order")
     condition = 'exit with 4 when this is true: "ttft_s.p99 > +10%%"; may be given more than once'
     arguments.add_argument("--fail-if", action="append", default=[], metavar="CONDITION", help=condition)
     margin = "call repeated runs equivalent where they differ by less: 2%%"
@@ -49,12 +50,12 @@ def main(arguments: list[str]) -> int:
     from trie.compare import gates  # numpy and pyarrow, after mistakes
 
     conditions = [gates.parse(text) for text in options.fail_if]
-    from trie.compare.comparison import compare
+    from trie.compare.comparison import LABELS, compare
     from trie.compare.differences import Settings
     from trie.compare.matching import split
 
     settings = Settings(options.resamples, options.seed, options.confidence, margin=_margin(options.margin))
-    comparison = compare(split(options.sides), settings, conditions)
+    comparison = compare(split(options.sides), settings, conditions, options.label or LABELS)
     if options.html is not None:
         from trie.compare.page import write
 
@@ -87,6 +88,9 @@ def _margin(text: str | None) -> float | None:
 
 
 def _refuse(options: argparse.Namespace) -> None:
+    labels = options.label
+    if labels and (len(labels) != len(options.sides) or len(set(labels)) != len(labels)):
+        raise ConfigError(f"--label {', '.join(labels)}: one for each of the {len(options.sides)} sides, none twice")
     if options.resamples < 100:
         raise ConfigError(f"--resamples {options.resamples}: must be 100 or more")
     if not 0 < options.confidence < 1:
