@@ -8,7 +8,7 @@ import pytest
 
 from trie.workload.beginning import Beginning, beginning, beginnings, requests_from
 from trie.workload.closed_loop import Pace
-from trie.workload.trace import Trace
+from trie.workload.trace import Subagent, Trace
 
 # 10 prompt tokens take 1 s and 6 of an answer 3 s, then a wait of 2 s; 5 tokens take 0.5 s, 4 of an answer 2 s.
 PACE = Pace(prompt_tok_s=10.0, answer_step_s=0.5)
@@ -47,3 +47,14 @@ def test_traces_are_drawn_by_how_long_they_last_and_points_are_uniform_in_that_t
     assert len(left) / 4000 == pytest.approx(0.75, abs=4 * math.sqrt(0.75 * 0.25 / 4000))
     assert sum(left) / len(left) == pytest.approx(15, abs=4 * 30 / math.sqrt(12 * len(left)))
     assert drawn == beginnings([short, long], Pace(prompt_tok_s=math.inf, answer_step_s=0.1), 4000, 7)
+
+
+def test_a_wait_for_sub_agents_lasts_as_long_as_the_longest_and_they_begin_anew() -> None:
+    """The answer ends at 4 s; the sub-agents take 2 and 4 s, and the tool latency of 9 s is theirs."""
+    subagents = (Subagent(0, Trace(10, (), (), (), 2)), Subagent(0, Trace(10, (), (), (), 6)))
+    trace = Trace(10, (6,), (5,), (9.0,), 4, subagents=subagents)
+    found = beginning(trace, PACE, 5.0)
+    assert found == Beginning(0, 6, 1, 0.75)
+    first, second = requests_from(trace.requests(), found)
+    assert (first.waits_for, second.waits_for, second.wait_s) == ((), tuple(child.trace for child in subagents), 0.0)
+    assert beginning(trace, PACE, 8.25) == Beginning(1, 4, 4, 1.0)

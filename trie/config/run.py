@@ -115,8 +115,8 @@ class ClientConfig:
     )
     max_in_flight: int | None = setting(
         None,
-        "requests in flight at most, of which sub-agents may make more than there are traces; those beyond wait their "
-        "turn, and count from when they are sent; null: no limit",
+        "requests in flight at most, of which sub-agents may make more than there are traces; those beyond wait, and "
+        "are due when their turn comes; null: no limit",
         minimum=1,
     )
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from asyncio import Semaphore
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
-from typing import Any
 
 from trie.endpoint.connection import Connections
 from trie.endpoint.request import Requester
@@ -18,6 +15,7 @@ from trie.preflight.steps import Prepared
 from trie.replay.counters import Counters
 from trie.replay.event_loop import LoopGate, LoopHealth
 from trie.replay.failure_policy import Backoff, FailureWatch
+from trie.replay.in_flight import InFlight
 from trie.replay.start import SlotStart
 from trie.replay.tool_waits import ToolWaits
 from trie.storage.parquet_parts import RowWriter
@@ -77,7 +75,7 @@ class RunState:
     stop_reason: str | None = None  # why the run is being ended, once it is
     waits: ToolWaits = field(default_factory=ToolWaits)
     start: SlotStart | None = None  # while slots begin
-    cap: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)  # around each request
+    in_flight: InFlight = field(default_factory=InFlight)
     sent_prefixes: SentPrefixes = field(default_factory=SentPrefixes)
     step_of: Callable[[float], int] | None = None  # of a ramp, by the second of the run
     _held: list[RequestRecord] | None = None  # rows of a warm-up that is not over
@@ -164,5 +162,5 @@ def build(ready: Prepared, rows: RowWriter) -> RunState:
         step_of=partial(ramp_step, config.load, config.duration) if config.load.shape == "ramp" else None,
         traces=len(ready.workload.traces),
         session_header=config.endpoint.session_header,
-        cap=nullcontext() if config.client.max_in_flight is None else Semaphore(config.client.max_in_flight),
+        in_flight=InFlight(config.client.max_in_flight),
     )

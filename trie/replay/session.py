@@ -45,12 +45,12 @@ async def _replay(state: RunState, prompts: SessionPrompts, slot: int, began: fl
             due = await state.waits.until(due)
             await state.gate.enter()
         due = min(due, perf_counter())  # timers may ring up to a millisecond early
-        async with state.cap:
+        async with state.in_flight as waited:
             plan = state.sent_prefixes.send(prompts.trace, planned, state.server(prompts.session_id))
             request = Request(
                 body=state.request_format.body(dialogue.conversation, plan.completion_tokens),
                 headers=_headers(state, prompts.session_id, plan),
-                queued=due,
+                queued=perf_counter() if waited else due,
             )
             if state.start is not None:
                 state.start.note(slot, request)

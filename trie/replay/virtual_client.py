@@ -159,4 +159,6 @@ class VirtualClient:
     def _send_waiting(self, _: None) -> None:
         """Requests have ended: those that have waited longest take their places."""
         while self._waiting_to_send and len(self.open) != self._config.client.max_in_flight:
-            self._send(self._waiting_to_send.popleft())
+            request = self._waiting_to_send.popleft()
+            request.queued = self._agenda.now
+            self._send(request)

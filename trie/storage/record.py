@@ -40,7 +40,7 @@ class RequestRecord:
     http_status: int | None = None  # of the last attempt that got a status line
     attempts: int = 0  # made for this row, those that found no connection included
     rate_limited: int = 0  # of them, those that were answered with 429
-    queued_s: float = 0.0  # due: slot free, or tool latency over
+    queued_s: float = 0.0  # due: slot free, tool latency over, or its turn under client.max_in_flight
     sent_s: float | None = None  # first attempt: its first byte on the socket; its start where it found no connection
     attempt_sent_s: float | None = None  # last attempt: its first byte on the socket; null where it found no connection
     headers_s: float | None = None  # read of the socket that completed the response headers
