@@ -20,6 +20,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -81,6 +82,7 @@ class Lab:
         name = f"{clock}-{self.workload}-{load_of}-{self.noise}-{slower:g}-{seed}"
         directory = folder / name
         if not (directory / "summary.json").is_file():
+            shutil.rmtree(directory, ignore_errors=True)  # of a run that was interrupted
             asyncio.run(execute_async(self._config(seed, slower), directory, workload=self._workload(seed)))
         return directory
 

@@ -15,8 +15,6 @@ SECTION = Section("certainty.population", "The whole workload, estimated", title
 RATES = ("completion_tok_s", "total_prompt_tok_s", "uncached_prompt_tok_s")
 TIMES = ("latency_s", "ttft_s", "ttfat_s")
 PARTS = tuple(part for part in STATISTICS if part.key in ("mean", "p50", "p90", "p99"))
-UNCERTAIN = ("p99",)  # their intervals hold the truth too rarely: up to 22 of 100 pairs of one server were told apart
-CAUTION = 1.15  # on standard errors, with which pairs of one server are called different as rarely as is said
 HEADLINES = ("completion_tok_s", "latency_s.p50", "latency_s.p90", "ttft_s.p50")
 
 
@@ -44,11 +42,11 @@ def estimates(summary: Summary) -> dict[str, Estimate]:
     return {key: estimate for key, estimate in of_keys.items() if estimate is not None}
 
 
-def noise_of(key: str, estimate: Estimate) -> Noise | None:
-    """None for one of a run that is too short for an interval, and for the last percentiles."""
-    if estimate.standard_error is None or estimate.degrees_of_freedom is None or key.endswith(UNCERTAIN):
+def noise_of(estimate: Estimate) -> Noise | None:
+    """None for one of a run that is too short for an interval."""
+    if estimate.standard_error is None or estimate.degrees_of_freedom is None:
         return None
-    return Noise((CAUTION * estimate.standard_error) ** 2, estimate.degrees_of_freedom)
+    return Noise(estimate.standard_error**2, estimate.degrees_of_freedom)
 
 
 def described(key: str) -> Described | None:
