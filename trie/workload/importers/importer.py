@@ -13,6 +13,7 @@ from trie.workload.importers.call_store import CallStore
 from trie.workload.importers.fidelity import Fidelity
 from trie.workload.importers.fields import Fields
 from trie.workload.importers.session import Call, Options, Session
+from trie.workload.importers.source import Place
 
 Tokens = Callable[[Sequence[str]], list[int]]  # lengths of texts, by the tokenizer that the user names
 
@@ -26,17 +27,18 @@ class Source:
     fidelity: Fidelity
     tokens: Tokens | None = None
 
-    def objects(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def objects(self) -> Iterator[tuple[Place, Mapping[str, Any]]]:
         """The JSON objects of all files, with their places."""
         for file in source.files(self.path):
             yield from self.objects_of(file)
 
-    def objects_of(self, file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def objects_of(self, file: Path) -> Iterator[tuple[Place, Mapping[str, Any]]]:
         """Those of one file; what is none, such as the torn last line of a log, is counted as dropped."""
-        for document in source.documents(file):
-            self.fidelity.rows += 1
-            if isinstance(document.content, dict):
-                yield document.where, document.content
+        fidelity = self.fidelity
+        for place, content in source.documents(file):
+            fidelity.rows += 1
+            if isinstance(content, dict):
+                yield place, content
             else:
                 self.drop("rows that are no JSON objects")
 

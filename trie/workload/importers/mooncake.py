@@ -69,13 +69,11 @@ class Prefixes:
     def session(self, hashes: Sequence[int]) -> int:
         """The session of a prompt with these blocks, of which the last may be partial."""
         ends = self._ends
-        for block in reversed(hashes):
-            if block in ends:
-                session = ends.pop(block)
-                break
-        else:
+        if ends.keys().isdisjoint(hashes):
             session = self._count
             self._count += 1
+        else:
+            session = ends.pop(next(block for block in reversed(hashes) if block in ends))
         if len(hashes) > 1:
             ends[hashes[-2]] = session
             if len(ends) > OPEN_SESSIONS:

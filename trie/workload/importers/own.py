@@ -22,8 +22,8 @@ def rows(source: Source) -> Iterator[dict[str, Any]]:
     Raises:
         WorkloadError: for a row that is not allowed.
     """
-    for index, (where, row) in enumerate(source.objects()):
-        trace = parse_trace(row, where=where, index=index)
+    for index, (place, row) in enumerate(source.objects()):
+        trace = parse_trace(row, where=str(place), index=index)
         members = list(family(trace))
         source.fidelity.traces += 1
         source.fidelity.subagents += len(members) - 1

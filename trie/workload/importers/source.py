@@ -6,9 +6,8 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import orjson
 
@@ -23,18 +22,21 @@ PACKED = ("", ".gz", ".zst")
 NAMES = tuple(ending + packed for ending in ENDINGS for packed in PACKED)
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A JSON document with its place."""
+class Place(NamedTuple):
+    """Where a document stands."""
 
     file: Path
     number: int  # of the line, or of the document in a file that is not JSON lines
-    content: Any
 
-    @property
-    def where(self) -> str:
-        """For an error's line."""
+    def __str__(self) -> str:
         return f"{self.file}:{self.number}"
+
+
+class Document(NamedTuple):
+    """A JSON document with its place."""
+
+    place: Place
+    content: Any
 
 
 def files(path: Path) -> list[Path]:
@@ -92,9 +94,9 @@ def documents(file: Path) -> Iterator[Document]:
                 return
             content = None
         if isinstance(content, list):
-            yield from (Document(file, at, member) for at, member in enumerate(content, 1))
+            yield from (Document(Place(file, at), member) for at, member in enumerate(content, 1))
         else:
-            yield Document(file, number, content)
+            yield Document(Place(file, number), content)
 
 
 def _documents_over_lines(file: Path) -> Iterator[Document]:
@@ -111,7 +113,7 @@ def _documents_over_lines(file: Path) -> Iterator[Document]:
             except json.JSONDecodeError:
                 break
             number += 1
-            yield Document(file, number, content)
+            yield Document(Place(file, number), content)
             at = end
         held = held[at:]
         wanted = 2 * len(held)
@@ -132,7 +134,7 @@ def _rest(file: Path, held: str, number: int, decoder: json.JSONDecoder) -> Iter
         except json.JSONDecodeError as error:
             raise WorkloadError(f"{file}: document {number + 1} is not JSON: {error.msg}") from None
         number += 1
-        yield Document(file, number, content)
+        yield Document(Place(file, number), content)
 
 
 def _next_value(text: str, at: int) -> int:
