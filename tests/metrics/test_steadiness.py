@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,10 @@ from helpers.manifests import manifest
 
 from trie.config import ConcurrencyConfig, EndpointConfig, RunConfig, SimConfig, WorkloadConfig
 from trie.config.shipped_groups import load
-from trie.metrics.checks.check import Check
+from trie.metrics.certainty.estimate import Estimate
+from trie.metrics.certainty.section import Certainty, PopulationEstimates
+from trie.metrics.checks.check import Check, Evidence
+from trie.metrics.checks.steadiness import sample_checks
 from trie.metrics.steadiness.changes import line, step
 from trie.metrics.steadiness.truncation import mser5
 from trie.metrics.summary import Summary, summarize
@@ -204,3 +208,14 @@ def test_titles() -> None:
     titles = {condition.id: (condition.holds, condition.fails) for condition in CONDITIONS}
     checks = [*judged(rows())[1].values(), *judged(rows(worker_dies))[1].values()]
     assert all(check.title == titles[check.id][not check.ok] for check in checks)
+
+
+def test_estimates_of_other_traces_than_those_that_ran_are_warned_of() -> None:
+    """An error of 1 with 9 degrees of freedom is 2.82 to 98 %: the two may be 4 apart."""
+    steady = {"completion_tok_s": Estimate(100.0, 97.7, 102.3, 1.0, 9.0)}
+    for value, ok in ((103.0, True), (105.0, False)):
+        whole = PopulationEstimates(completion_tok_s=Estimate(value, value - 2.3, value + 2.3, 1.0, 9.0))
+        summary = replace(judged(rows())[0], certainty=Certainty(steady_state=steady, population=whole))
+        (check,) = sample_checks(Evidence(summary, manifest(), manifest().settings))
+        assert (check.id, check.ok) == ("traces_are_a_sample", ok)
+    assert "estimated as 105.0, +5.0% from the 100.0 ±2.3 measured" in check.found

@@ -47,7 +47,8 @@ def test_a_metric_without_intervals_is_refused_with_the_near_miss() -> None:
 
 
 def test_precision_is_short_for_stop_when() -> None:
-    assert CommandConfig(SAMPLE, precision="2%").run().stop_when == "completion_tok_s within 2%"
+    run = CommandConfig(SAMPLE, precision="2%").run()
+    assert (run.stop_when, run.workload.order) == ("completion_tok_s within 2%", "shuffled")
     with pytest.raises(ConfigError, match="precision=2: must be a percentage such as 2%, or null"):
         CommandConfig(SAMPLE, precision="2")
     with pytest.raises(ConfigError, match="precision=2%: must be null with stop_when"):
@@ -74,6 +75,17 @@ def test_a_metric_without_a_section_is_that_of_the_whole_workload_where_there_is
     alone = look("completion_tok_s within 1%", Certainty(steady_state=steady), 60.0)
     assert alone.reached[0].path == "steady_state.completion_tok_s"
     assert not alone.precise
+
+
+def test_an_estimate_that_the_steady_state_does_not_bear_out_decides_nothing() -> None:
+    """98 % of 9 degrees of freedom are 2.82 errors: of 1 and 1 together 3.99 % of the steady state's 100."""
+    steady = {"completion_tok_s": of_100(1.0)}
+    for value, path in ((103.9, "population.completion_tok_s"), (104.2, "steady_state.completion_tok_s")):
+        whole = Estimate(value, value - 1, value + 1, value / 100, 9.0)
+        so_far = Certainty(steady_state=steady, population=PopulationEstimates(completion_tok_s=whole))
+        seen = look("completion_tok_s within 5%", so_far, 60.0)
+        assert seen.reached[0].path == path
+        assert ("unlike the rest" in seen.line()) == (value > 104)
 
 
 def test_all_targets_must_be_reached() -> None:

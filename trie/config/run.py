@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
@@ -330,7 +330,7 @@ class CommandConfig(RunConfig):
     precision: str | None = setting(
         None,
         "how well the completion tok/s of each cell is to be known, such as 2%: short for stop_when=completion_tok_s "
-        "within 2%; duration is then the longest that a cell lasts",
+        "within 2% and workload.order=shuffled; duration is then the longest that a cell lasts",
         text="a percentage such as 2%, or null",
     )
     repeats: int = setting(1, "how often each cell of a sweep is measured", minimum=1, measured=False)
@@ -359,6 +359,7 @@ class CommandConfig(RunConfig):
             same = self.stop_when in (None, wanted)
             require(same, "precision", self.precision, "null with stop_when, which says it already")
             self.stop_when = wanted
+            self.workload = replace(self.workload, order="shuffled")  # the first traces of a file are no sample of it
         super().__post_init__()
 
     def run(self) -> RunConfig:

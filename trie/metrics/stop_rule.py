@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, isinf
+from math import hypot, inf, isinf
 
 from trie.config import RunConfig
 from trie.config.stop_when import Target, targets
@@ -115,6 +115,7 @@ class Look:
     at_s: float
     reached: tuple[Reached, ...]
     needs_s: float | None  # how long the run would have to be; None where that can't be told
+    sampled: bool = True  # the traces so far are like the rest of the workload
 
     @property
     def precise(self) -> bool:
@@ -129,7 +130,8 @@ class Look:
 
     def line(self, duration_s: float = inf) -> str:
         """For people: how sure each target is, and how long the run still needs."""
-        return f"{', '.join(map(_sureness, self.reached))}{self._left(duration_s)}"
+        unlike = "" if self.sampled else " (traces so far are unlike the rest of the workload: workload.order=shuffled)"
+        return f"{', '.join(map(_sureness, self.reached))}{unlike}{self._left(duration_s)}"
 
     def _left(self, duration_s: float) -> str:
         if self.precise:
@@ -151,10 +153,14 @@ def _sureness(reached: Reached) -> str:
 def look(expression: str, so_far: Certainty, at_s: float) -> Look:
     """Judge the targets of an expression that `check` lets pass."""
     known = names()
-    reached = tuple(_reached(target, _paths(target.metric, known), so_far) for target in targets(expression))
+    sampled = is_sample(so_far)
+    reached = []
+    for target in targets(expression):
+        paths = [path for path in _paths(target.metric, known) if sampled or not path.startswith("population.")]
+        reached.append(_reached(target, paths, so_far))
     needs = [_needs_s(target, so_far, at_s) for target in reached]
     longest = max(needs)
-    return Look(at_s, reached, None if isinf(longest) else longest)
+    return Look(at_s, tuple(reached), None if isinf(longest) else longest, sampled)
 
 
 def _reached(target: Target, paths: list[str], so_far: Certainty) -> Reached:
@@ -164,7 +170,20 @@ def _reached(target: Target, paths: list[str], so_far: Certainty) -> Reached:
         share = None if estimate is None else _share(estimate)
         if estimate is not None and share is not None:
             return Reached(target, path, estimate.value, share)
-    return Reached(target, paths[0])
+    return Reached(target, paths[0] if paths else target.metric)
+
+
+def is_sample(so_far: Certainty) -> bool:
+    """Whether the traces so far are like the rest of the workload, as those at the start of a file may not be.
+
+    If they are, the rate of the whole workload is one that the steady state's interval holds. If they are not, the fit
+    is asked about traces, and about a load, that the run did not meet: its interval says nothing of that.
+    """
+    whole, steady = so_far.population.completion_tok_s, so_far.steady_state.get("completion_tok_s")
+    if whole is None or steady is None:
+        return True
+    shares = [share for estimate in (whole, steady) if (share := _share(estimate)) is not None]
+    return len(shares) < 2 or abs(whole.value - steady.value) <= hypot(*shares) * steady.value
 
 
 def _at(so_far: Certainty, path: str) -> Estimate | None:

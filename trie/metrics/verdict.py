@@ -49,6 +49,7 @@ def judge(summary: Summary, manifest: Manifest) -> tuple[Check, ...]:
         *streams.stream_checks(evidence),
         *activity.activity_checks(evidence),
         *steadiness.steadiness_checks(evidence),
+        *steadiness.sample_checks(evidence),
         *load.load_checks(evidence),
         *circumstances.end_checks(evidence),
         *circumstances.circumstance_checks(evidence),

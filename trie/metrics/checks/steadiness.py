@@ -7,16 +7,39 @@ from collections.abc import Iterable, Iterator, Mapping
 from trie.metrics.checks.check import Check, Condition, Evidence, Level
 from trie.metrics.sections import LevelShift, Steadiness, Trend
 from trie.metrics.steadiness.blocks import CONTEXT, HITS, RATE, TPOT
+from trie.metrics.stop_rule import is_sample
 
+LEAST_GAP = 0.02  # a smaller one between estimate and measurement is no matter
 GRAVE = 0.20  # a change from which on one number can't stand for the whole window
 
 STEADY_RATE = Condition("steady_rate", "warning", "the rates held", "the rates drifted")
 STEADY_CACHE = Condition("steady_cache", "warning", "the cache had settled", "the cache had not settled")
 LEVEL_SHIFT = Condition("level_shift", "warning", "the server kept one level", "the server went to another level")
-CONDITIONS = (STEADY_RATE, STEADY_CACHE, LEVEL_SHIFT)
+A_SAMPLE = Condition(
+    "traces_are_a_sample", "warning", "traces are like all of the workload", "traces are unlike all of the workload"
+)
+CONDITIONS = (STEADY_RATE, STEADY_CACHE, LEVEL_SHIFT, A_SAMPLE)
 
 NAMES = {RATE: "completion tok/s", TPOT: "TPOT", HITS: "eligible hit rate", CONTEXT: "context of active sessions"}
 SHOWN = {TPOT: (1e3, " ms"), HITS: (1.0, " %")}  # as people read them
+
+
+def sample_checks(run: Evidence) -> Iterator[Check]:
+    """Whether the run bears out what it is taken to say of all traces."""
+    certainty = run.summary.certainty
+    if certainty is None:
+        return
+    whole, steady = certainty.population.completion_tok_s, certainty.steady_state.get("completion_tok_s")
+    if whole is None or steady is None or steady.half_width is None or not steady.value:
+        return
+    gap = whole.value / steady.value - 1
+    yield A_SAMPLE.check(
+        is_sample(certainty) or abs(gap) < LEAST_GAP,
+        f"completion tok/s of all traces is estimated as {whole.value:,.1f}, {gap:+.1%} from the "
+        f"{steady.value:,.1f} ±{steady.half_width:,.1f} measured",
+        "the estimates for all traces reach beyond what this run met: workload.order=shuffled replays a sample; the "
+        "first traces of a file may be none",
+    )
 
 
 def steadiness_checks(run: Evidence) -> Iterator[Check]:
