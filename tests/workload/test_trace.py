@@ -106,7 +106,7 @@ def test_version_two_by_hand() -> None:
     assert list(trace.requests()) == [
         PlannedRequest(0, False, 0.0, 32, 0, 16, dropped_tokens=6, shared_tokens=20),
         PlannedRequest(1, False, 0.0, 18, 32, 20, resent_tokens=10, lost_tokens=16, waits_for=(child.trace,)),
-        PlannedRequest(2, True, 1.0, 20, 32, 64, dropped_tokens=3, lost_tokens=38, cut=Cut(0, 32)),
+        PlannedRequest(2, True, 1.0, 20, 32, 64, dropped_tokens=3, lost_tokens=38, lost_turns=2, cut=Cut(0, 32)),
     ]
     assert [plan.text_tokens for plan in trace.requests()] == [32, 8, 20]
     assert [plan.cached_prompt_tokens for plan in trace.requests(reasoning_back=True)] == [0, 48, 32]

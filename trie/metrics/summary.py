@@ -259,7 +259,8 @@ def _drift(columns: Columns, manifest: Manifest, numbers: Mapping[str, Any]) -> 
     missing = np.maximum(asked - completion[completed], 0.0)
     short = missing > 0
     template = manifest.prompts.template
-    added = _template_tokens(columns["turn"], template, manifest.settings.endpoint.bos_tokens or 0)[counted]
+    turns, bos_tokens = columns["turn"] - columns["lost_turns"], manifest.settings.endpoint.bos_tokens or 0
+    added = _template_tokens(turns, template, bos_tokens)[counted]
     whole = float(accounted.sum())
     return Drift(
         requests_with_usage=int(counted.sum()),

@@ -161,4 +161,5 @@ def _row(prompts: SessionPrompts, plan: PlannedRequest, slot: int) -> RequestRec
         shared_prefix_tokens=plan.shared_tokens,
         due_s=prompts.due_s if plan.turn == 0 else None,
         lost_context_tokens=plan.lost_tokens,
+        lost_turns=plan.lost_turns,
     )

@@ -93,6 +93,7 @@ def row_of(request: OpenRequest, reply: Reply, outcome: Outcome) -> RequestRecor
         shared_prefix_tokens=plan.shared_tokens,
         due_s=session.due_s if plan.turn == 0 else None,
         lost_context_tokens=plan.lost_tokens,
+        lost_turns=plan.lost_turns,
         usage_prompt_tokens=reply.prompt_tokens,
         usage_completion_tokens=reply.completion_tokens,
         usage_cached_tokens=reply.cached_tokens,

@@ -71,6 +71,7 @@ class RequestRecord:
     parent_session_id: int | None = None  # of a sub-agent: the session that started it and waits for it
     depth: int = 0  # how many sessions it is a sub-agent of; 0 for a trace's own requests
     lost_context_tokens: int = 0  # of prompt and answer before it: those that a reset or reasoning took off its head
+    lost_turns: int = 0  # of the trace before it: those that resets have taken out of the conversation
     shared_prefix_tokens: int = 0  # of a first prompt: the tokens at its head that other traces have too
     due_s: float | None = None  # of an open load's first requests: when the trace was due, whenever its slot was free
     load_step: int | None = None  # of a ramp: which of load.levels held when the request was due, from 0

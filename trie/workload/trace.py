@@ -26,6 +26,7 @@ class PlannedRequest(NamedTuple):
     resent_tokens: int = 0  # of the new ones, those of an answer that goes back without its reasoning
     dropped_tokens: int = 0  # reasoning of this answer that no later prompt holds
     lost_tokens: int = 0  # of the prompt and answer before it, those that no longer stand at its head
+    lost_turns: int = 0  # of the trace that the conversation no longer holds
     cut: Cut | None = None  # of the conversation, before this request
     shared_tokens: int = 0  # of a first prompt: the prefix that it shares with other traces
     waits_for: tuple[Trace, ...] = ()  # sub-agents that work meanwhile, in the place of a wait
@@ -120,6 +121,7 @@ class Trace:
                 resent_tokens=context - common,
                 dropped_tokens=dropped,
                 lost_tokens=computed - common,
+                lost_turns=turn - len(said),
                 cut=cut,
                 shared_tokens=self.shared_prefix_length if turn == 0 else 0,
                 waits_for=waits_for,
