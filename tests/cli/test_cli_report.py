@@ -21,7 +21,7 @@ def test_a_run_writes_its_page_and_says_where(module: Command, tmp_path: Path) -
     done = module(*QUIET, "hydra.run.dir=run")
     page = tmp_path / "run" / "report.html"
     assert f"report {page}" in done.stdout
-    assert "<h1>sample, concurrency 8</h1>" in page.read_text()
+    assert "<h1>sim on the embedded endpoint (simulated)</h1>" in page.read_text()
 
 
 def test_a_run_leaves_its_page_out(module: Command, tmp_path: Path) -> None:

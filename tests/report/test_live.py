@@ -20,7 +20,7 @@ def test_the_page_says_that_the_run_goes_on_and_is_loaded_again(tmp_path: Path) 
     write_live(run, 750.0, 30.0)
     page = (run / "report.html").read_text()
     assert "RUNNING" in page
-    assert "0:12:30 of 2:00:00; every number is of the run so far" in page
+    assert "0:12:30 of 2:00:00; every number is of the requests that have ended so far" in page
     assert '<meta http-equiv="refresh" content="30">' in page
     numbers = json.loads((run / "live.json").read_text())
     assert (numbers["valid"], numbers["wall_time_s"], numbers["requests"]["ok"]) == (None, 750.0, 1)

@@ -25,7 +25,7 @@ def test_a_run(tmp_path: Path) -> None:
     written_run(tmp_path / "r", rows, workload={"name": "w|1"})
     lines = in_this_process(tmp_path, "report", "r", "--markdown", "--no-html").stdout.splitlines()
     assert lines[0].startswith("### w&#124;1, concurrency 8: ")
-    assert "| TTFT p50 | 500.00 ms | 10 |" in lines
+    assert "| Request TTFT p50 | 500.00 ms | - | 10 |" in lines
     assert "| Request TTFT (ms) | 500.00 | 500.00 | - | - | 10 |" in lines
     assert any(line.startswith("- **warning**: ") for line in lines)
 

@@ -10,14 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trie.metrics.shown_numbers import CUT_OFF_SHARE, MARK
 from trie.one_line import lasting, printable
 from trie.report.number_format import MISSING
-from trie.report.run_list import INVALID, VALID, Listed, columns, name_of
+from trie.report.run_list import INVALID, VALID, Listed, columns, notes, text_of
 
 STYLES = {VALID: "green", INVALID: "red"}
+ROOMY, NARROWEST = 110, 10  # columns from which each number has so many, as its name needs
 WIDE = 150  # columns from which a directory stands in the row of its numbers
-NOTE = f"{MARK} with the traces or requests that were cut off or failed counted in: more than {CUT_OFF_SHARE:.0%} were"
 
 
 def show_list(entries: Sequence[Listed], folder: Path, console: Console) -> None:
@@ -27,27 +26,26 @@ def show_list(entries: Sequence[Listed], folder: Path, console: Console) -> None
     table.add_column("started (UTC)", no_wrap=not wide)
     table.add_column("verdict")
     table.add_column("workload", overflow="fold")
-    for name in ("", *(f"{name_of(number)} ({number.display.unit})" for number in columns())):
-        table.add_column(name, justify="right")
+    for name in ("", *(f"{number.name} ({number.unit})" for number in columns())):
+        table.add_column(name, justify="right", min_width=NARROWEST if name and console.width >= ROOMY else None)
     if wide:
         table.add_column("directory", overflow="fold")
     for entry in entries:
         place = printable(_place(entry, folder))
-        figures = [entry.text(number) for number in columns()]
         table.add_row(
             _when(entry),
             Text(entry.verdict, style=STYLES.get(entry.verdict, "yellow")),
             printable(entry.workload),
             entry.load,
-            *(MISSING if entry.is_sweep else figure for figure in figures),
+            *entry.texts,
             *([place] if wide else []),
         )
     console.print(table)
     if not wide:
         for entry in entries:
             console.print(Text(f"{_when(entry)}  {printable(_place(entry, folder))}"), soft_wrap=True)
-    if any(MARK in entry.text(number) for entry in entries for number in columns()):
-        console.print(Text(NOTE, style="yellow"))
+    for note in notes(entries):
+        console.print(Text(note, style="yellow"))
 
 
 def _when(entry: Listed) -> str:
@@ -60,6 +58,6 @@ def _place(entry: Listed, folder: Path) -> str:
 
 def line(entry: Listed) -> str:
     """A run in one line: what it was, its verdict, its numbers."""
-    figures = (f"{name_of(number)} {entry.text(number)} {number.display.unit}".rstrip() for number in columns())
+    figures = (f"{number.name} {text_of(number)} {number.number.display.unit}" for number in entry.numbers)
     load = f"{entry.workload} {entry.load}, {lasting(entry.duration_s or 0)}"
     return printable(f"{entry.verdict:<8}{load}: {', '.join(figures)}")

@@ -91,14 +91,24 @@ def write_live(directory: Path, now_s: float, every_s: float) -> None:
     Raises:
         TrieError: when the rows can't be read, as in the moment in which parts are merged, or nothing can be written.
     """
-    from trie.metrics.evaluate_run import EvaluatedRun  # numpy and pyarrow, not in the client
-
-    run = RunDir.open(directory)
-    manifest = replace(run.manifest(), end=End(reason=RUNNING, wall_time_s=now_s))
-    evaluated = EvaluatedRun(run, manifest, run.records())
+    evaluated = evaluate_so_far(RunDir.open(directory), now_s)
     numbers = evaluated.summary.to_json()
     write_json(directory / LIVE, {**numbers, "valid": None, "wall_time_s": now_s})
     page_so_far(evaluated, every_s).write(directory / REPORT)
+
+
+def evaluate_so_far(run: RunDir, now_s: float | None = None) -> EvaluatedRun:
+    """A run that goes on, as if it had ended: after `now_s` seconds, or with its last row where that is not known.
+
+    Raises:
+        RunDirError: when it can't be read.
+    """
+    from trie.metrics.evaluate_run import evaluate  # numpy and pyarrow, not in the client
+    from trie.metrics.summary import wall_time_of
+
+    evaluated = evaluate(run)
+    end_s = wall_time_of(evaluated.columns, evaluated.manifest) if now_s is None else now_s
+    return replace(evaluated, manifest=replace(evaluated.manifest, end=End(reason=RUNNING, wall_time_s=end_s)))
 
 
 def page_so_far(run: EvaluatedRun, every_s: float = EVERY_S) -> Page:
@@ -108,7 +118,7 @@ def page_so_far(run: EvaluatedRun, every_s: float = EVERY_S) -> Page:
 
     page = page_of(run)
     now_s, duration_s = run.summary.wall_time_s, run.manifest.settings.duration
-    so_far = f"{_clock(now_s)} of {_clock(duration_s)}; every number is of the run so far"
+    so_far = f"{_clock(now_s)} of {_clock(duration_s)}; every number is of the requests that have ended so far"
     running = Verdict(word="RUNNING", tone="warn", detail=so_far)
     blocks = [running if isinstance(block, Verdict) else block for block in page.blocks]
     return replace(page, title=f"{page.title} (running)", blocks=blocks, refresh_s=every_s)

@@ -11,9 +11,8 @@ from trie.metrics.metric_names import numbers
 from trie.metrics.shown_numbers import MARK, mark, shown
 from trie.one_line import printable
 from trie.report.labels import head, marked_note, warnings_of
-from trie.report.list_table import NOTE
 from trie.report.number_format import MISSING, fine
-from trie.report.run_list import Listed, columns, name_of, of_run
+from trie.report.run_list import Listed, notes, of_run, text_of
 
 # What Markdown or a forge would act on: emphasis, links, code, tables, mentions, references.
 ACTIVE = str.maketrans({character: f"&#{ord(character)};" for character in "|`*_[]@#~\\!"})
@@ -48,7 +47,7 @@ def _lines(run: EvaluatedRun) -> Iterator[str]:
     verdict = f"{entry.verdict}{f' with {warnings}' if warnings else ''}"
     yield f"### {literal(entry.workload)}, concurrency {entry.concurrency}: {verdict}"
     yield ""
-    yield from first_numbers(entry)
+    yield from _first_numbers(entry)
     yield ""
     for check in summary.verdict:
         if not check.ok:
@@ -63,17 +62,24 @@ def _lines(run: EvaluatedRun) -> Iterator[str]:
         yield from ("", "</details>")
 
 
-def first_numbers(entry: Listed) -> Iterator[str]:
-    """The numbers that are looked for first, each with its n."""
+def _first_numbers(entry: Listed) -> Iterator[str]:
+    """The six, each with its interval and its n."""
     rows = []
-    for number in columns():
-        n = entry.values.get(f"{number.metric.path}.n")
-        text = entry.text(number)
-        unit = "" if text == MISSING else f" {number.display.unit}"
-        rows.append([name_of(number), starless(f"{text}{unit}"), MISSING if n is None else fine(int(n))])
-    yield from table(["", "value", "n"], rows)
-    if any(MARK in text for _, text, _ in rows):
-        yield from ("", starless(NOTE))
+    for number in entry.numbers:
+        unit = "" if number.value is None else f" {number.number.display.unit}"
+        low, high = number.low, number.high
+        interval = MISSING if low is None or high is None else f"{fine(low)} to {fine(high)}"
+        rows.append(
+            [
+                number.name,
+                starless(f"{text_of(number)}{unit}"),
+                interval,
+                MISSING if number.n is None else f"{number.n:,}",
+            ]
+        )
+    yield from table(["", "value", "95 %", "n"], rows)
+    for note in notes([entry]):
+        yield from ("", starless(note))
 
 
 def _statistics(section: Section, values: Mapping[str, float | None]) -> Iterator[str]:

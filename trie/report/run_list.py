@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trie.errors import RunDirError
-from trie.metrics.definitions import Metric, Number, headlines
-from trie.metrics.metric_names import numbers
-from trie.metrics.shown_numbers import mark, marked, shown, with_cut_off
+from trie.metrics.first_numbers import POPULATION, FirstNumber, first_numbers
+from trie.metrics.shown_numbers import CUT_OFF_SHARE, MARK
 from trie.metrics.summary import Summary
 from trie.report.number_format import MISSING, fine
 from trie.storage import sweep_dir
@@ -22,7 +21,8 @@ from trie.storage.run_lock import goes_on
 from trie.storage.sweep_dir import Cell, Status, at
 
 VALID, INVALID, RUNNING = "VALID", "INVALID", "running"
-Values = Mapping[str, float | None]
+WHOLE = "~"  # at an estimate for the whole workload
+WITH_CUT_OFF = f"with what was cut off or failed counted in: more than {CUT_OFF_SHARE:.0%} was"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Listed:
     model: str = ""
     concurrency: int | None = None
     duration_s: float | None = None
-    values: Values = field(default_factory=dict)  # by path in summary.json, as people read them; none of a sweep
+    numbers: Sequence[FirstNumber] = ()  # the six; none of a sweep
     cells: int | None = None  # of a sweep
 
     @property
@@ -48,15 +48,10 @@ class Listed:
         """How hard, in a word."""
         return f"{self.cells} cells" if self.is_sweep else f"c{self.concurrency}" if self.concurrency else ""
 
-    def text(self, number: Number) -> str:
-        """A number as people read it: with what was cut off where that is much, of each GPU where that is known."""
-        value, note = self.values.get(number.key), ""
-        if marked(number.metric, self.values):
-            value, note = with_cut_off(number, self.values), mark(number.metric, self.values)
-        for other in per_gpu(number):
-            if self.values.get(other.key) is not None:
-                value, note = self.values[other.key], "/GPU"
-        return MISSING if value is None else f"{fine(number.shown(value))}{note}"
+    @property
+    def texts(self) -> list[str]:
+        """The six as people read them, without the units of their columns."""
+        return [text_of(number) for number in self.numbers] or [MISSING] * len(columns())
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -71,25 +66,33 @@ class Listed:
             "duration_s": self.duration_s,
             "cells": self.cells,
         }
-        return {**facts, "numbers": {number.key: self.values.get(number.key) for number in headlines("row")}}
+        return {**facts, "numbers": [_number(number) for number in self.numbers]}
 
 
-def columns() -> list[Number]:
-    """The numbers of a row; that of each GPU stands in the column of its metric."""
-    first: dict[Metric, Number] = {}
-    for number in headlines("row"):
-        first.setdefault(number.metric, number)
-    return list(first.values())
+def columns() -> list[FirstNumber]:
+    """The six without values: what the columns of a list are called."""
+    return first_numbers({})
 
 
-def name_of(number: Number) -> str:
-    """What it is called in a row, without its unit."""
-    return number.metric.headline.row_name or number.name
+def text_of(number: FirstNumber) -> str:
+    """A number as people read it, marked where it is an estimate."""
+    if number.value is None:
+        return MISSING
+    mark = WHOLE if number.of == POPULATION else MARK if number.of else ""
+    return f"{fine(number.value)}{mark}{'/GPU' if number.unit.endswith('per GPU') else ''}"
 
 
-def per_gpu(number: Number) -> list[Number]:
-    """The other number of the same metric in a row."""
-    return [other for other in headlines("row") if other.metric is number.metric and other != number]
+def notes(entries: Iterable[Listed]) -> list[str]:
+    """What the marks mean that these entries have."""
+    marks = {WHOLE: f"{WHOLE} {POPULATION}, estimated", MARK: f"{MARK} {WITH_CUT_OFF}"}
+    texts = [text for entry in entries for text in entry.texts]
+    return [note for mark, note in marks.items() if any(mark in text for text in texts)]
+
+
+def _number(number: FirstNumber) -> dict[str, Any]:
+    """Plain JSON values, in the unit of `unit`."""
+    names = ("name", "unit", "value", "low", "high", "n", "of")
+    return {"key": number.number.key, **{name: getattr(number, name) for name in names}}
 
 
 def runs_below(folder: Path) -> list[Listed]:
@@ -161,7 +164,7 @@ def _run(path: Path) -> Listed:
         model="" if manifest is None else manifest.server.model,
         concurrency=cell.concurrency,
         duration_s=_duration_s(manifest),
-        values=shown(numbers(_live(path) if running else cell.summary)),
+        numbers=first_numbers(dict(_live(path) if running else cell.summary)),
     )
 
 
@@ -175,7 +178,7 @@ def of_run(path: Path, manifest: Manifest, summary: Summary) -> Listed:
         model=manifest.server.model,
         concurrency=manifest.settings.concurrency.value,
         duration_s=_duration_s(manifest),
-        values=shown(numbers(summary.to_json())),
+        numbers=first_numbers(summary.to_json()),
     )
 
 

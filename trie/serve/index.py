@@ -9,15 +9,18 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
+from trie.metrics.first_numbers import POPULATION
+from trie.metrics.shown_numbers import MARK
 from trie.one_line import lasting
 from trie.report.html.blocks import Markup, element
-from trie.report.list_table import NOTE
-from trie.report.number_format import MISSING
-from trie.report.run_list import INVALID, RUNNING, VALID, Listed, columns, name_of
+from trie.report.run_list import INVALID, RUNNING, VALID, WHOLE, WITH_CUT_OFF, Listed, columns
 from trie.storage.run_dir import REPORT
 from trie.sweep.page import PAGE
 
-ABOUT = f"The numbers of a run that goes on are those so far. {NOTE}. Times are UTC."
+ABOUT = (
+    f"The numbers of a run that goes on are those so far. {WHOLE} {POPULATION}, estimated. {MARK} {WITH_CUT_OFF}. "
+    "Times are UTC."
+)
 TAGS = {VALID: "valid", INVALID: "invalid"}
 
 
@@ -32,7 +35,7 @@ def index(entries: Sequence[Listed], folder: Path) -> str:
         element("title", f"Runs below {folder}"),
         element("style", Markup(_page_css() + _asset("index.css"))),
     )
-    numbers = [f"{name_of(number)} ({number.display.unit})" for number in columns()]
+    numbers = [f"{number.name} ({number.unit})" for number in columns()]
     heads = [element("th", name, scope="col") for name in ("", "Run", "Verdict")]
     heads += [element("th", name, scope="col", cls="number") for name in numbers]
     table = element("table", element("thead", element("tr", *heads)), element("tbody", Markup(rows(entries, folder))))
@@ -63,7 +66,6 @@ def _row(entry: Listed, place: str) -> Markup:
     running = RUNNING in entry.verdict
     tag = TAGS.get(entry.verdict, "other") + (" running" if running else "")
     box = element("input", type="checkbox", name="run", value=place, aria_label=f"compare {place}")
-    texts = [MISSING if entry.is_sweep else entry.text(number) for number in columns()]
     lasted = lasting(entry.duration_s) if entry.duration_s else ""
     facts = (entry.started[:16].replace("T", " "), entry.workload, entry.model, entry.load, lasted)
     what = element("div", ", ".join(fact for fact in facts if fact), cls="note")
@@ -72,7 +74,7 @@ def _row(entry: Listed, place: str) -> Markup:
         element("td", box),
         element("th", element("a", place, href=f"at/{quote(place)}/{page}"), what, scope="row"),
         element("td", element("span", entry.verdict, cls=f"tag {tag}")),
-        *(element("td", text, cls="number") for text in texts),
+        *(element("td", text, cls="number") for text in entry.texts),
     )
 
 

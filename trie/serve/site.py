@@ -20,7 +20,7 @@ from trie.compare.differences import Settings
 from trie.compare.page import page as comparison_page
 from trie.errors import TrieError
 from trie.metrics.evaluate_run import evaluate
-from trie.report.live import page_so_far
+from trie.report.live import evaluate_so_far, page_so_far
 from trie.report.page import page_of
 from trie.report.run_list import Listed, listed, paths_below
 from trie.serve import index
@@ -159,5 +159,5 @@ def _page_of(directory: Path, name: str) -> str:
         return sweep_page(directory, sweep_rows(sweep_dir.find(directory))).html()
     run = RunDir.open(directory)
     if run.manifest().end is None and goes_on(directory):
-        return page_so_far(evaluate(run)).html()
+        return page_so_far(evaluate_so_far(run)).html()
     return page_of(evaluate(run)).html()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trie.storage.run_dir import REQUESTS
 
-RECENT_S = 10.0  # rows younger than this are of a run that goes on, on file systems that know no locks as well
+RECENT_S = 10.0  # where there are no locks, rows younger than this are of a run that goes on
 
 
 @contextmanager
@@ -35,23 +35,33 @@ def goes_on(directory: Path) -> bool:
     """Whether a process writes the rows of the run in `directory`."""
     rows = directory / REQUESTS
     try:
-        return time.time() - rows.stat().st_mtime < RECENT_S or _locked(rows)
+        locked = _locked(rows)
+        return time.time() - rows.stat().st_mtime < RECENT_S if locked is None else locked
     except OSError:
         return False
 
 
-def _locked(folder: Path) -> bool:
+def _locked(folder: Path) -> bool | None:
+    """Whether a process holds the lock; None where there are none, as on file systems of a network."""
     if sys.platform == "win32":
-        return False
+        return None
     import fcntl  # as above
 
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
+        os.close(handle)
         return True
     except OSError:
+        os.close(handle)
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which a network's may refuse to those who only read
+    except BlockingIOError:  # another reader
         return False
+    except OSError:
+        return None
     finally:
         os.close(handle)
     return False

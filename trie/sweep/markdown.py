@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from trie.metrics.shown_numbers import MARK
-from trie.report.list_table import NOTE
 from trie.report.markdown import literal, starless, table
-from trie.report.number_format import MISSING
-from trie.report.run_list import columns, listed, name_of
+from trie.report.run_list import Listed, columns, listed, notes
 from trie.storage.sweep_dir import Status
 from trie.sweep.table import Row
 
@@ -22,11 +19,17 @@ def sweep_markdown(directory: Path, rows: Sequence[Row]) -> str:
 def _lines(directory: Path, rows: Sequence[Row]) -> Iterator[str]:
     done = sum(row["status"] == Status.done.name for row in rows)
     yield from (f"### Sweep {literal(directory.name)}: {done} of {len(rows)} cells done", "")
-    heads = ["", "verdict", *(f"{name_of(number)} ({number.display.unit})" for number in columns())]
-    figures = [[_verdict(row), *_figures(directory, row)] for row in rows]
-    yield from table(heads, ([literal(row["cell"]), *cells] for row, cells in zip(rows, figures, strict=True)))
-    if any(MARK in text for cells in figures for text in cells):
-        yield from ("", starless(NOTE))
+    heads = ["", "verdict", *(f"{number.name} ({number.unit})" for number in columns())]
+    entries = [_entry(directory, row) for row in rows]
+    yield from table(
+        heads,
+        (
+            [literal(row["cell"]), _verdict(row), *map(starless, entry.texts)]
+            for row, entry in zip(rows, entries, strict=True)
+        ),
+    )
+    for note in notes(entries):
+        yield from ("", starless(note))
     yield ""
     for row in rows:
         if row["why"]:
@@ -39,8 +42,6 @@ def _verdict(row: Row) -> str:
     return "VALID" if row["valid"] else "INVALID"
 
 
-def _figures(directory: Path, row: Row) -> list[str]:
-    if row["status"] != Status.done.name:
-        return [MISSING] * len(columns())
-    entry = listed(directory / row["cell"])
-    return [starless(entry.text(number)) for number in columns()]
+def _entry(directory: Path, row: Row) -> Listed:
+    path = directory / row["cell"]
+    return listed(path) if row["status"] == Status.done.name else Listed(path, row["status"], "")

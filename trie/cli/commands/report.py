@@ -12,6 +12,7 @@ from trie.cli.arguments import Parser
 from trie.errors import ReportError, RunDirError
 from trie.storage import sweep_dir
 from trie.storage.run_dir import FOLDERS, REPORT, RunDir
+from trie.storage.run_lock import goes_on
 
 if TYPE_CHECKING:
     from trie.metrics.evaluate_run import EvaluatedRun
@@ -92,16 +93,16 @@ def _sweep(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from trie.metrics.evaluate_run import evaluate  # numpy and pyarrow, not for --help
+    from trie.report.live import evaluate_so_far
     from trie.report.page import page_of
 
     run = RunDir.open(options.directory)
-    evaluated = evaluate(run)
-    try:
-        run.write_summary(evaluated.summary.to_json())
-    except RunDirError as error:  # a full disk, somebody else's run: its numbers can be read all the same
-        print(f"trie: {error}; shown, and not kept", file=sys.stderr)
-    if not options.no_html:
-        _write_page(evaluated)
+    if run.manifest().end is None and goes_on(run.path):
+        evaluated = evaluate_so_far(run)
+        print(f"trie: {run.path} goes on: these are its numbers so far, and nothing is written", file=sys.stderr)
+    else:
+        evaluated = evaluate(run)
+        _write(evaluated, page=not options.no_html)
     if options.plots is not None:
         page_of(evaluated).save_plots(options.plots, options.format)
     if options.json:
@@ -129,10 +130,16 @@ def _open(page: Path) -> None:
         raise ReportError(f"--open: no browser is found here; open {page.absolute()} in one")
 
 
-def _write_page(evaluated: EvaluatedRun) -> None:
-    """The page, or why there is none: the numbers are shown all the same, as of somebody else's run."""
+def _write(evaluated: EvaluatedRun, *, page: bool) -> None:
+    """The numbers and the page, or why they are not kept: they are shown all the same, as of somebody else's run."""
     from trie.report.page import write_page
 
+    try:
+        evaluated.run.write_summary(evaluated.summary.to_json())
+    except RunDirError as error:
+        print(f"trie: {error}; shown, and not kept", file=sys.stderr)
+    if not page:
+        return
     try:
         write_page(evaluated)
     except ReportError as error:

@@ -71,7 +71,7 @@ def number_of(key: str) -> Number | None:
     return next((number for metric in METRICS if (number := metric.number(key)) is not None), None)
 
 
-def headlines(report: Literal["sweep", "compare", "row"]) -> list[Number]:
+def headlines(report: Literal["sweep", "compare"]) -> list[Number]:
     """The numbers that a report shows first."""
     return [
         number

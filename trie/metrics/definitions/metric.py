@@ -112,8 +112,6 @@ class Headline:
     name: str = ""  # of that number, where it has a better one there
     sweep: tuple[str, ...] = ()  # rows and columns of a sweep's tables
     compare: tuple[str, ...] = ()  # cards and plots of a comparison
-    row: tuple[str, ...] = ()  # a run in one line: `trie ls`, a sweep's cells as they end, the index of `trie serve`
-    row_name: str = ""  # its name there, without the unit
     curve: bool = False  # a comparison draws the distribution
 
 

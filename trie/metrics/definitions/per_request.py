@@ -29,7 +29,7 @@ REQUEST_METRICS = (
         better="lower",
         definition="from a request's send to its first token",
         formula=Values(_ttft_s, streaming=True),
-        headline=Headline(first=("p50",), place=2, row=("p50",), row_name="TTFT p50"),
+        headline=Headline(first=("p50",), place=2),
         with_cut_off="censoring.request_ttft_km_{part}_s",
     ),
     Metric(
@@ -44,7 +44,7 @@ REQUEST_METRICS = (
             "row has none); requests whose tokens were seen as they came"
         ),
         formula=Values(lambda columns: decode_speeds(columns).tpot_s, streaming=True),
-        headline=Headline(first=("p50",), place=3, row=("p50",), row_name="TPOT p50", curve=True),
+        headline=Headline(first=("p50",), place=3, curve=True),
     ),
     Metric(
         section=PER_REQUEST,

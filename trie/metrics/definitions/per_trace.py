@@ -47,8 +47,6 @@ TRACE_METRICS = (
             name="Trace latency p50",
             sweep=("p90",),
             compare=("p50",),
-            row=("p50",),
-            row_name="latency p50",
             curve=True,
         ),
         with_cut_off="censoring.latency_km_{part}_s",
@@ -126,8 +124,6 @@ TRACE_METRICS = (
             place=5,
             name="Cache hits of eligible",
             compare=("mean",),
-            row=("mean",),
-            row_name="cache",
         ),
     ),
 )

@@ -131,7 +131,7 @@ RUN_METRICS = (
         better="lower",
         definition="requests that failed / requests that ended well or failed; cancelled ones are in neither",
         formula=Ratio(_failed),
-        headline=Headline(first=("",), place=6, name="Failed requests", sweep=("",), row=("",), row_name="failed"),
+        headline=Headline(first=("",), place=6, name="Failed requests", sweep=("",)),
     ),
     Metric(
         section=RUN,

@@ -73,8 +73,6 @@ WORKLOAD_METRICS = (
             name="Completion throughput",
             sweep=("steady_state", "steady_state_per_gpu"),
             compare=("steady_state", "steady_state_per_gpu"),
-            row=("steady_state", "steady_state_per_gpu"),
-            row_name="steady",
         ),
     ),
 )
