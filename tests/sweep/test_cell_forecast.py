@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trie.config import Clock, ConcurrencyConfig, EndpointConfig, RunConfig, SimConfig, WorkloadConfig
+from trie.config import Clock, ConcurrencyConfig, EndpointConfig, RunConfig, SimConfig, Start, WorkloadConfig
 from trie.run import execute
 from trie.sweep.cell_forecast import forecast
 from trie.workload.closed_loop import Held
@@ -18,16 +18,18 @@ SAMPLE = WorkloadConfig("sample", bundled="sample.jsonl")
 SLOW = SimConfig(profile="slow", prefill_tok_s=5000, decode_base_s=0.03, max_running=4, cache_blocks=1024)
 
 
-def test_it_is_what_the_run_in_virtual_time_then_gives(tmp_path: Path) -> None:
-    config = RunConfig(
-        SAMPLE, concurrency=ConcurrencyConfig(6), duration=60.0, sim=SLOW, clock=Clock.virtual, html=False
-    )
+@pytest.mark.parametrize("start", ["together", "stationary"])
+def test_it_is_what_the_run_in_virtual_time_then_gives(tmp_path: Path, start: str) -> None:
+    more = {"clock": Clock.virtual, "start": Start[start], "html": False, "seed": 5}
+    config = RunConfig(SAMPLE, concurrency=ConcurrencyConfig(6), duration=60.0, sim=SLOW, **more)
     expected = forecast(config, load(SAMPLE))
     summary = execute(config, tmp_path / "run").summary
+    assert expected.lasts_s == summary.wall_time_s == 60.0
     assert expected.traces_completed == summary.traces["completed"] > 0
     assert expected.cut_off_share == pytest.approx(summary.censoring.share)
     assert expected.completion_tok_s == pytest.approx(summary.workload["completion_tok_s"].overall)
     assert 100 * expected.cache_hit_rate == pytest.approx(summary.cache.hit_rate_pct)
+    assert expected.in_flight_requests == pytest.approx(summary.concurrency.in_flight_requests)
 
 
 def test_a_real_endpoint_is_forecast_with_the_model_and_stays_real() -> None:

@@ -194,7 +194,7 @@ def _forecasts(cells: Sequence[Job]) -> Iterator[Job]:
         if cell.config is None or (cell.profile == NO_PROFILE and cell.config.clock is not Clock.virtual):
             yield cell
             continue
-        same = repr(replace(cell.config, repeat=1, seed=None))  # lengths alone matter in virtual time
+        same = repr(replace(cell.config, repeat=1))  # with its seed: orders, arrivals and starts are drawn by it
         if same not in memory:
             memory[same] = _with_forecast(cell.planned, cell.config)
         known = memory[same]

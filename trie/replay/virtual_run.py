@@ -70,13 +70,13 @@ class VirtualRun:
         return None if self._looks is None else self._looks.last
 
     def simulate(self) -> float:
-        """The replay alone, here and now; returns how long it would have lasted, in seconds.
+        """The replay alone, here and now; returns how long it would have lasted after its warm-up, in seconds.
 
         Raises:
             ConfigError: for what has no answer in virtual time.
         """
         self._replay.run()
-        return self._replay.now
+        return self._replay.elapsed_s
 
     async def run(self) -> None:
         """Replay in a thread, so that signals and cancellation are heard.

@@ -9,6 +9,7 @@ import numpy as np
 
 from trie.config import Clock, EndpointConfig, RunConfig
 from trie.config.stop_when import SLO
+from trie.metrics.checks.circumstances import BEYOND
 from trie.metrics.columns import Columns
 from trie.metrics.stop_rule import Look
 from trie.metrics.traces import Traces, traces
@@ -35,9 +36,16 @@ class CellForecast:
     cache_hit_rate: float | None  # cached prompt tokens / prompt tokens, of requests that ended well
     kv_tokens: Held  # of the active traces, once the first fifth of the run is over
     kv_capacity_tokens: int  # of the profile
+    in_flight_requests: float  # on average
+    measured_batch: float | None  # the largest that the profile was fitted to; None: it was not fitted
     lasts_s: float  # until its duration is over, or stop_when is fulfilled
     precision: float | None  # half the interval of completion tok/s then, as a share; None: too short for one
     needs_s: float | None  # how long it would have to last for 2 %, or for what stop_when wants
+
+    @property
+    def beyond_fit(self) -> bool:
+        """The load is above all that the profile was fitted to."""
+        return self.measured_batch is not None and self.in_flight_requests > BEYOND * self.measured_batch
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as plain values."""
@@ -87,6 +95,8 @@ def forecast(config: RunConfig, workload: Workload) -> CellForecast:
         cache_hit_rate=float(np.nansum(cached_tokens)) / prompt_tokens if reported else None,
         kv_tokens=_held(columns, _full_until(config, sessions, wall_time_s)),
         kv_capacity_tokens=config.sim.cache_blocks * config.sim.block_tokens,
+        in_flight_requests=float((columns["end_s"] - columns["sent_s"]).sum()) / wall_time_s,
+        measured_batch=config.sim.measured_batch,
         lasts_s=wall_time_s,
         precision=sure.reached[0].share,
         needs_s=sure.needs_s,

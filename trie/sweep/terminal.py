@@ -65,6 +65,10 @@ def _show_forecasts(cells: Sequence[Planned], console: Console) -> None:
             held = f"its cache holds {_tokens(capacity)} tokens"
             text = f"profile {profile} in virtual time, no server was measured; {held}"
             console.print(Text(f"{'forecast':<11}{printable(text)}", style="yellow"))
+        beyond = sorted({concurrency for (_, concurrency), forecast in forecasts.items() if forecast.beyond_fit})
+        if beyond:
+            text = f"concurrency {', '.join(map(str, beyond))}: beyond the batches that the profile was fitted to"
+            console.print(Text(f"{'forecast':<11}{text}", style="yellow"))
     for reason in dict.fromkeys(cell.no_forecast for cell in cells if cell.no_forecast is not None):
         console.print(Text(f"{'forecast':<11}none: {printable(reason)}", style="yellow"))
 
