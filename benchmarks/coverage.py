@@ -143,43 +143,47 @@ def measured(cell: BenchmarkCell, seed: int) -> dict[str, Any]:
 
 
 def truth(cell: BenchmarkCell, hours: float) -> dict[str, float]:
-    """Of the whole passes over the workload that a long run makes after its first hours.
+    """Of the sessions that a long run began after its first hours and saw to their end.
 
-    All traces of a pass count as often as in the workload. Throughput by Little's law from their mean latency.
+    All traces count the same, however often each was replayed. Throughput by Little's law from their mean latency.
     """
     loaded, population = workload(cell.workload)
     shuffled = [trace for seed in range(40) for trace in random.Random(-1 - seed).sample(list(loaded), len(loaded))]
-    times: dict[int, list[float]] = {}
+    times: dict[int, list[float]] = {}  # by session: its trace, and the four instants below
 
     def note(rows: list[RequestRecord]) -> None:
         for row in rows:
             if row.outcome is not Outcome.ok:
                 continue
             sent, first_token, end = row.sent_s or 0.0, row.first_token_s or 0.0, row.end_s or 0.0
-            of_trace = times.setdefault(row.session_id, [0.0] * 4)
+            of_session = times.setdefault(row.session_id, [float(row.trace_id), *[np.nan] * 4])
             if row.turn == 0:
-                of_trace[0], of_trace[1] = sent, first_token
+                of_session[1:3] = sent, first_token
             if row.is_final:
-                of_trace[2], of_trace[3] = first_token, end
+                of_session[3:5] = first_token, end
 
     with undisturbed():
         VirtualReplay(cell.config(hours, Start.together), shuffled, write=note).run()
-    began = np.array([times[session][0] for session in range(len(times))])
-    ended = np.array([times[session][3] for session in range(len(times))])
-    since = int(np.argmax(began > WARM_UP_S))
-    until = int(np.argmax(ended == 0.0)) or len(times)
-    aligned = -(-since // len(loaded)) * len(loaded)
-    passes = (until - aligned) // len(loaded)
-    counted = slice(aligned, aligned + passes * len(loaded)) if passes > 0 else slice(since, until)
-    of_traces = np.array([times[session] for session in range(len(times))])[counted]
-    begun, first_token, last_first, end = of_traces.T
-    found = {"passes": float(passes), "traces": float(len(of_traces))}
+    of_sessions = np.array(list(times.values()))
+    began, ended = of_sessions[:, 1], of_sessions[:, 4]
+    # The last ones to begin are counted as long as all that began before them were seen to their end.
+    cut_off = float(began[np.isnan(ended)].min())
+    trace, begun, first_token, last_first, end = of_sessions[(began > WARM_UP_S) & (began < cut_off)].T
+    _, place, replays = np.unique(trace, return_inverse=True, return_counts=True)
+    weight = 1.0 / replays[place]
+    found = {"sessions": float(len(trace)), "traces": float(len(replays))}
     for key, values in (("latency_s", end - begun), ("ttft_s", first_token - begun), ("ttfat_s", last_first - begun)):
-        found[f"{key}.mean"] = float(values.mean())
-        found |= {f"{key}.{name}": float(np.percentile(values, at)) for name, at in PERCENTILES.items()}
+        found[f"{key}.mean"] = float(np.average(values, weights=weight))
+        found |= {f"{key}.{name}": weighted_percentile(values, weight, at) for name, at in PERCENTILES.items()}
     completion = float(population.whole[:, 1].mean())
     found["population"] = found["steady"] = cell.concurrency * completion / found["latency_s.mean"]
     return found
+
+
+def weighted_percentile(values: np.ndarray, weight: np.ndarray, at: float) -> float:
+    order = np.argsort(values)
+    below = np.cumsum(weight[order]) - weight[order] / 2
+    return float(np.interp(at / 100 * weight.sum(), below, values[order]))
 
 
 def kept_truth(cell: BenchmarkCell, folder: Path, hours: float) -> dict[str, float]:
