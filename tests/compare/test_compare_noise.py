@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trie.compare.noise import Noise, cosines, noise, paired, together
-from trie.compare.units import PARTS, Contributions, Sample
+from trie.compare.units import LOAD_MEMORY, PARTS, Contributions, Sample
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,8 @@ def test_variance_over_time_and_over_sessions_are_added_without_what_both_hold()
 
 
 def test_a_longer_run_has_more_of_them_and_a_short_one_none() -> None:
-    assert [cosines(cycles) for cycles in (4.9, 5.0, 14.0, 26.0, 1000.0)] == [None, 2, 2, 5, 20]
+    assert [cosines(cycles, 5.0) for cycles in (4.9, 5.0, 14.0, 26.0, 1000.0)] == [None, 2, 2, 5, 20]
+    assert cosines(6.0, 1.5) == 4
 
 
 def test_independent_noise_is_added_with_welchs_degrees_of_freedom() -> None:
@@ -86,7 +87,7 @@ def test_runs_that_share_a_server_with_a_memory_are_rarely_called_different() ->
     for _ in range(300):
         means = [dict(loaded(rng).contributions(np.arange(120)))["mean"] for _ in range(2)]
         change = abs(means[1].value - means[0].value)
-        parts = [noise(mean.in_time, mean.of_sessions, cosines(120 / 8) or 0) for mean in means]
+        parts = [noise(mean.in_time, mean.of_sessions, cosines(120 / 8, LOAD_MEMORY) or 0) for mean in means]
         called += change > together(parts).half_width(0.95)
         as_if_independent += change > 1.96 * np.sqrt(sum((mean.of_sessions**2).sum() for mean in means))
     assert as_if_independent > 75

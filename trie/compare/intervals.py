@@ -110,15 +110,19 @@ def _mean(noises: Sequence[Noise | None]) -> Noise | None:
 
 
 def _of_run(units: Units | None, key: str, weight: float) -> Noise | None:
-    if units is None or (count := cosines(units.cycles)) is None or key not in units.contributions:
+    if units is None or key not in units.contributions:
         return None
     of_key = units.contributions[key]
+    if (count := cosines(units.cycles, of_key.memory)) is None:
+        return None
     return noise(weight * of_key.in_time, weight * of_key.of_sessions, count)
 
 
 def _of_pair(a: Units, b: Units, key: str, weights: tuple[float, float]) -> Noise | None:
-    count = cosines(min(a.cycles, b.cycles))
-    if count is None or key not in a.contributions or key not in b.contributions:
+    if key not in a.contributions or key not in b.contributions:
+        return None
+    count = cosines(min(a.cycles, b.cycles), a.contributions[key].memory)
+    if count is None:
         return None
     return paired(a.contributions[key], b.contributions[key], weights, count)
 

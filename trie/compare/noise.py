@@ -24,8 +24,7 @@ from trie.compare.units import Contributions
 from trie.metrics.certainty.student import t_quantile
 from trie.metrics.columns import Floats
 
-CYCLES = 5.0  # traces one after the other in a slot, for each cosine
-LEAST_CYCLES = 5.0  # below which there is no interval
+LEAST_CYCLES = 5.0  # mean traces one after the other, below which there is no interval
 LEAST, MOST = 2, 20  # cosines
 POWER = 0.8  # share of the comparisons in which a difference that can be seen is found
 
@@ -51,9 +50,9 @@ class Noise:
         return self.half_width(confidence) + t_quantile(POWER, self.freedom) * self.error
 
 
-def cosines(cycles: float) -> int | None:
-    """How many a run of so many cycles has; None where it is too short."""
-    return None if cycles < LEAST_CYCLES else min(max(int(cycles / CYCLES), LEAST), MOST)
+def cosines(cycles: float, memory: float) -> int | None:
+    """How many a run of so many cycles has, for noise with such a memory; None where it is too short."""
+    return None if cycles < LEAST_CYCLES else min(max(int(cycles / memory), LEAST), MOST)
 
 
 def noise(in_time: Floats, of_sessions: Floats, count: int) -> Noise:

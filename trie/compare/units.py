@@ -24,6 +24,7 @@ from trie.metrics.values import per_request, per_trace, ratios
 Ints = NDArray[np.int64]
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 FEWEST = 10  # traces that contribute, below which an interval would say little
+LOAD_MEMORY, SUM_MEMORY = 5.0, 1.5  # in mean traces: of times of single traces and requests, and of sums over sessions
 PARTS = 64  # of a run's time, in which contributions are added up
 OF_FIRST_REQUEST = (f"{PER_TRACE.key}.ttft_s",)  # metrics of a trace that its first request alone decides
 
@@ -35,6 +36,7 @@ class Contributions:
     value: float
     in_time: Floats  # PARTS
     of_sessions: Floats
+    memory: float = LOAD_MEMORY  # how many mean traces the slowest noise that counts lasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Ratio:
             return None
         value = self.factor * float(self.above.sum()) / whole
         each = (self.factor * self.above - value * self.below) / whole
-        return Contributions(value, np.zeros(PARTS), each)
+        return Contributions(value, np.zeros(PARTS), each, SUM_MEMORY)
 
 
 @dataclass(frozen=True)
