@@ -69,7 +69,8 @@ class VirtualReplay:
         pace = pace or simulated_pace(config) if config.warms_up else None
         sessions = session_order.build(config, traces, seed=seed, pace=pace)
         self._slots = VirtualSlots(config, sessions, at=self._agenda.at, begin=self._begin_session)
-        self._deadline_after = config.duration
+        self._deadline = inf if config.warms_up else config.duration  # of the time that agenda and model have
+        self._cap_s = config.load.idle_gap_cap_s
         self._note, self._limit_reached = note, limit_reached
         self._look, self._first_look_s = look, first_look_s
         self._backoff = Backoff(config.slots)
@@ -131,37 +132,43 @@ class VirtualReplay:
         if self._slots.over:
             self.stop(DEADLINE if self._slots.draining else ALL_TRACES)
             return
-        start = self._slots.start
-        if not start.over:
-            start.go_on()
-            if start.over and self._rows.began is None:
-                self._rows.measure(self.now)
-                self._look_at(self.now + self._first_look_s)
-        self._cut_waits()
-        due, timeout = self._agenda.next_at, self._client.next_timeout
-        deadline = inf if self._rows.began is None else self._rows.began + self._deadline_after
-        look = inf if start.over else self.endpoint.next_event_at()  # which may be a first token
-        until = min(due, timeout, deadline, look)
+        look = inf if self._slots.start.over else self._start()
+        if self._cap_s is not None:
+            self._cut_waits(self._cap_s)
+        agenda, client = self._agenda, self._client
+        due, timeout = agenda.next_at, client.next_timeout
+        until = min(due, timeout, self._deadline, look)
         jobs = self.endpoint.until_end(until)
         if jobs:
-            self._agenda.now = jobs[0].last_at
+            agenda.now = jobs[0].last_at
             for job in jobs:
-                self._client.job_ended(job)
+                client.job_ended(job)
             return
-        self._agenda.now = until
-        if until == deadline:
+        agenda.now = until
+        if until == self._deadline:
             self._end_load()
         elif until == due:
-            self._agenda.do_next()
+            agenda.do_next()
         elif until == timeout:
-            self._client.time_out()
+            client.time_out()
 
-    def _cut_waits(self) -> None:
+    def _start(self) -> float:
+        """Let further slots begin, if it is time; returns the next instant at which there may be a first token."""
+        start = self._slots.start
+        start.go_on()
+        if not start.over:
+            return self.endpoint.next_event_at()
+        if self._rows.began is None:
+            self._rows.measure(self.now)
+            self._deadline = self.now + self._config.duration
+            self._look_at(self.now + self._first_look_s)
+        return inf
+
+    def _cut_waits(self, cap_s: float) -> None:
         """With no request in flight, the next one comes within `load.idle_gap_cap_s`: all waits are cut alike."""
-        cap_s = self._config.load.idle_gap_cap_s
         if self._client.open:
             self._idle_since = None
-        elif cap_s is not None:
+        else:
             self._idle_since = self.now if self._idle_since is None else self._idle_since
             self._agenda.advance(self._client.send, self._idle_since + cap_s, OpenRequest.come_earlier)
 
@@ -171,7 +178,7 @@ class VirtualReplay:
             self.stop(DEADLINE)
             return
         self._slots.draining = True
-        self._deadline_after += self._config.drain_timeout
+        self._deadline += self._config.drain_timeout
 
     def _look_at(self, instant: float) -> None:
         """Let the caller look at the run so far, again and again."""

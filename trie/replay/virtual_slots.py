@@ -40,12 +40,13 @@ class VirtualSlots:
         self.begun = 0  # sessions
         self._places = Places(self._slots)
         self._waiting: deque[PlannedSession] = deque()  # due, without a slot
-        self._all_due = not config.load.is_open
+        self._open = config.load.is_open
+        self._all_due = not self._open
         self.start = VirtualStart(config, self._first)
 
     def begin(self) -> None:
         """The first sessions, at instant 0."""
-        if self._config.load.is_open:
+        if self._open:
             self._await_next()
         elif self._levels:
             self._retired = set(range(self._slots))
@@ -56,10 +57,12 @@ class VirtualSlots:
     @property
     def over(self) -> bool:
         """Whether no session is active, and none will begin."""
+        if self._active:
+            return False
         if self.draining:
-            return not self._active
-        if self._config.load.is_open:
-            return self._all_due and not self._active and not self._waiting
+            return True
+        if self._open:
+            return self._all_due and not self._waiting
         return not self._levels and self._idle + len(self._retired) == self._slots
 
     def ended(self) -> None:
@@ -70,7 +73,7 @@ class VirtualSlots:
         """A slot is free."""
         if self.draining:
             return
-        if self._config.load.is_open:
+        if self._open:
             self._give(slot)
         elif slot >= self._level:
             self._retired.add(slot)
