@@ -152,7 +152,7 @@ def test_repeats_have_seeds_and_directories_of_their_own(
     done = module(*line, "concurrency=1,2", "repeats=2", "seed=7", "order=written", "pause=0.1")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("pause of 0.1 s") == 3
-    order = re.findall(r"^\[info \] cell \d of 4: mine-c(\d)-\w{8}(-r2)?;", done.stdout, re.MULTILINE)
+    order = re.findall(r"^cell \d of 4  mine-c(\d)-\w{8}(-r2)?  ", done.stdout, re.MULTILINE)
     assert order == [("1", ""), ("1", "-r2"), ("2", ""), ("2", "-r2")]
     manifests = [json.loads(path.read_text()) for path in tmp_path.glob("s/*/manifest.json")]
     seeds = {manifest["seed"] for manifest in manifests}
@@ -197,8 +197,8 @@ def test_a_bug_in_a_cell_shows_its_traceback_and_ends_no_other(line: tuple[str, 
 def test_an_interrupted_sweep_leaves_what_is_done_and_its_report(
     number: signal.Signals, line: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """The first cell lasts half a second, the second a minute."""
-    command = [sys.executable, "-m", "trie", *line, "duration=0.5,60"]
+    """The first cell lasts half a second, the second a minute; -v says when each begins."""
+    command = [sys.executable, "-m", "trie", *line, "-v", "duration=0.5,60"]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -226,8 +226,8 @@ def until(lines: Iterator[str], text: str, times: int) -> Iterator[str]:
 @pytest.mark.slow
 def test_report_of_a_sweep_is_made_again_from_its_files(module: Command, line: tuple[str, ...], tmp_path: Path) -> None:
     first = module(*line, "concurrency=1,2", "num_gpus=2")
-    cells = [line for line in first.stdout.splitlines() if line.startswith("cell ")]
-    assert [line[:20] for line in cells] == ["cell 1 of 2  INVALID", "cell 2 of 2  INVALID"]
+    cells = re.findall(r"^cell (\d of 2)  mine-c(\d)-\w{8}  (?:IN)?VALID  .*", first.stdout, re.MULTILINE)
+    assert cells == [("1 of 2", "1"), ("2 of 2", "2")]
     assert "Per-trace metrics" not in first.stdout
     kept = [dict(row) for row in table(tmp_path / "s")]
     for name in ("sweep.csv", "sweep.parquet", "sweep.html"):

@@ -73,7 +73,11 @@ def rows(folder: Path) -> list[dict[str, str]]:
 @pytest.mark.slow
 def test_full_sweep_interrupted_resumed_extended_shows_the_knee_of_the_model(tmp_path: Path) -> None:
     with subprocess.Popen(
-        command(tmp_path, "concurrency=8,16,24,32"), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
+        command(tmp_path, "concurrency=8,16,24,32", "-v"),
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trie.one_line import lasting, printable
+from trie.one_line import printable
 from trie.report.number_format import MISSING
 from trie.report.run_list import INVALID, VALID, Listed, columns, notes, text_of
 
@@ -57,7 +57,6 @@ def _place(entry: Listed, folder: Path) -> str:
 
 
 def line(entry: Listed) -> str:
-    """A run in one line: what it was, its verdict, its numbers."""
+    """A run in one line: its directory, its verdict, its numbers."""
     figures = (f"{number.name} {text_of(number)} {number.number.display.unit}" for number in entry.numbers)
-    load = f"{entry.workload} {entry.load}, {lasting(entry.duration_s or 0)}"
-    return printable(f"{entry.verdict:<8}{load}: {', '.join(figures)}")
+    return printable(f"{entry.path.name}  {entry.verdict:<7}  {', '.join(figures)}")
