@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -260,6 +261,7 @@ def brightness(color: str) -> float:
 
 
 def test_a_narrow_window_has_one_column_and_no_page_wide_scroll(opened: webdriver.Chrome) -> None:
+    scroll(opened)  # a plot that is too wide would make the page so
     metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": False}
     opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
@@ -272,8 +274,11 @@ def test_a_narrow_window_has_one_column_and_no_page_wide_scroll(opened: webdrive
 
 def test_print_is_light_and_has_the_folded_config(opened: webdriver.Chrome) -> None:
     media(opened, "prefers-color-scheme", "dark")
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
     printed = opened.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True})
-    assert base64.b64decode(printed["data"]).startswith(b"%PDF")
+    document = base64.b64decode(printed["data"])
+    assert document.startswith(b"%PDF")
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", document)) <= 9
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": []})
     opened.execute_script("dispatchEvent(new Event('beforeprint'))")
     assert opened.find_element(By.CSS_SELECTOR, "details.section").get_attribute("open")

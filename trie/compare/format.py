@@ -77,6 +77,13 @@ def _seen(pair: Pair, settings: Settings) -> str:
     )
 
 
+def title_of_number(difference: Difference) -> str:
+    """What a number is called where those of the run and estimates for the whole workload stand in one list."""
+    number = difference.of.number
+    whole = number is not None and number.metric.section is population.SECTION
+    return f"{difference.of.titled}, whole workload" if whole else difference.of.titled
+
+
 def setting_line(setting: Setting) -> str:
     """A setting with its two values."""
     return f"{setting.key}: {value_of(setting.baseline)} -> {value_of(setting.candidate)}"

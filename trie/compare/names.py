@@ -37,8 +37,11 @@ def _tails(paths: Sequence[Path]) -> list[str]:
 def title_of(comparison: Comparison, names: Mapping[str, str]) -> str:
     """What differs where that is a setting or two, else the names."""
     baseline, *others = names.values()
-    differing = dict.fromkeys(setting.key for pair in comparison.pairs for setting in pair.settings)
-    keys = [key for key in differing if key != "seed"]
+    settings = [setting for pair in comparison.pairs for setting in pair.settings if setting.key != "seed"]
+    set_in_both = [setting for setting in settings if None not in (setting.baseline, setting.candidate)]
+    keys = dict.fromkeys(setting.key for setting in settings)
+    if len(keys) > FEW:  # as of runs of two versions, one of which does not know them all
+        keys = dict.fromkeys(setting.key for setting in set_in_both)
     if not 1 <= len(keys) <= FEW:
         return f"{' and '.join(others)} against {baseline}"
     return ", ".join(f"{key} {_values(comparison.pairs, key)}" for key in keys)

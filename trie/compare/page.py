@@ -18,6 +18,7 @@ from trie.compare.format import (
     notes,
     number,
     sections,
+    title_of_number,
     value_of,
 )
 from trie.compare.names import by_name, names_of, title_of
@@ -82,9 +83,11 @@ def _moved(comparison: Comparison, names: Names) -> str:
     for label in labels:
         heads = [row for pair in comparison.pairs if pair.candidate.label == label for row in _heads(pair)]
         words = Counter(word_of(row) for row in heads if row.verdict is not None)
-        moved = ", ".join(f"{words[word]} {word}" for word in words if word not in QUIET) or "none moved beyond noise"
+        counts = [f"{words[word]} {word}" for word in words if word not in QUIET]
+        moved = f" of {len(heads)} headlines ".join(", ".join(counts).split(" ", 1))
+        none = f"none of {len(heads)} headlines {'moved beyond noise' if words else 'has an interval'}"
         of = f"{names[label]}: " if len(labels) > 1 else ""
-        sentences.append(f"{of}of {len(heads)} headlines {moved if words else 'none has an interval'}")
+        sentences.append(f"{of}{moved if counts else none}")
     return "; ".join(sentences)
 
 
@@ -224,7 +227,8 @@ def _columns(baseline: str, candidate: str) -> list[Column]:
 def _named(difference: Difference) -> Cell:
     description = difference.of
     definition = description.number.definition if description.number else None
-    return Cell(f"{description.heading} {description.statistic}".strip(), help=definition)
+    whole = ", whole workload" if title_of_number(difference) != description.titled else ""
+    return Cell(f"{description.heading} {description.statistic}".strip() + whole, help=definition)
 
 
 def _cells(difference: Difference) -> list[Cell | str]:
@@ -238,7 +242,7 @@ def _sweep(comparison: Comparison, names: Names) -> Iterator[Block]:
     yield hero(comparison, names)
     yield Facts({names[label]: str(path) for label, path in comparison.inputs.items()})
     yield Section("Curves", [over_load(key, rows, names) for key, rows in headlines.items()])
-    yield Section("Headline numbers", [_cell_table(rows, names) for rows in headlines.values()])
+    yield Section("Headline numbers", [_cell_table(rows, names) for rows in headlines.values()], folded=True)
     for name, pairs in comparison.cells.items():
         for pair in pairs:
             title = f"{name} {names[pair.candidate.label]}" if len(pairs) > 1 else name
@@ -260,7 +264,7 @@ def _cell_table(rows: Sequence[Row], names: Names) -> Table:
     cells = [f"{name} {names[pair.candidate.label]}" if several else name for name, pair, _ in rows]
     candidate = "candidate" if several else names[rows[0][1].candidate.label]
     return Table(
-        caption=rows[0][2].of.titled,
+        caption=title_of_number(rows[0][2]),
         columns=[Column("Cell"), *_columns(names[rows[0][1].baseline.label], candidate)],
         rows=[[name, *_cells(difference)] for name, (_, _, difference) in zip(cells, rows, strict=True)],
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from trie.compare.comparison import Comparison, Pair
 from trie.compare.differences import Difference
-from trie.compare.format import WORDS
+from trie.compare.format import WORDS, title_of_number
 from trie.compare.runs import Run
 from trie.metrics import definitions
 from trie.metrics.columns import Floats
@@ -39,7 +39,7 @@ def forest(heads: Sequence[tuple[Pair, Sequence[Difference]]], names: Names) -> 
     """Relative changes of all candidates with their intervals, one line each."""
     rows = [(names[pair.candidate.label], row) for pair, of in heads for row in of if row.relative is not None]
     data: dict[str, Sequence[Any]] = {
-        "metric": [row.of.titled for _, row in rows],
+        "metric": [title_of_number(row) for _, row in rows],
         "candidate": [name for name, _ in rows],
         "change": [_percent(row.relative) for _, row in rows],
         "low": [_percent(row.relative_low) for _, row in rows],
@@ -237,7 +237,7 @@ def over_load(key: str, rows: Sequence[Row], names: Names) -> Plot:
     ordered = sorted(points, key=lambda point: (point[:3], point[3] or 0.0))
     columns = zip(*ordered, strict=True)
     data: dict[str, Sequence[Any]] = dict(zip(("run", "workload", "concurrency", "value"), columns, strict=True))
-    title = description.titled
+    title = title_of_number(rows[0][2])
     loads = {"axis": {"values": sorted(set(data["concurrency"])), "format": "d", "labelOverlap": True}}
     scale = {"type": "log", "base": 2, "nice": False, "padding": 12}
     told = told_apart([(name, *in_turn(at)) for at, name in enumerate(names.values())], "run")

@@ -97,7 +97,7 @@ def _card(first: FirstNumber, courses: Mapping[str, Floats], summary: Summary) -
         f"{first.name} {first.of}".rstrip(),
         first.value,
         unit,
-        detail=", ".join(_details(first, summary)) or None,
+        detail="; ".join(_details(first, summary)) or None,
         tone=_tone(first),
         help=first.number.definition,
         over_time=[float(value) if np.isfinite(value) else None for value in course],

@@ -178,8 +178,9 @@ def _trends(times: PrefillTimes, factor: float) -> dict[str, Values]:
 
 
 def _scatter(x: Channel, y: Channel, ttft: str) -> dict[str, Any]:
-    color = {"field": "kind", "type": "nominal", "scale": {"domain": list(KINDS), "range": list(KINDS.values())}}
-    shape = {"field": "kind", "type": "nominal", "scale": {"domain": list(KINDS), "range": ["diamond", "circle"]}}
+    kind = {"field": "kind", "type": "nominal", "legend": {"symbolOpacity": 1}}
+    color = {**kind, "scale": {"domain": list(KINDS), "range": list(KINDS.values())}}
+    shape = {**kind, "scale": {"domain": list(KINDS), "range": ["diamond", "circle"]}}
     tooltip = [quoted("kind", ""), quoted("new", "new tokens", ","), quoted("ttft", ttft, ".4~g")]
     return {
         "mark": {"type": "point", "clip": True, "size": 18, "opacity": 0.3},

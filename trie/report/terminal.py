@@ -144,7 +144,8 @@ def _workload(console: Console, summary: Summary, values: Mapping[str, float | N
         table.add_column(window.label, justify="right")
     metrics = declared(WORKLOAD)
     for metric in metrics:
-        table.add_row(metric.heading, *(_with_interval(number, values, summary) for number in metric.numbers()))
+        figures = (_with_interval(number, values, summary) for number in metric.numbers())
+        table.add_row(metric.heading, *(_encodable(figure, console) for figure in figures))
     console.print(table)
     expected = ", ".join(metric.label for metric in metrics if metric.expected)
     console.print(Text(f"{expected}: {EXPECTED}", style="dim"))

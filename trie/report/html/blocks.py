@@ -12,6 +12,7 @@ from trie.one_line import printable
 from trie.report.number_format import MISSING, fine
 
 Tone = Literal["good", "warn", "bad", "plain"]
+BROAD = 10  # columns, above which a table is printed small
 CHIPS = 4  # beside a verdict's word; the checks below have all
 VOID = frozenset({"br", "col", "meta"})  # elements that have no content
 
@@ -74,8 +75,12 @@ class Table:
         )
         frame = element("div", table, cls="scroll", tabindex="0", role="region", aria_label=self.caption)
         return element(
-            "div", frame, self.note and element("p", self.note, cls="note"), cls="table wide" if self.wide else "table"
+            "div", frame, self.note and element("p", self.note, cls="note"), cls=" ".join(["table", *self._shape()])
         )
+
+    def _shape(self) -> list[str]:
+        wide, broad = ["wide"] if self.wide else [], ["broad"] if len(self.columns) > BROAD else []
+        return [*wide, *broad]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class Card:
     label: str
     value: str | float | None
     unit: str = ""
-    detail: str | None = None
+    detail: str | None = None  # parts between "; " are not broken where there is room for them
     tone: Tone = "plain"
     help: str | None = None
     over_time: Sequence[float | None] = ()  # drawn as a small line, from 0 up
@@ -98,7 +103,7 @@ class Card:
             "div",
             element("dt", self.label, title=self.help),
             element("dd", join(value, unit)),
-            self.detail and element("dd", self.detail, cls="detail"),
+            self.detail and element("dd", *(element("span", part) for part in self.detail.split("; ")), cls="detail"),
             self._line(),
             cls=f"card {self.tone}",
         )
@@ -170,8 +175,10 @@ class Verdict:
         """One line: the word, and what does not hold as chips; the checks below it, folded unless the tone is bad."""
         off = [check for check in self.checks if check.level != "ok"]
         held = [check for check in self.checks if check.level == "ok"]
-        chips = [element("span", check.name, cls=f"chip {check.level}") for check in off[:CHIPS]]
-        more = element("span", f"and {len(off) - CHIPS} more", cls="chip") if len(off) > CHIPS else None
+        levels = {check.name: check.level for check in reversed(off)}
+        names = list(dict.fromkeys(check.name for check in off))
+        chips = [element("span", name, cls=f"chip {levels[name]}") for name in names[:CHIPS]]
+        more = element("span", f"and {len(names) - CHIPS} more", cls="chip") if len(names) > CHIPS else None
         word = join(element("strong", self.word), self.detail and element("span", self.detail), *chips, more)
         frame = {"cls": f"verdict wide {self.tone}", "aria_label": "Verdict"}
         if not self.checks:
