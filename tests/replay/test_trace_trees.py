@@ -97,7 +97,13 @@ SAME = [*PLANNED, "usage_prompt_tokens", "usage_cached_tokens", "parent_session_
 
 
 @pytest.mark.parametrize(
-    ("history", "bos"), [("content", False), ("content", True), ("recorded", True), ("content+reasoning", False)]
+    ("history", "bos"),
+    [
+        ("content", True),
+        pytest.param("content", False, marks=pytest.mark.slow),
+        pytest.param("recorded", True, marks=pytest.mark.slow),
+        pytest.param("content+reasoning", False, marks=pytest.mark.slow),
+    ],
 )
 async def test_both_clocks_send_and_find_the_same(sim: Serve, tmp_path: Path, history: str, bos: bool) -> None:
     model = replace(SIM, add_bos=bos)
@@ -135,7 +141,7 @@ async def test_sub_agents_work_side_by_side_and_their_parent_waits_for_the_last(
     assert list(rows[rows.depth == 2].parent_session_id.unique()) == [2_000_000_000]
 
 
-@pytest.mark.parametrize("clock", Clock)
+@pytest.mark.parametrize("clock", [pytest.param(Clock.real, marks=pytest.mark.slow), Clock.virtual])
 async def test_no_more_are_in_flight_than_the_cap_allows(sim: Serve, tmp_path: Path, clock: Clock) -> None:
     slow = replace(SIM, decode_base_s=0.005)
     capped: dict[str, Any] = {"sim": slow, "concurrency": 2, "client": ClientConfig(max_in_flight=2), "max_traces": 4}
@@ -221,7 +227,7 @@ async def test_a_server_runs_nothing_after_the_deadline_of_traces_with_sub_agent
     assert "trie_sim:num_requests_running 0\n" in body
 
 
-@pytest.mark.parametrize("role", ToolRole)
+@pytest.mark.parametrize("role", [ToolRole.tool, pytest.param(ToolRole.user, marks=pytest.mark.slow)])
 async def test_in_chat_what_a_reset_leaves_is_a_conversation_that_strict_templates_take(
     sim: Serve, tmp_path: Path, role: ToolRole
 ) -> None:
