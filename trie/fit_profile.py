@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from trie.config import Clock, ConcurrencyConfig, EndpointConfig, RunConfig, SimConfig, Start, WorkloadConfig
+from trie.config.sim import UNSEEN_BLOCKS
 from trie.errors import ConfigError, WorkloadError
 from trie.metrics.columns import Columns
 from trie.metrics.evaluate_run import EvaluatedRun
@@ -21,7 +22,6 @@ from trie.storage.typed_json import decode
 from trie.workload.load import load as load_workload
 from trie.workload.trace import Trace
 
-MOST_BLOCKS = 1 << 22  # of a cache in which nothing was seen to be evicted
 MOST_RUNNING = 1024  # where no limit was met
 LOST_PCT = 1.0  # of the eligible tokens, below which nothing was evicted
 SEARCHES = 10  # replays to find the size of a cache
@@ -166,7 +166,7 @@ def _settings(
         scheduler=best.scheduler,
         **values,
         max_running=MOST_RUNNING,
-        cache_blocks=MOST_BLOCKS,
+        cache_blocks=UNSEEN_BLOCKS,
         block_tokens=block if block <= 1024 else 16,
         tokens_per_chunk=max(round(float(np.median(per_chunk))), 1) if len(per_chunk) else 1,
         max_model_len=max([longest, *(length for length in contexts if length)]),
@@ -184,9 +184,9 @@ def _with_cache(
         return sim, ["no cached tokens are reported: the size of the cache is not known"]
     worst = max(range(len(runs)), key=lambda index: lost[index] or 0.0)
     if (lost[worst] or 0.0) < LOST_PCT:
-        return sim, [f"nothing was evicted: the cache holds more than these runs need (cache_blocks={MOST_BLOCKS})"]
+        return sim, [f"nothing was evicted: the cache holds more than these runs need (cache_blocks={UNSEEN_BLOCKS})"]
     target = _hit_rate(observed[worst])
-    low, high = -(-(sim.max_model_len + sim.tokens_per_chunk) // sim.block_tokens), MOST_BLOCKS
+    low, high = -(-(sim.max_model_len + sim.tokens_per_chunk) // sim.block_tokens), UNSEEN_BLOCKS
     for _ in range(SEARCHES):
         middle = int(math.sqrt(low * high))
         if _hit_rate(plans[worst].replay(replace(sim, cache_blocks=middle))) < target:

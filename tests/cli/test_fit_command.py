@@ -36,7 +36,7 @@ def test_runs_become_a_profile_which_forecasts(script: Command, tmp_path: Path):
     assert "virtual time: the model of profile mine is replayed against" in done.stdout
     shown = " ".join(done.stdout.split())
     assert "the forecast goes beyond what was measured" in shown
-    assert "the profile was fitted to batches of up to 4" in shown
+    assert "batches of up to 4, in which the cache was never full" in shown
 
 
 def test_json_and_page_have_each_run_measured_and_simulated(script: Command, tmp_path: Path):

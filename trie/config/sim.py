@@ -20,6 +20,7 @@ FAULTS = (
 )
 
 
+UNSEEN_BLOCKS = 1 << 22  # of the cache of a fitted profile where nothing was seen to be evicted
 SCHEDULERS = ("separate", "chunked")
 
 

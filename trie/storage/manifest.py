@@ -212,6 +212,7 @@ class SimSettings:
 
     profile: str = "default"
     measured_batch: float | None = None  # the largest that the profile was fitted to
+    cache_blocks: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from trie.config import Clock, EndpointConfig, RunConfig
+from trie.config import Clock, EndpointConfig, RunConfig, SimConfig
+from trie.config.sim import UNSEEN_BLOCKS
 from trie.config.stop_when import SLO
 from trie.metrics.checks.circumstances import BEYOND
 from trie.metrics.columns import Columns
@@ -35,7 +36,7 @@ class CellForecast:
     completion_tok_s: float  # over the whole run
     cache_hit_rate: float | None  # cached prompt tokens / prompt tokens, of requests that ended well
     kv_tokens: Held  # of the active traces, once the first fifth of the run is over
-    kv_capacity_tokens: int  # of the profile
+    kv_capacity_tokens: int | None  # of the profile; None: it was fitted to runs in which nothing was evicted
     in_flight_requests: float  # on average
     measured_batch: float | None  # the largest that the profile was fitted to; None: it was not fitted
     lasts_s: float  # until its duration is over, or stop_when is fulfilled
@@ -94,7 +95,7 @@ def forecast(config: RunConfig, workload: Workload) -> CellForecast:
         completion_tok_s=float(columns.completion_tokens[ok].sum()) / wall_time_s,
         cache_hit_rate=float(np.nansum(cached_tokens)) / prompt_tokens if reported else None,
         kv_tokens=_held(columns, _full_until(config, sessions, wall_time_s)),
-        kv_capacity_tokens=config.sim.cache_blocks * config.sim.block_tokens,
+        kv_capacity_tokens=_capacity(config.sim),
         in_flight_requests=float((columns["end_s"] - columns["sent_s"]).sum()) / wall_time_s,
         measured_batch=config.sim.measured_batch,
         lasts_s=wall_time_s,
@@ -109,6 +110,12 @@ def _look(ready: Prepared, rows: list[RequestRecord], now_s: float) -> Look:
     looks = VirtualLooks(ready, HEADLINE if wanted in (None, SLO) else f"{HEADLINE} and {wanted}")
     looks.add(rows)
     return looks.of_targets(now_s)
+
+
+def _capacity(sim: SimConfig) -> int | None:
+    """Tokens that the cache holds, where that is known."""
+    seen = sim.measured_batch is None or sim.cache_blocks < UNSEEN_BLOCKS
+    return sim.cache_blocks * sim.block_tokens if seen else None
 
 
 def _virtual(config: RunConfig) -> RunConfig:

@@ -26,6 +26,7 @@ from trie.sweep.table import Row, shown
 if TYPE_CHECKING:
     from trie.sweep.cell_forecast import CellForecast
 
+UNSEEN = "its cache was never full in the runs that it was fitted to, and is taken to hold everything"
 WIDE = 118  # columns from which a table has room to breathe
 
 
@@ -53,7 +54,7 @@ def _show_forecasts(cells: Sequence[Planned], console: Console) -> None:
     if forecasts:
         table = Table(box=HEAVY_HEAD, header_style="bold", padding=(0, 1) if console.width >= WIDE else 0)
         table.add_column("forecast", overflow="fold")
-        for head in ("concurrency", "lasts", "completed", "cut off", "tok/s", "±", "hit rate", "KV p95", "KV max"):
+        for head in ("conc.", "lasts", "completed", "cut off", "tok/s", "±", "hit rate", "KV p95", "KV max"):
             table.add_column(head, justify="right")
         rows = list(dict.fromkeys(cell.row for cell in cells))
         for row, concurrency in sorted(forecasts, key=lambda cell: (rows.index(cell[0]), cell[1])):
@@ -62,7 +63,7 @@ def _show_forecasts(cells: Sequence[Planned], console: Console) -> None:
         _show_durations(cells, console)
         profiles = {forecast.profile: forecast.kv_capacity_tokens for forecast in forecasts.values()}
         for profile, capacity in profiles.items():
-            held = f"its cache holds {_tokens(capacity)} tokens"
+            held = f"its cache holds {_tokens(capacity)} tokens" if capacity is not None else UNSEEN
             text = f"profile {profile} in virtual time, no server was measured; {held}"
             console.print(Text(f"{'forecast':<11}{printable(text)}", style="yellow"))
         beyond = sorted({concurrency for (_, concurrency), forecast in forecasts.items() if forecast.beyond_fit})
