@@ -114,7 +114,7 @@ def test_what_was_not_measured_is_none_and_never_zero(tmp_path: Path) -> None:
 
 
 def test_few_traces_have_no_interval(tmp_path: Path) -> None:
-    """9 traces are too few for any; 60 are too few for a p99, which one of 100 would be beyond."""
+    """9 traces are too few for any; 60 are too few for a p99, which 3 of 300 would be beyond."""
     some = [row for row in sessions(Server(), wall_s=100.0) if row.trace_id < 9]
     a = written(tmp_path / "a", rows=some)
     assert {found.low for found in pair(a, a).differences} == {None}

@@ -98,7 +98,7 @@ def _of_estimates(
     estimates: Sequence[Sequence[Mapping[str, Estimate]]], key: str, weights: tuple[float, float]
 ) -> Noise | None:
     """The same for an estimate of the whole workload."""
-    means = [_mean([noise_of(of_run[key]) if key in of_run else None for of_run in side]) for side in estimates]
+    means = [_mean([noise_of(key, of_run[key]) if key in of_run else None for of_run in side]) for side in estimates]
     parts = [scaled(mean, weight) for mean, weight in zip(means, weights, strict=True) if mean is not None]
     return together(parts) if len(parts) == len(means) else None
 

@@ -23,6 +23,7 @@ from trie.metrics.values import per_request, per_trace, ratios
 
 Ints = NDArray[np.int64]
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+BEYOND = 3  # values beyond a percentile, below which its interval is wrong too often
 FEWEST = 10  # traces that contribute, below which an interval would say little
 LOAD_MEMORY, SUM_MEMORY = 5.0, 1.5  # in mean traces: of times of single traces and requests, and of sums over sessions
 PARTS = 64  # of a run's time, in which contributions are added up
@@ -49,7 +50,7 @@ class Sample:
     burst: Bools  # those of the requests with which all slots begin at once
 
     def contributions(self, trace_id: Ints) -> Iterator[tuple[str, Contributions]]:
-        """The mean, and the percentiles beyond which one of the values lies at least; of each session its trace."""
+        """The mean, and the percentiles with enough values beyond them; `trace_id` is that of each session."""
         count, sessions = len(self.values), len(trace_id)
         if len(np.unique(trace_id[self.session])) < FEWEST:
             return
@@ -57,7 +58,7 @@ class Sample:
         mean = float(self.values.mean())
         statistics = [("mean", mean, (self.values - mean) / count)]
         for name, quantile in QUANTILES.items():
-            if count * (1 - quantile) >= 1 - 1e-9:
+            if count * (1 - quantile) >= BEYOND - 1e-9:
                 statistics.append((name, *_percentile(self.values, quantile)))
         for name, value, each in statistics:
             each = self._without_burst(each)  # noqa: PLW2901 - the same contributions
