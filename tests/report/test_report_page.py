@@ -13,6 +13,7 @@ from helpers.rows import row
 
 from trie.metrics.columns import Columns
 from trie.metrics.evaluate_run import evaluate
+from trie.metrics.sections import Plateau, Steadiness
 from trie.metrics.summary import summarize
 from trie.report.html.document import Page
 from trie.report.page import page_of, run_page, write_page
@@ -57,6 +58,16 @@ def test_a_run_shows_its_plots_in_order_and_writes_all_of_them():
     assert html.index("verdict") < html.index("Completion throughput") < html.index("Per-trace metrics")
     for said in ("Workload metrics", "Per-request metrics", "Every setting of the run", "limits.loop_lag_s"):
         assert said in html
+
+
+def test_plateaus_are_a_table_where_the_level_shifted():
+    columns, about = Columns(to_table([request(i) for i in range(9)])), generated_manifest(slots=2, duration_s=100.0)
+    summary = summarize(columns, about)
+    assert "Plateaus" not in run_page(columns, summary, about).html()
+    halves = (Plateau(20.0, 60.0, completion_tok_s=50.0, tpot_s=0.02), Plateau(60.0, 100.0, completion_tok_s=30.0))
+    html = run_page(columns, replace(summary, steadiness=Steadiness(plateaus=halves)), about).html()
+    assert "<caption>Plateaus</caption>" in html
+    assert ">20.00<" in html  # TPOT in ms
 
 
 def test_failures_have_a_section_where_there_are_any():

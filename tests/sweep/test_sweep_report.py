@@ -124,6 +124,13 @@ def test_a_doubtful_point_is_hollow_says_why_and_is_on_no_front(tmp_path: Path) 
     assert points["front10"] == [True, False, False]
 
 
+def test_what_was_not_measured_is_no_empty_frame(tmp_path: Path) -> None:
+    found = page(tmp_path, [rows_cell(8, 10.0, request_ttft_s_p50=0.1), rows_cell(16, 20.0)])
+    empty = {plot.key for plot in found.plots() if plot.empty}
+    assert "small-per_request-tpot-0" in empty
+    assert "small-per_request-ttft-0" not in empty
+
+
 def test_the_table_of_cells_begins_with_what_is_to_be_believed(tmp_path: Path) -> None:
     table = cells_table(tmp_path, [rows_cell(8, 1.0, traces_completed=40, requests_failed_share=0.25)])
     labels = [column.label for column in table.columns]

@@ -27,6 +27,7 @@ from trie.report.latency_plots import (
     ttft_against_new_tokens,
     ttft_distribution,
 )
+from trie.report.sureness import sureness_blocks
 from trie.report.tables import errors_tables, outcomes_table, tables
 from trie.report.time_plots import client_over_time, outcomes_over_time, time_plots
 from trie.report.trace_plots import cache_hits_by_turn, traces_by_slot
@@ -82,6 +83,7 @@ def run_page(columns: Columns, summary: Summary, manifest: Manifest) -> Page:
             *first,
             *_decisions(summary),
             *sections,
+            *_sureness(summary, manifest),
             Section("Workload", [shape_table(run, manifest)]),
             Section("Client and engine", [Facts(_by_word(facts(summary))), *_engine(summary)]),
             Section("Run", [Facts(dict(_facts(manifest)))]),
@@ -98,6 +100,12 @@ def _decisions(summary: Summary) -> Iterator[Section]:
     blocks = list(decision_blocks(summary))
     if blocks:
         yield Section("Objectives and cost", blocks)
+
+
+def _sureness(summary: Summary, manifest: Manifest) -> Iterator[Section]:
+    blocks = list(sureness_blocks(summary, manifest.workload.traces))
+    if blocks:
+        yield Section("How sure", blocks)
 
 
 def measured(columns: Columns, summary: Summary, manifest: Manifest) -> Measured:

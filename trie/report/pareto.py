@@ -10,6 +10,7 @@ from trie.metrics.definitions import Number, numbers
 from trie.report.html.plot import DASHES, PALETTE, SHAPES, Choice, Plot, quoted, zoomable
 
 PER_GPU, IN_TOTAL = "completion_tok_s_steady_state_per_gpu", "completion_tok_s_steady_state"
+COST = "cost_traces_per_unit_of_cost_value"  # where the hour of a GPU has a price
 SPEED_FROM = "request_tpot_s_p50"  # 1 / TPOT: how fast an answer comes to one user
 NAMED = 60  # points, up to which each has its concurrency beside it; of more those on a front
 PROMPT = {PER_GPU: "total_prompt_tok_s_steady_state_per_gpu", IN_TOTAL: "total_prompt_tok_s_steady_state"}
@@ -90,10 +91,12 @@ def _across(by_column: Mapping[str, Number]) -> list[Axis]:
 def _up(by_column: Mapping[str, Number], column: str) -> list[Axis]:
     """What the server gives: `column` is the headline throughput."""
     gpus = " per GPU" if column == PER_GPU else ""
+    cost = [by_column[name] for name in (COST,) if name in by_column]
     return [
         Axis(f"completion tok/s{gpus}", by_column[column], lower=False, shown=_times(1.0)),
         Axis(f"prompt tok/s{gpus}", by_column[PROMPT[column]], lower=False, shown=_times(1.0)),
         Axis("completed traces per hour", by_column["trace_per_s"], lower=False, shown=_times(3600.0)),
+        *(Axis("traces per unit of cost", number, lower=False, shown=_times(1.0)) for number in cost),
     ]
 
 

@@ -74,6 +74,8 @@ def _small(key: str, title: str, table: Columns, forecast: Columns, y: dict[str,
         {"mark": {"type": "line", "color": BLUE, "clip": True}, "encoding": {"y": {**y, "field": "p50"}}},
         *_points({"y": {**y, "field": "p50"}, "tooltip": tooltip}, "isValid(datum.p50)"),
     ]
+    if not any(value is not None for value in (*table["p50"], *forecast["p50"])):
+        return _plot(key, title, {}, layers)  # an empty frame would say that it is 0
     if forecast["concurrency"]:
         dashed = {"type": "line", "strokeDash": DASH, "color": GREY, "clip": True}
         layers.insert(0, {"data": {"name": "forecast"}, "mark": dashed, "encoding": {"y": {**y, "field": "p50"}}})
