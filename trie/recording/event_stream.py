@@ -59,14 +59,20 @@ class EventStream:
 
 
 class Document:
-    """An answer that is no stream: what it says of usage once all of it came."""
+    """An answer that is no stream: what it says of usage once all of it came.
 
-    def __init__(self) -> None:
+    Args:
+        keep: the answer is looked at; else nothing of it is held.
+    """
+
+    def __init__(self, *, keep: bool) -> None:
+        self._keep = keep
         self._pieces: list[bytes] = []
 
     def feed(self, piece: bytes) -> bytes:
         """The piece as it is."""
-        self._pieces.append(piece)
+        if self._keep:
+            self._pieces.append(piece)
         return piece
 
     def end(self) -> bytes:

@@ -158,7 +158,7 @@ class Proxy:
         """The answer on its way to the client, and into the recording when all of it has come."""
         stream = answer.content_type == "text/event-stream"
         hides = passing.asks_usage and stream and answer.status == OK
-        through = EventStream(hide_usage=hides) if stream else Document()
+        through = EventStream(hide_usage=hides) if stream else Document(keep=passing.body is not None)
         response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_headers(answer, hides))
         try:
             await response.prepare(passing.client)
