@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot, inf, isinf
 
 from trie.config import RunConfig
@@ -18,10 +18,11 @@ from trie.config.stop_when import Target, targets
 from trie.errors import ConfigError
 from trie.metrics.certainty.assess import Values, certainty
 from trie.metrics.certainty.blocks import STOP_CYCLES
-from trie.metrics.certainty.estimate import Estimate
+from trie.metrics.certainty.estimate import CONFIDENCE as REPORTED
+from trie.metrics.certainty.estimate import Estimate, interval
 from trie.metrics.certainty.measured import PERCENTILES
 from trie.metrics.certainty.population import Population
-from trie.metrics.certainty.section import Certainty
+from trie.metrics.certainty.section import Certainty, Estimates
 from trie.metrics.certainty.student import t_quantile
 from trie.metrics.certainty.whole_workload import QUANTILES
 from trie.metrics.certainty.workload_estimates import RATES, RunFacts
@@ -130,7 +131,7 @@ class Look:
 
     def line(self, duration_s: float = inf) -> str:
         """For people: how sure each target is, and how long the run still needs."""
-        unlike = "" if self.sampled else " (traces so far are unlike the rest of the workload: workload.order=shuffled)"
+        unlike = "" if self.sampled else " (the traces so far are unlike the rest of the workload)"
         return f"{', '.join(map(_sureness, self.reached))}{unlike}{self._left(duration_s)}"
 
     def _left(self, duration_s: float) -> str:
@@ -200,6 +201,46 @@ def _share(estimate: Estimate) -> float | None:
         return None
     t = t_quantile((1 + CONFIDENCE) / 2, estimate.degrees_of_freedom)
     return t * estimate.standard_error / abs(estimate.value)
+
+
+def promised(so_far: Certainty, expression: str) -> Certainty:
+    """The intervals of a run that stopped when they were narrow: no narrower than was asked for.
+
+    A run that stops where an interval is narrow has one that is too narrow. What holds is the promise. Rates of one
+    section are multiples of one another: all of them get it.
+    """
+    known = names()
+    for target in targets(expression):
+        for path in _paths(target.metric, known):
+            section, key, *part = path.split(".")
+            if section == "steady_state":
+                rates = {name: _widened(estimate, target.share) for name, estimate in so_far.steady_state.items()}
+                so_far = replace(so_far, steady_state=rates)
+            elif section == "population" and not part:
+                widened = {name: _widened(getattr(so_far.population, name), target.share) for name in RATES}
+                so_far = replace(so_far, population=replace(so_far.population, **widened))
+            elif section == "population":
+                times = _with_part(getattr(so_far.population, key), part[0], target.share)
+                so_far = replace(so_far, population=replace(so_far.population, **{key: times}))
+            else:
+                of_section = getattr(so_far, section)
+                times = _with_part(of_section.get(key), part[0], target.share)
+                so_far = replace(so_far, **{section: of_section if times is None else {**of_section, key: times}})
+    return so_far
+
+
+def _with_part(estimates: Estimates | None, part: str, share: float) -> Estimates | None:
+    return None if estimates is None else {**estimates, part: _widened(estimates.get(part), share)}
+
+
+def _widened(estimate: Estimate | None, share: float) -> Estimate | None:
+    if estimate is None or estimate.half_width is None or not estimate.degrees_of_freedom:
+        return estimate
+    wanted = share * abs(estimate.value)
+    if estimate.half_width >= wanted:
+        return estimate
+    t = t_quantile((1 + REPORTED) / 2, estimate.degrees_of_freedom)
+    return interval(estimate.value, wanted / t, estimate.degrees_of_freedom)
 
 
 def _needs_s(reached: Reached, so_far: Certainty, at_s: float) -> float:

@@ -37,8 +37,8 @@ def sample_checks(run: Evidence) -> Iterator[Check]:
         is_sample(certainty) or abs(gap) < LEAST_GAP,
         f"completion tok/s of all traces is estimated as {whole.value:,.1f}, {gap:+.1%} from the "
         f"{steady.value:,.1f} ±{steady.half_width:,.1f} measured",
-        "the estimates for all traces reach beyond what this run met: workload.order=shuffled replays a sample; the "
-        "first traces of a file may be none",
+        "the estimates for all traces reach beyond what this run met: run longer, and with "
+        "workload.order=shuffled: the first traces of a file may be no sample",
     )
 
 
