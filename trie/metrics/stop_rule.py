@@ -12,6 +12,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import hypot, inf, isinf
+from typing import Any
 
 from trie.config import RunConfig
 from trie.config.stop_when import Target, targets
@@ -212,25 +213,31 @@ def promised(so_far: Certainty, expression: str) -> Certainty:
     known = names()
     for target in targets(expression):
         for path in _paths(target.metric, known):
-            section, key, *part = path.split(".")
-            if section == "steady_state":
-                rates = {name: _widened(estimate, target.share) for name, estimate in so_far.steady_state.items()}
-                so_far = replace(so_far, steady_state=rates)
-            elif section == "population" and not part:
-                widened = {name: _widened(getattr(so_far.population, name), target.share) for name in RATES}
-                so_far = replace(so_far, population=replace(so_far.population, **widened))
-            elif section == "population":
-                times = _with_part(getattr(so_far.population, key), part[0], target.share)
-                so_far = replace(so_far, population=replace(so_far.population, **{key: times}))
-            else:
-                of_section = getattr(so_far, section)
-                times = _with_part(of_section.get(key), part[0], target.share)
-                so_far = replace(so_far, **{section: of_section if times is None else {**of_section, key: times}})
+            so_far = _promise(so_far, path, target.share)
     return so_far
 
 
-def _with_part(estimates: Estimates | None, part: str, share: float) -> Estimates | None:
-    return None if estimates is None else {**estimates, part: _widened(estimates.get(part), share)}
+def _promise(so_far: Certainty, path: str, share: float) -> Certainty:
+    section, key, *part = path.split(".")
+    if section == "population":
+        population, changed = so_far.population, dict[str, Any]()
+        if part:
+            changed[key] = _of_times({key: getattr(population, key)}, key, part[0], share)[key]
+        else:
+            changed = {name: _widened(getattr(population, name), share) for name in RATES}
+        return replace(so_far, population=replace(population, **changed))
+    if section == "steady_state":
+        rates = {name: _widened(estimate, share) for name, estimate in so_far.steady_state.items()}
+        return replace(so_far, steady_state=rates)
+    if section == "per_trace":
+        return replace(so_far, per_trace=_of_times(so_far.per_trace, key, part[0], share))
+    return replace(so_far, per_request=_of_times(so_far.per_request, key, part[0], share))
+
+
+def _of_times(times: Mapping[str, Estimates], key: str, part: str, share: float) -> Mapping[str, Estimates]:
+    if not times.get(key):
+        return times
+    return {**times, key: {**times[key], part: _widened(times[key].get(part), share)}}
 
 
 def _widened(estimate: Estimate | None, share: float) -> Estimate | None:

@@ -48,6 +48,7 @@ from trie.metrics.slo.expression import DEFAULT_TIER, parse_all, tiers
 from trie.metrics.slo.goodput import Goodput, goodput
 from trie.metrics.slo.of_run import steady_state
 from trie.metrics.steadiness.judge import steadiness
+from trie.metrics.stop_rule import promised
 from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import Traces, traces
 from trie.metrics.values import of_run, per_request, per_trace
@@ -193,6 +194,8 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Populati
         **_take(numbers, Summary),
         others=numbers,
     )
+    if summary.certainty is not None and settings.stop_when is not None and _ended_by(manifest, "precise"):
+        summary = replace(summary, certainty=promised(summary.certainty, settings.stop_when))
     summary = _decided(summary, manifest, run_rows, of_traces, of_requests)
     return replace(summary, verdict=verdict.judge(summary, manifest))
 

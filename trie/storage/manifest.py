@@ -229,6 +229,7 @@ class Settings:
     gpu_hour_cost: float | None = None
     gpu_watts: float | None = None
     load: LoadConfig = field(default_factory=LoadConfig)
+    stop_when: str | None = None
     seed: int | None = None  # None: each run draws its own
     max_failures: int | None = None
     max_failure_rate: float | None = None
