@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=48)
     parser.add_argument("--hours", type=float, default=40.0)
     parser.add_argument("--blocks", type=int, nargs="+", default=[20_000, 40_000, 100_000])
+    parser.add_argument("--starts", nargs="+", default=[start.name for start in Start], metavar="START")
     options = parser.parse_args()
     workload = workload_named_or_at(str(options.data) if options.data else "agentic-synthetic")
     traces = load_workload(workload).traces
@@ -84,7 +85,7 @@ def main() -> None:
             )
 
         truth, hit_rate, _ = run(Start.together, options.hours, 0)
-        for start in Start:
+        for start in (Start[name] for name in options.starts):
             runs = {minutes: [run(start, minutes / 60, seed) for seed in range(options.seeds)] for minutes in MINUTES}
             warm_up_s = fmean(warm_up for _, _, warm_up in runs[MINUTES[0]])
             lines.append(
