@@ -83,6 +83,6 @@ def test_a_run_is_watched_and_compared(browser: webdriver.Chrome, address: str) 
     assert [box.is_selected() for box in boxes] == [True, False]
     boxes[1].click()
     browser.find_element(By.CSS_SELECTOR, "button").click()
-    until(lambda: "compared with" in browser.title)
+    until(lambda: browser.title == "before against now")
     assert "/compare?run=outputs%2Fnow&run=outputs%2Fbefore" in browser.current_url
     assert not [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]]
