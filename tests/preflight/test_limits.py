@@ -113,12 +113,12 @@ async def test_the_soft_limit_is_raised_as_far_as_needed_and_no_file_stays_open(
 
 
 def test_rows_that_the_disk_has_no_room_to_merge_stay_as_they_are(tmp_path: Path) -> None:
-    """A process may write files of 24 kB at most: each part fits, what they would be merged into does not."""
+    """A process may write files of 30 kB at most: each part fits, what they would be merged into does not."""
     code = (
         "import resource, sys, random; from pathlib import Path\n"
         "from trie.storage.record import Outcome, RequestRecord\n"
         "from trie.storage.parquet_parts import PartsWriter, read_records\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (24_000, 24_000))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))\n"
         "def row(n): return RequestRecord(trace_id=n, session_id=n, slot=0, turn=0, num_turns=0, is_final=True,\n"
         "    outcome=Outcome.failed, error=random.Random(n).randbytes(150).hex())\n"
         "folder = Path(sys.argv[1]); writer = PartsWriter(folder)\n"
