@@ -87,7 +87,7 @@ def _within(
     weights: tuple[float, float],
 ) -> Noise | None:  # fmt: skip
     """The noise that the runs themselves show, of the weighted sum of both sides' means."""
-    if pairs is not None:
+    if pairs is not None and all(_pairs_up(units, key) for pair in pairs for units in pair):
         return _mean([_of_pair(a, b, key, weights) for a, b in pairs])
     means = [_mean([_of_run(units, key, weight) for units in side]) for side, weight in zip(rows, weights, strict=True)]
     parts = [part for part in means if part is not None]
@@ -133,6 +133,10 @@ def _pairs(a: Sequence[Units | None], b: Sequence[Units | None]) -> list[tuple[U
     if len(a) != len(b) or len(both) != len(a):
         return None
     return both if all(_same_order(*pair) for pair in both) else None
+
+
+def _pairs_up(units: Units, key: str) -> bool:
+    return key in units.contributions and units.contributions[key].pairs
 
 
 def _same_order(a: Units, b: Units) -> bool:

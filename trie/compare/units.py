@@ -37,6 +37,7 @@ class Contributions:
     value: float
     in_time: Floats  # PARTS
     of_sessions: Floats
+    pairs: bool = True  # False for a percentile: in a pair it moves by the gaps between single values, not by a density
     memory: float = LOAD_MEMORY  # how many mean traces the slowest noise that counts lasts
 
 
@@ -62,7 +63,8 @@ class Sample:
                 statistics.append((name, *_percentile(self.values, quantile)))
         for name, value, each in statistics:
             each = self._without_burst(each)  # noqa: PLW2901 - the same contributions
-            yield name, Contributions(value, _sums(part, each, PARTS), _sums(self.session, each, sessions))
+            sums = _sums(part, each, PARTS), _sums(self.session, each, sessions)
+            yield name, Contributions(value, *sums, pairs=name == "mean")
 
     def _without_burst(self, each: Floats) -> Floats:
         """Contributions apart from how far the burst's differ from the others: every run has it, so it is no noise."""
@@ -88,7 +90,7 @@ class Ratio:
             return None
         value = self.factor * float(self.above.sum()) / whole
         each = (self.factor * self.above - value * self.below) / whole
-        return Contributions(value, np.zeros(PARTS), each, SUM_MEMORY)
+        return Contributions(value, np.zeros(PARTS), each, memory=SUM_MEMORY)
 
 
 @dataclass(frozen=True)
