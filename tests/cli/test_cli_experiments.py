@@ -176,7 +176,7 @@ def test_init_takes_an_empty_folder_and_an_empty_clone(
     assert "trie -cd conf experiment=kv_cache" in capsys.readouterr().out
     found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert {
-        ".gitignore", "README.md", ".github/workflows/gate.yaml", "conf/experiment/kv_cache.yaml",
+        ".gitignore", "README.md", "gate.yaml", ".github/workflows/gate.yaml", "conf/experiment/kv_cache.yaml",
         "conf/sweep/load.yaml", "conf/workload/tickets.yaml", "conf/endpoint/server.yaml", "workloads/tickets.jsonl",
     } == {path for path in found if not path.startswith(".git/")}  # fmt: skip
 

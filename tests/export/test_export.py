@@ -197,5 +197,6 @@ def test_a_mistake_is_one_line(tmp_path: Path, more: list[str], said: str, capsy
 
 def test_a_sweep_is_not_exported_as_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path / "w-c8-11111111")
+    (tmp_path / "multirun.yaml").write_text("")
     assert main.run(["export", str(tmp_path), "--format", "csv"]) == 1
     assert "is a sweep; give the directory of one of its runs" in capsys.readouterr().err

@@ -27,6 +27,9 @@ STATED = {
     "preflight/new_manifest.py": 2,
     "api.py": 1,
     "endpoint/headers.py": 1,  # a Retry-After that is a date
+    "report/progress.py": 2,  # when a run is expected to end
+    "storage/run_lock.py": 1,  # whether a file is recent, where locks tell nothing
+    "cli/commands/ab.py": 1,  # the name of its directory
 }  # for people: until when a sweep lasts; when a run began; the name of its directory
 
 

@@ -134,7 +134,7 @@ def test_a_page_shows_the_estimate_instead_of_the_plain_figure(tmp_path: Path) -
     run = written_run(tmp_path / "a", traces(20, 10))
     html = page_of(evaluate(run)).html()
     assert "Trace latency p50 with what was cut off" in html
-    assert "10.50 s of those alone that were seen to their end" in html
+    assert "10.50 s over completed ones alone" in html
     plain = page_of(evaluate(written_run(tmp_path / "b", traces(20)))).html()
     assert "with what was cut off" not in plain
     assert "n 20" in plain
@@ -154,9 +154,7 @@ def test_a_sweep_shows_dashes_and_marks_and_its_files_keep_all(tmp_path: Path) -
     text = headline(rows)
     assert line(text, "  Latency p90 (s)") == ["-"]
     assert line(text, "  TTFAT p50 (s)") == ["0.500*"]
-    assert "* of those alone that were seen to their end: more than 25% were cut off or failed" in " ".join(
-        text.split()
-    )
+    assert "* over completed ones alone: more than 25% were cut off or failed" in " ".join(text.split())
     assert "0.500*" in (tmp_path / "sweep.html").read_text()
 
 

@@ -87,7 +87,7 @@ def test_captions_say_what_was_left_out(tmp_path: Path):
     found = page_of(evaluate(RunDir.open(generated_run(tmp_path / "run", 20_000, duration_s=1000.0))))
     captions = {plot.key: plot.caption for plot in (*found.plots(), *found.further_plots)}
     assert re.search(r"1,500 of 19,\d{3} requests, drawn evenly at random", captions["ttft-by-new-tokens"])
-    assert "thinned to 200 quantiles" in captions["ttft"]
+    assert "At most 200 quantiles" in captions["ttft"]
     assert re.search("An excerpt of the run: (599|600).0 s", captions["timeline"])  # the middle of steady state
     assert "every 5 s" in captions["cumulative-prompt"]
 

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 import trie
+from trie.child_environment import child_environment
 from trie.config import SimConfig
 from trie.errors import EndpointError
 from trie.sim import process as sim_process
@@ -161,7 +162,7 @@ async def test_one_that_says_nothing_is_given_up_and_ended(monkeypatch):
 async def test_it_is_told_no_secret(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("HF_TOKEN", "hf-secret")
-    assert not [value for value in sim_process._environment().values() if "-secret" in value]
+    assert not [value for value in child_environment().values() if "-secret" in value]
 
 
 @pytest.mark.parametrize("runner", UVLOOP_OR_NOT)

@@ -40,6 +40,10 @@ class CapacityCells(Cells):
         settings = typed_config.settings(typed_config.without_hydra(self.config))
         if settings.slo is None:
             raise ConfigError("search=capacity: needs limits to search by: slo='ttft_s<2@p95'")
+        if settings.load.shape != "closed":
+            raise ConfigError(
+                f"load={settings.load.shape}: search=capacity looks for a concurrency, and needs load=closed"
+            )
         if settings.repeats > 1:
             raise ConfigError(f"repeats={settings.repeats}: search=capacity measures each load once")
         directory = Path(self.config.hydra.sweep.dir)

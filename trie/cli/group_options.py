@@ -40,7 +40,7 @@ TEXT = re.compile(
     re.DOTALL,
 )
 # Expressions with commas, signs and blanks, which are one text.
-EXPRESSION = re.compile(r"((?:\+{1,2})?slo(?:\.[\w-]+)?=)(.*)", re.DOTALL)
+EXPRESSION = re.compile(r"((?:\+{1,2})?(?:slo(?:\.[\w-]+)?|stop_when)=)(.*)", re.DOTALL)
 LOADS = re.compile(r"concurrency=(\d+)\.\.(\d+)")  # of a search for a capacity
 NEEDS_QUOTES = re.compile(r"[#=&!;<>^`]")
 WRITTEN_FOR_HYDRA = re.compile(r"['\"\[({]|\$\{")  # quoted already, a list, a choice or an interpolation

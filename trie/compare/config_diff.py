@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from itertools import product
 from typing import Any
 
 from trie.compare.runs import Run
 from trie.config import RunConfig
-from trie.config.setting import unmeasured
+from trie.config.setting import settings_of, unmeasured
 from trie.metrics.shown_numbers import CUT_OFF_SHARE
 from trie.metrics.summary import Summary
 from trie.storage.manifest import FULL_LENGTH, Manifest
@@ -42,7 +43,19 @@ class Setting:
 def settings(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[Setting]:
     """The keys of two configs that differ and may change what is measured."""
     ignored = unmeasured(RunConfig)
-    return [setting for setting in _differing(flat(baseline), flat(candidate)) if setting.key not in ignored]
+    both = [_complete(flat(config)) for config in (baseline, candidate)]
+    return [setting for setting in _differing(*both) if setting.key not in ignored]
+
+
+def _complete(config: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults of the keys that an older version did not write."""
+    defaults = {setting.key: _plain(setting.default) for setting in settings_of(RunConfig) if setting.default != {}}
+    return {**config, **{key: value for key, value in defaults.items() if key not in config}}
+
+
+def _plain(default: Any) -> Any:
+    """A default as a config on disk has it."""
+    return default.name if isinstance(default, Enum) else default
 
 
 def facts(baseline: Manifest, candidate: Manifest) -> list[Setting]:

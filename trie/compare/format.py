@@ -70,7 +70,7 @@ def _seen(pair: Pair, settings: Settings) -> str:
     }
     if not least:
         return ""
-    of_each = ", ".join(f"{title} {100 * share:.2g} %" for title, share in least.items())
+    of_each = ", ".join(f"{title} {_share(share)} %" for title, share in least.items())
     within = "" if settings.margin is None else f"; equivalent: within {100 * settings.margin:g} %"
     return (
         f"differences under these shares can't be seen with these runs (found in fewer than 4 of 5): {of_each}{within}"
@@ -166,3 +166,8 @@ def number(value: float | None, *, sign: bool = False) -> str:
     if abs(value) >= 1000:
         return f"{value:{plus},.0f}"
     return f"{value:{plus}#.4g}"
+
+
+def _share(share: float) -> str:
+    """In percent, with two digits, or whole where there are more before the point."""
+    return f"{100 * share:.0f}" if share >= 1 else f"{100 * share:.2g}"

@@ -124,7 +124,7 @@ def _runs(comparison: Comparison, names: Names) -> Iterator[Block]:
     )
     rows = [[names[run.label], str(run.path), facts_of(run)] for side in sides for run in side.runs]
     yield Section(
-        "What differs beside",
+        "Other differences",
         [
             Table(caption="Runs", columns=[Column(name) for name in ("Run", "Directory", "What it is")], rows=rows),
             _settings("Settings", [(pair, pair.settings) for pair in pairs], names),

@@ -51,8 +51,8 @@ def forest(heads: Sequence[tuple[Pair, Sequence[Difference]]], names: Names) -> 
     return Plot(
         key="changes",
         title="Changes from the baseline",
-        caption="Relative change of each headline number with its interval; the line at 0 is no change. The colour "
-        "says whether the interval leaves 0 out, and for whom that speaks"
+        caption="Relative change of each headline number with its interval; the line at 0 is no change. Coloured: "
+        "the interval leaves out 0; the legend says in whose favour"
         + ("; the shape says which candidate it is." if len(candidates) > 1 else "."),
         spec={
             "height": max(30, 14 * len(candidates) + 14) * len(metrics),

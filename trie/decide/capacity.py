@@ -26,7 +26,7 @@ class Capacity:
     def text(self) -> str:
         """The answer for people."""
         if self.passes is None and self.fails is None:
-            return "unknown: no cell was sure"
+            return "unknown: no cell was sure; cells must be longer (duration=...)"
         if self.fails is None:
             return f"at least {self.passes} agents: the highest load of the search passes"
         if self.passes is None:

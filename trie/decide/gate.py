@@ -174,7 +174,7 @@ def _of_run(cell: str, run: EvaluatedRun | str, rules: Rules) -> Iterator[Ruling
         yield Ruling(cell, "valid", "failed" if errors else "passed", "; ".join(errors) or "no error in the verdict")
     values = numbers(run.summary.to_json())
     for limit in rules.limits:
-        key = _resolved(limit.metric, values, "limits", limit.text)
+        key = _resolved(_whole(limit.metric), values, "limits", limit.text)
         yield _limited(cell, limit, values[key])
     for judged in judged_run(run, rules.objectives):
         tier = f"{judged.tier}: " if judged.tier else ""
@@ -210,21 +210,26 @@ def _of_pairs(target: Path, baseline: Path, rules: Rules) -> Iterator[Ruling]:
         yield Ruling("", "same cells as the baseline", "failed", missing)
     for cell, pairs in comparison.cells.items():
         for pair in pairs:
+            for doubt in pair.doubts:
+                yield Ruling(cell, "comparable with the baseline", "unsure", f"{doubt.what}: {doubt.found}")
             for (rule, _), ruling in zip(gates, pair.gates, strict=True):
                 yield Ruling(cell, rule, _outcome(ruling), ruling.text)
 
 
 def _worse(metric: str, share: float) -> Gate:
     """The condition of being worse by more than a share."""
-    rates = [number.metric.key for number in declared_numbers() if number.metric.section is WORKLOAD]
-    plain = metric.removeprefix("population.")
-    whole = f"{metric}.steady_state" if metric in rates else metric  # a rate alone is that of steady state
     keys = [number.key for number in declared_numbers()]
-    better = described(_resolved(f"{plain}.steady_state" if plain in rates else plain, keys, "margins", metric)).better
+    better = described(_resolved(_whole(metric.removeprefix("population.")), keys, "margins", metric)).better
     if better is None:
         raise ConfigError(f"margins: {metric}: neither higher nor lower is better, so nothing is worse; use limits")
     sign, comparison = (-1.0, "<") if better == "higher" else (1.0, ">")
-    return Gate(f"{metric} {comparison} {100 * sign * share:+g}%", whole, comparison, sign * share, "relative")
+    return Gate(f"{metric} {comparison} {100 * sign * share:+g}%", _whole(metric), comparison, sign * share, "relative")
+
+
+def _whole(metric: str) -> str:
+    """The name of a number: a rate alone is that of steady state."""
+    rates = [number.metric.key for number in declared_numbers() if number.metric.section is WORKLOAD]
+    return f"{metric}.steady_state" if metric in rates else metric
 
 
 def _outcome(judged: Compared) -> Outcome:

@@ -13,7 +13,7 @@ from trie.metrics.definitions import PER_REQUEST, PER_TRACE, Metric, Number
 
 CUT_OFF_SHARE = 0.25  # cut off or failed, above which times of the others are no headlines
 MARK = "*"
-MARKED = "of those alone that were seen to their end"
+MARKED = "over completed ones alone"
 OUTCOMES = {
     PER_TRACE.key: ("traces.completed", "traces.failed", "traces.cancelled"),
     PER_REQUEST.key: ("requests.ok", "requests.failed", "requests.cancelled"),

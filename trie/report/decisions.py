@@ -99,4 +99,9 @@ def _ends(estimate: Estimate) -> tuple[float | None, ...]:
 
 def _spread(estimate: Estimate) -> str:
     half = estimate.half_width
-    return fine(estimate.value) if half is None else f"{fine(estimate.value)} ±{fine(half)}"
+    return _money(estimate.value) if half is None else f"{_money(estimate.value)} ±{_money(half)}"
+
+
+def _money(value: float) -> str:
+    """With three digits where there would be nothing but zeros."""
+    return fine(value) if abs(value) >= 0.1 else f"{value:.3g}"

@@ -69,16 +69,16 @@ def circumstances(manifest: Manifest) -> str:
     return ", ".join(parts)
 
 
-def verdict(summary: Summary) -> Verdict:
-    """In one line, with every check behind it."""
+def verdict(summary: Summary, *, virtual: bool = False) -> Verdict:
+    """In one line, with every check behind it; that no server was measured stands as large as the word."""
     warnings = warnings_of(summary)
     detail = f"with {warnings}" if warnings else "no warnings"
     checks = [
         Check("ok" if check.ok else check.level, check.title, check.found, check.advice) for check in summary.verdict
     ]
     return Verdict(
-        word="VALID" if summary.valid else "INVALID",
-        tone="good" if summary.valid else "bad",
+        word=("VALID" if summary.valid else "INVALID") + (", SIMULATED" if virtual else ""),
+        tone="bad" if not summary.valid else "warn" if virtual else "good",
         detail=detail if summary.valid else "these numbers would mislead",
         checks=sorted(checks, key=lambda check: ("error", "warning", "ok").index(check.level)),
     )

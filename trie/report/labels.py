@@ -209,6 +209,9 @@ def _workers(workers: Workers) -> str:
 
 def _client(client: Client) -> Iterable[tuple[str, str]]:
     lag_s = client.loop_lag_p99_s
+    if lag_s is None and client.cpu_share is None:
+        yield "client", f"CPU time and lateness not measured, suspect requests {percent(client.suspect_share)}"
+        return
     yield (
         "client",
         (

@@ -68,7 +68,7 @@ def _distribution(key: str, metric_key: str, series: Series) -> Plot:
     factor = metric.display.factor
     curves = {label: (*ecdf(values * factor, most=POINTS), color) for label, (values, color) in series.items()}
     counts = ", ".join(f"{int(np.isfinite(values).sum()):,} {label}" for label, (values, _) in series.items())
-    caption = f"Share that took at most so long, of {counts}; thinned to {POINTS} quantiles where there are more."
+    caption = f"Cumulative share of {counts}. At most {POINTS} quantiles of each are drawn."
     return _shares(key, metric.name, caption, curves, metric.heading)
 
 

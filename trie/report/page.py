@@ -78,7 +78,7 @@ def run_page(columns: Columns, summary: Summary, manifest: Manifest) -> Page:
         title=identity(manifest),
         subtitle=circumstances(manifest),
         blocks=[
-            verdict(summary),
+            verdict(summary, virtual=manifest.clock == "virtual"),
             cards(run, summary, num_gpus=manifest.settings.num_gpus),
             *first,
             *_decisions(summary),

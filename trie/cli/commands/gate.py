@@ -47,7 +47,9 @@ def main(arguments: list[str]) -> int:
         print(_markdown(gated, options.directory))
     else:
         print("\n".join(lines(gated)))
-        print("FAILED" if gated.failed else "PASSED")
+        unsure = sum(ruling.outcome == "unsure" for ruling in gated.rulings)
+        doubt = f", {unsure} of {len(gated.rulings)} rules not sure" if unsure else ""
+        print(f"{'FAILED' if gated.failed else 'PASSED'}{doubt}")
     return EXIT_GATE if gated.failed else 0
 
 

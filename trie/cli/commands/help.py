@@ -6,7 +6,7 @@ import argparse
 import textwrap
 
 from trie.cli.arguments import Parser
-from trie.cli.errors import settings, unknown
+from trie.cli.errors import GROUPS, settings, unknown
 from trie.config.setting import Setting
 from trie.errors import ConfigError
 
@@ -34,6 +34,8 @@ def main(arguments: list[str]) -> int:
     for key in parser().parse_args(arguments).keys or [""]:
         chosen = [setting for setting in settings().values() if _belongs(setting.key, key)]
         if not chosen:
+            if key in GROUPS:
+                raise ConfigError(f"{key}: is a group of options, no setting; trie --help lists them")
             raise ConfigError(unknown(key))
         print("\n".join(map(described, chosen)))
     return 0

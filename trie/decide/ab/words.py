@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import expm1
 
 from trie.decide.ab.experiment import Finding, Pair, Result
 from trie.report.number_format import percent
@@ -30,7 +31,7 @@ def spread(finding: Finding) -> str:
     """The difference of one number with its interval."""
     interval = finding.interval
     if interval is None:
-        return f"{finding.of.label} not measured in enough pairs"
+        return f"{finding.of.label}: an interval takes two pairs"
     low, high = (percent(end, 1, sign=True) for end in (interval.low, interval.high))
     return f"{finding.of.label} {percent(interval.value, 1, sign=True)} ({low} to {high})"
 
@@ -45,7 +46,7 @@ def _more(result: Result) -> str:
 def pair_line(pair: Pair, result: Result) -> str:
     """One pair as it comes."""
     value = pair.differences[result.plan.metric]
-    shown = "not measured" if value is None else percent(value, 1, sign=True)
+    shown = "not measured" if value is None else percent(expm1(value), 1, sign=True)
     order = "A B" if pair.first == "a" else "B A"
     return f"pair {pair.number} ({order}): {result.main.of.label} {shown}; so far: {spread(result.main)}"
 

@@ -18,7 +18,7 @@ from trie.metrics.columns import Columns
 from trie.metrics.definitions.metric import RunRows
 
 PROVISIONAL_BLOCKS = 10  # by which features are chosen where there is no interval
-NO_SUMS = "the run left no sums over its workload, as runs of older versions did not"
+NO_SUMS = "the run holds no sums over its workload; older versions wrote none"
 NO_STREAM = "first tokens are not seen without streaming"
 FEW_FIRST = "too few first requests were sent after the warm-up"
 RATES = ("completion_tok_s", "total_prompt_tok_s", "uncached_prompt_tok_s", "trace_per_s")

@@ -9,6 +9,7 @@ from trie.metrics.sections import LevelShift, Steadiness, Trend
 from trie.metrics.steadiness.blocks import CONTEXT, HITS, RATE, TPOT
 from trie.metrics.stop_rule import is_sample
 
+RAMP = "ramp"
 LEAST_GAP = 0.02  # a smaller one between estimate and measurement is no matter
 GRAVE = 0.20  # a change from which on one number can't stand for the whole window
 
@@ -45,7 +46,7 @@ def sample_checks(run: Evidence) -> Iterator[Check]:
 def steadiness_checks(run: Evidence) -> Iterator[Check]:
     """None where the window was too short to judge."""
     steady = run.summary.steadiness
-    if steady is None or steady.why is not None:
+    if steady is None or steady.why is not None or run.settings.load.shape == RAMP:  # a ramp is no steady load
         return
     rates = {name: steady.drift[name] for name in (RATE, TPOT) if name in steady.drift}
     drifting = {name: trend for name, trend in rates.items() if trend.drifts}

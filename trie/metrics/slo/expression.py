@@ -164,6 +164,10 @@ def _statistic(metric: Metric, typed: str | None, part: str, where: str) -> str:
 def _refuse_impossible(metric: Metric, limit: float, part: str, where: str, *, upper: bool) -> None:
     """Limits that every server keeps, or none."""
     most = {"ratio": 1.0, "%": 100.0}.get(metric.unit)
+    if upper and metric.better == "higher":
+        raise ConfigError(f"{where}: {part!r}: higher is better, so the limit must be a lower one: >")
+    if upper and most is not None and limit >= most:
+        raise ConfigError(f"{where}: {part!r}: every server is below {most:g} {metric.unit}; a share has %: <1%")
     if upper and limit <= 0:
         raise ConfigError(f"{where}: {part!r}: no server is below 0; the limit must be above 0")
     if not upper and most is not None and limit >= most:
