@@ -21,11 +21,14 @@ from trie.sim.server import serve
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist's own
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Two processes share the whole default tier; chosen tests, and tiers that hold tests to a time, have one."""
+    """Three processes share the whole default tier, which waits for half of its time.
+
+    Chosen tests, and tiers that hold tests to a time, have one.
+    """
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and "not slow" in config.option.markexpr
     free = config.pluginmanager.hasplugin("xdist") and "PYTEST_XDIST_WORKER" not in os.environ
     if whole and free and config.option.numprocesses is None and not config.option.usepdb:
-        config.option.numprocesses, config.option.dist = 2, "loadfile"
+        config.option.numprocesses, config.option.dist = 3, "loadfile"
 
 
 @pytest.fixture(params=[not_held_to, pytest.param(held_to, marks=pytest.mark.slow)])

@@ -35,6 +35,7 @@ def statuses(sweep: Path) -> dict[str, str]:
     return {re.sub(r"-\w{8}", "", row["cell"], count=1): row["status"] for row in table(sweep)}
 
 
+@pytest.mark.slow
 def test_plan_of_the_full_sweep_comes_from_one_command(script: Command, tmp_path: Path) -> None:
     done = script("sweep=full", "endpoint=http://127.0.0.1:9/v1", "model=M", "num_gpus=4", "plan=true")
     assert (done.returncode, done.stderr) == (0, "")

@@ -19,6 +19,7 @@ def measured(folder: Path, name: str) -> None:
     file.write_text(json.dumps(manifest))
 
 
+@pytest.mark.slow
 def test_runs_become_a_profile_which_forecasts(script: Command, tmp_path: Path):
     for concurrency in (1, 2, 4):
         done = script(*VIRTUAL, f"concurrency={concurrency}", f"hydra.run.dir=c{concurrency}")
@@ -39,6 +40,7 @@ def test_runs_become_a_profile_which_forecasts(script: Command, tmp_path: Path):
     assert "batches of up to 4, in which the cache was never full" in shown
 
 
+@pytest.mark.slow
 def test_json_and_page_have_each_run_measured_and_simulated(script: Command, tmp_path: Path):
     for concurrency in (1, 4):
         script(*VIRTUAL, f"concurrency={concurrency}", f"hydra.run.dir=c{concurrency}")

@@ -84,6 +84,7 @@ def test_a_limit_on_failures_ends_a_virtual_run_with_the_error_of_a_real_one(scr
     assert "every request failed: http_status, 7 times" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_forecast_is_laid_behind_the_measured_curves_of_a_sweep(script: Command, tmp_path: Path):
     line = ("-m", "workload=sample", "profile=fast", "html=false", "progress=none", "duration=4")
     assert script(*line, "concurrency=1,2", "hydra.sweep.dir=measured").returncode == 0
@@ -97,6 +98,7 @@ def test_a_forecast_is_laid_behind_the_measured_curves_of_a_sweep(script: Comman
     assert "Dashed: a forecast" not in (tmp_path / "measured" / "sweep.html").read_text()
 
 
+@pytest.mark.slow
 def test_what_is_no_forecast_is_refused(script: Command):
     line = ("-m", "workload=sample", "profile=fast", "html=false", "progress=none", "duration=2", "concurrency=1,2")
     assert script(*line, "hydra.sweep.dir=measured").returncode == 0

@@ -80,6 +80,7 @@ def loaded(rng: np.random.Generator, sessions: int = 120, slots: int = 8) -> Sam
     return Sample(values, np.arange(sessions), np.arange(sessions) / sessions, np.zeros(sessions, np.bool_))
 
 
+@pytest.mark.slow
 def test_runs_that_share_a_server_with_a_memory_are_rarely_called_different() -> None:
     """300 pairs without a difference: as if traces were independent 40 in 100 would be called different."""
     rng = np.random.default_rng(3)

@@ -65,6 +65,7 @@ def test_repeats_may_be_called_better_worse_or_equivalent(
     assert pair.gates[0].certain is True
 
 
+@pytest.mark.slow
 def test_runs_that_did_not_take_turns_are_doubtful(tmp_path: Path) -> None:
     a, b, late = (runs(tmp_path / name, 0.01, 0.01, began=began) for name, began in (("a", 0), ("b", 1), ("c", 9)))
     assert "order" not in {doubt.what for doubt in compare([a, b], Settings()).pairs[0].doubts}

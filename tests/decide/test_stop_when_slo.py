@@ -23,6 +23,7 @@ def test_the_interval_that_decides_has_98_percent() -> None:
     assert wider(Estimate(1.0)) == Estimate(1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slo", "met"), [("tpot_s<5@p90", "yes"), ("tpot_s<0.001@p90", "no")])
 def test_a_sure_answer_ends_the_run_before_its_deadline(tmp_path: Path, slo: str, met: str) -> None:
     directory = tmp_path / "run"

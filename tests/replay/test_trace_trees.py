@@ -116,6 +116,7 @@ async def test_both_clocks_send_and_find_the_same(sim: Serve, tmp_path: Path, hi
     assert (real.usage_prompt_tokens == real.new_prompt_tokens + real.cached_prompt_tokens).all()
 
 
+@pytest.mark.slow
 async def test_hits_are_what_the_accounting_says_in_whole_blocks(tmp_path: Path) -> None:
     """Of what a request repeats the cache has all but the last token of an answer, which has no KV."""
     rows = await replayed(None, tmp_path / "v", TRACES, html=True)
@@ -215,6 +216,7 @@ async def test_a_cancelled_trace_cancels_all_of_its_sub_agents(tmp_path: Path) -
     assert state.counters.requests_in_flight == 0
 
 
+@pytest.mark.slow
 async def test_a_server_runs_nothing_after_the_deadline_of_traces_with_sub_agents(sim: Serve, tmp_path: Path) -> None:
     slow = replace(SIM, decode_base_s=0.01)
     child = replace(LEAF, assistant_response_length=(10_000,))
