@@ -53,11 +53,19 @@ def run(arguments: list[str]) -> int:
         print("\n".join(one_line(line, LINE) for line in f"trie: {error}".split("\n")), file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
-        print("trie: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return _interrupted()
+    except RuntimeError as error:  # what Python 3.11 makes of a signal while a class is made, as during imports
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return _interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
+
+
+def _interrupted() -> int:
+    print("trie: interrupted", file=sys.stderr)
+    return EXIT_INTERRUPTED
 
 
 def _dispatch(arguments: list[str], keys: secrets.Keys) -> int:
