@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from helpers.command_line import in_this_process
 
+from trie.cli.commands import ab
+from trie.cli.secrets import Keys
+
 VIRTUAL = ("clock=virtual", "workload=qa-synthetic", "html=false", "progress=none")
 
 
@@ -32,6 +35,21 @@ def test_a_search_finds_the_capacity_and_resumes(tmp_path: Path) -> None:
     again = in_this_process(tmp_path, *search)
     assert "done before" in again.stderr + again.stdout or "cell 1 of the search" not in again.stderr
     assert json.loads((tmp_path / "found" / "capacity.json").read_text()) == content
+
+
+@pytest.mark.slow
+def test_each_product_of_a_search_keeps_its_page_when_it_is_resumed(tmp_path: Path) -> None:
+    search = (
+        "-m", "search=capacity", "slo=failed<50%", "concurrency=1..2", *VIRTUAL, "duration=20",
+        "sim.decode_base_s=0.01,0.02", "hydra.sweep.dir=found",
+    )  # fmt: skip
+    for _ in range(2):
+        done = in_this_process(tmp_path, *search)
+        assert done.returncode == 0, done.stderr
+        pages = {path.name: path.read_text() for path in (tmp_path / "found").glob("capacity*.html")}
+        assert set(pages) == {"capacity-1.html", "capacity-2.html"}
+        assert "sim.decode_base_s=0.01" in pages["capacity-1.html"]
+        assert "sim.decode_base_s=0.02" in pages["capacity-2.html"]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +99,22 @@ def test_the_same_settings_are_equivalent(tmp_path: Path) -> None:
     assert "A and B are equivalent within 2.0 %" in done.stdout
     plan = in_this_process(tmp_path, "ab", "effect=3%", "like=out")
     assert "a difference of 3.0 % is sure after about 3 pairs" in plan.stdout
+
+
+def test_each_server_gets_its_own_key_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_OF_A", "secret-a")
+    monkeypatch.setenv("KEY_OF_B", "secret-b")
+    settings = [
+        f"{arm}.endpoint.{name}"
+        for arm in "ab"
+        for name in (f"base_url=http://{arm}/v1", f"api_key_env=KEY_OF_{arm.upper()}")
+    ]
+    arms = ab._arms(ab._sorted(settings), None, Keys(None))
+    assert [(arm.config.endpoint.base_url, arm.api_key) for arm in arms] == [
+        ("http://a/v1", "secret-a"),
+        ("http://b/v1", "secret-b"),
+    ]
+    assert "secret" not in repr(arms)
 
 
 @pytest.mark.parametrize(

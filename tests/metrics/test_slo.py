@@ -8,8 +8,14 @@ import pytest
 from helpers.manifests import manifest
 from helpers.rows import row
 
-from trie.metrics.slo.evaluate import Judged, wilson
+from trie.metrics.certainty.estimate import Estimate
+from trie.metrics.certainty.section import Certainty, PopulationEstimates
+from trie.metrics.columns import Columns
+from trie.metrics.definitions.metric import RunRows
+from trie.metrics.slo.evaluate import Judged, Run, judge, wilson
+from trie.metrics.slo.expression import parse
 from trie.metrics.summary import Summary, summarize
+from trie.metrics.traces import traces as all_traces
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
 
@@ -129,3 +135,21 @@ def test_the_verdict_warns_of_a_missed_slo_and_the_run_stays_valid():
 def test_summary_json_is_read_again():
     found = summary(traces(40), "request_ttft_s<1@p50, failed<1%", num_gpus=1, gpu_hour_cost=2.0)
     assert Summary.from_json(found.to_json()).to_json() == found.to_json()
+
+
+@pytest.mark.parametrize(("whole_tok_s", "of", "value"), [(101.0, "population", 5.0), (200.0, "run", 2.0)])
+def test_an_estimate_for_the_whole_workload_that_the_run_does_not_bear_out_decides_nothing(
+    whole_tok_s: float, of: str, value: float
+) -> None:
+    columns = Columns(to_table(traces(400)))
+    sessions = all_traces(columns)
+    estimate, steady = (Estimate(tok_s, tok_s - 2, tok_s + 2, 1.0, 9.0) for tok_s in (whole_tok_s, 100.0))
+    certainty = Certainty(
+        steady_state={"completion_tok_s": steady},
+        population=PopulationEstimates(
+            completion_tok_s=estimate, latency_s={"p90": Estimate(5.0, 4.9, 5.1, 0.05, 9.0)}
+        ),
+    )
+    latency = {"latency_s": sessions.last_s - sessions.sent_s}
+    (judged,) = judge(Run(RunRows(columns, sessions, 200.0), certainty, latency, {}, {}), parse("latency_s<10@p90"))
+    assert (judged.of, judged.value) == (of, pytest.approx(value))

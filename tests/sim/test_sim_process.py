@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 import trie
-from trie.child_environment import child_environment
+from trie.child_process import child_environment
 from trie.config import SimConfig
 from trie.errors import EndpointError
 from trie.sim import process as sim_process

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, RangeSweep
@@ -22,6 +22,9 @@ from trie.errors import ConfigError
 from trie.metrics.slo.evaluate import Met
 from trie.metrics.slo.expression import tiers
 from trie.storage import sweep_dir
+
+if TYPE_CHECKING:
+    from trie.decide.capacity_report import Load
 
 log = logging.getLogger("trie")
 
@@ -77,17 +80,17 @@ class CapacityCells(Cells):
 
         searches = {tier: Search(loads[0], loads[-1]) for tier in tiers(settings.slo)}
         results: list[Any] = []
-        cells: list[Path] = []
+        cells: list[Load] = []
         while (load := _next(searches)) is not None:
             overrides = [*product, f"concurrency={load}"]
             job = self._cell(len(cells), overrides, self._compose(overrides), {"concurrency"}, directory)
             if job.planned.refused is not None:
                 raise ConfigError(job.planned.refused)
-            cells.append(directory / job.planned.name)
             if job.planned.to_do:
-                log.info("load %d, cell %d of the search: %s", load, len(cells), job.planned.name)
+                log.info("load %d, cell %d of the search: %s", load, len(cells) + 1, job.planned.name)
                 results += self._launch([job], directory)
-            answers = load_of(cells[-1], settings.slo).answers
+            cells.append(load_of(directory / job.planned.name, settings.slo))
+            answers = cells[-1].answers
             for tier, search in searches.items():
                 search.record(load, answers[tier])
             _log_answers(load, answers)

@@ -77,7 +77,7 @@ def verdict(comparison: Comparison, names: Names) -> Verdict:
 
 
 def _moved(comparison: Comparison, names: Names) -> str:
-    """How many headlines of each candidate are better, worse or else: "3 of 8 headlines worse"."""
+    """How many headlines of each candidate are better, worse or else: "3 of 8 headlines worse, 2 without an interval"."""
     sentences = []
     labels = dict.fromkeys(pair.candidate.label for pair in comparison.pairs)
     for label in labels:
@@ -85,6 +85,8 @@ def _moved(comparison: Comparison, names: Names) -> str:
         words = Counter(word_of(row) for row in heads if row.verdict is not None)
         counts = [f"{words[word]} {word}" for word in words if word not in QUIET]
         moved = f" of {len(heads)} headlines ".join(", ".join(counts).split(" ", 1))
+        unknown = sum(row.verdict is None for row in heads)
+        moved += f", {unknown} without an interval" if unknown else ""
         none = f"none of {len(heads)} headlines {'moved beyond noise' if words else 'has an interval'}"
         of = f"{names[label]}: " if len(labels) > 1 else ""
         sentences.append(f"{of}{moved if counts else none}")

@@ -63,13 +63,13 @@ def _doubts(run: EvaluatedRun) -> Iterator[str]:
             yield check.line
 
 
-def report(directory: Path, about: str, searches: Mapping[str, Search], slo: Any, cells: Sequence[Path]) -> list[str]:
+def report(directory: Path, about: str, searches: Mapping[str, Search], slo: Any, loads: Sequence[Load]) -> list[str]:
     """Write capacity.json and capacity.html; returns the answers, a line a tier.
 
     Raises:
         TrieError: when they can't be written.
     """
-    loads = sorted((load_of(path, slo) for path in cells), key=lambda load: load.load)
+    loads = sorted(loads, key=lambda load: load.load)
     content = _content(directory / RESULT)
     content["searches"][about] = {
         "slo": slo,
@@ -86,7 +86,7 @@ def report(directory: Path, about: str, searches: Mapping[str, Search], slo: Any
         ],
     }
     write_json(directory / RESULT, content)
-    name = PAGE if not about else f"capacity-{len(content['searches'])}.html"
+    name = PAGE if not about else f"capacity-{[*content['searches']].index(about) + 1}.html"
     page(about, searches, loads).write(directory / name)
     return [f"{f'{tier}: ' if tier else ''}{search.capacity.text}" for tier, search in searches.items()]
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trie.metrics.certainty.estimate import Estimate
+from trie.metrics.certainty.section import Certainty, PopulationEstimates
+from trie.metrics.stop_rule import is_sample
 
 if TYPE_CHECKING:
     from trie.metrics.summary import Summary
@@ -49,11 +51,16 @@ def cost_of(summary: Summary, settings: Settings) -> Cost | None:
     )
 
 
+def _whole(certainty: Certainty | None) -> PopulationEstimates:
+    """Of the whole workload, where the run bears the estimates out."""
+    return certainty.population if certainty is not None and is_sample(certainty) else PopulationEstimates()
+
+
 def _tokens(summary: Summary) -> tuple[str, Estimate | None]:
     """Completion tokens per second: of the whole workload where that is known, else of steady state."""
     certainty = summary.certainty
-    if certainty is not None and certainty.population.completion_tok_s is not None:
-        return POPULATION, certainty.population.completion_tok_s
+    if (whole := _whole(certainty).completion_tok_s) is not None:
+        return POPULATION, whole
     rate = summary.workload["completion_tok_s"].steady_state
     known = certainty.steady_state.get("completion_tok_s") if certainty is not None else None
     return "steady_state", known or (None if rate is None else Estimate(rate))
@@ -61,9 +68,8 @@ def _tokens(summary: Summary) -> tuple[str, Estimate | None]:
 
 def _traces(summary: Summary) -> tuple[str, Estimate | None]:
     """Traces per second: of the whole workload where that is known, else those that completed in the run's time."""
-    certainty = summary.certainty
-    if certainty is not None and certainty.population.trace_per_s is not None:
-        return POPULATION, certainty.population.trace_per_s
+    if (whole := _whole(summary.certainty).trace_per_s) is not None:
+        return POPULATION, whole
     return "completed", None if summary.trace_per_s is None else Estimate(summary.trace_per_s)
 
 

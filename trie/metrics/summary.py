@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf, isfinite
@@ -13,17 +12,18 @@ import numpy as np
 from trie.metrics import verdict
 from trie.metrics.cache import workers
 from trie.metrics.certainty.assess import Values, certainty
-from trie.metrics.certainty.blocks import CYCLES, STOP_CYCLES
+from trie.metrics.certainty.blocks import CYCLES
 from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.section import Certainty
 from trie.metrics.certainty.workload_estimates import RunFacts
 from trie.metrics.checks.check import Check
 from trie.metrics.client_error import excesses
-from trie.metrics.columns import Bools, Columns, Floats, Stats
+from trie.metrics.columns import Columns, Floats, Stats
 from trie.metrics.cost import Cost, cost_of
 from trie.metrics.decode_speed import decode_speeds
 from trie.metrics.definitions.cache import reports_hits
 from trie.metrics.definitions.metric import RunRows
+from trie.metrics.drift import drift
 from trie.metrics.engine_counters import engine
 from trie.metrics.load_served import load_served, waiting_s
 from trie.metrics.metric_names import flat
@@ -48,11 +48,11 @@ from trie.metrics.slo.expression import DEFAULT_TIER, parse_all, tiers
 from trie.metrics.slo.goodput import Goodput, goodput
 from trie.metrics.slo.of_run import steady_state
 from trie.metrics.steadiness.judge import steadiness
-from trie.metrics.stop_rule import promised
+from trie.metrics.stop_rule import facts_of, promised
 from trie.metrics.throughput import Points, Rates, rates
 from trie.metrics.traces import Traces, traces
 from trie.metrics.values import of_run, per_request, per_trace
-from trie.storage.manifest import ClientHealth, Manifest, Template
+from trie.storage.manifest import ClientHealth, Manifest
 from trie.storage.typed_json import decode, encode
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Populati
         workload=workload,
         errors=columns.failures(),
         workers=workers(columns),
-        drift=_drift(columns, manifest, _take(numbers, Drift, "drift")),
+        drift=drift(columns, manifest, _take(numbers, Drift, "drift")),
         censoring=Censoring(**_take(numbers, Censoring, "censoring")),
         cache=_cache(columns, sessions, _take(numbers, Cache, "cache")),
         concurrency=Concurrency(settings.slots, **_take(numbers, Concurrency, "concurrency")),
@@ -181,14 +181,7 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Populati
             run_rows,
             points,
             Values(workload, of_traces, of_requests),
-            RunFacts(
-                settings.slots,
-                stream=stream,
-                closed_loop=settings.load.shape == "closed",
-                load_changes=settings.load.shape == "ramp",
-                traces_ran_out=_ended_by(manifest, "max_traces"),
-                cycles=STOP_CYCLES if _ended_by(manifest, "precise") else CYCLES,
-            ),
+            _facts(manifest),
             population,
         ),
         **_take(numbers, Summary),
@@ -198,6 +191,13 @@ def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Populati
         summary = replace(summary, certainty=promised(summary.certainty, settings.stop_when))
     summary = _decided(summary, manifest, run_rows, of_traces, of_requests)
     return replace(summary, verdict=verdict.judge(summary, manifest))
+
+
+def _facts(manifest: Manifest) -> RunFacts:
+    """What the intervals need to know of a run: one that was stopped when it was precise keeps its blocks."""
+    facts = facts_of(manifest.settings)
+    cycles = facts.cycles if _ended_by(manifest, "precise") else CYCLES
+    return replace(facts, traces_ran_out=_ended_by(manifest, "max_traces"), cycles=cycles)
 
 
 def _decided(
@@ -245,56 +245,6 @@ def _take(numbers: dict[str, float | None], kind: type, section: str = "") -> di
     """The numbers that a section has fields for, by their names; they are then no longer in `numbers`."""
     paths = {field.name: f"{section}.{field.name}".removeprefix(".") for field in fields(kind)}
     return {name: numbers.pop(path) for name, path in paths.items() if path in numbers}
-
-
-def _drift(columns: Columns, manifest: Manifest, numbers: Mapping[str, Any]) -> Drift:
-    """The server's counts against the accounting, over requests that ended well and report usage.
-
-    What a chat's template adds, as measured before the run, is a part of the drift, stated beside it: what is left
-    then is unexplained. Of completions the first prompt was made shorter already by what the server adds.
-    """
-    ok = columns.outcome("ok")
-    prompt, completion = columns["usage_prompt_tokens"], columns["usage_completion_tokens"]
-    counted, completed = ok & ~np.isnan(prompt), ok & ~np.isnan(completion)
-    accounted = (columns["new_prompt_tokens"] + columns["cached_prompt_tokens"])[counted]
-    off = prompt[counted] - accounted
-    asked = columns["requested_completion_tokens"][completed]
-    missing = np.maximum(asked - completion[completed], 0.0)
-    short = missing > 0
-    template = manifest.prompts.template
-    turns, bos_tokens = columns["turn"] - columns["lost_turns"], manifest.settings.endpoint.bos_tokens or 0
-    added = _template_tokens(turns, template, bos_tokens)[counted]
-    whole = float(accounted.sum())
-    return Drift(
-        requests_with_usage=int(counted.sum()),
-        offset_tokens=manifest.prompts.offset_tokens,
-        prompt_tokens=float(off.sum()) if len(off) else None,
-        prompt_max_abs_tokens=float(np.abs(off).max()) if len(off) else None,
-        template_first_tokens=None if template is None else template.first_tokens,
-        template_per_turn_tokens=None if template is None else template.per_turn_tokens,
-        template_ratio=_ratio(float(added.sum()), whole) if template and len(off) else None,
-        unexplained_ratio=_ratio(float((off - added).sum()), whole) if len(off) else None,
-        unexplained_max_abs_tokens=float(np.abs(off - added).max()) if len(off) else None,
-        completion_short_requests=int(short.sum()) if len(short) else None,
-        completion_asked_tokens=int(asked.sum()) if len(short) else None,
-        completion_missing_tokens=int(missing.sum()) if len(short) else None,
-        completion_short_reasons=_reasons(columns, completed, short),
-        **numbers,
-    )
-
-
-def _reasons(columns: Columns, completed: Bools, short: Bools) -> dict[str, int]:
-    """How the answers ended that are shorter than asked, by the server's own word for it, the commonest first."""
-    index, names = columns.names("finish_reason")
-    reasons = Counter(names[number] if number >= 0 else "no reason" for number in index[completed][short])
-    return dict(reasons.most_common())
-
-
-def _template_tokens(turns: Floats, template: Template | None, bos_tokens: int) -> Floats:
-    """What a chat's template adds to each request's prompt beyond what was taken off the first one."""
-    if template is None:
-        return np.zeros(len(turns))
-    return template.first_tokens - bos_tokens + template.per_turn_tokens * turns
 
 
 def _cache(columns: Columns, sessions: Traces, numbers: Mapping[str, Any]) -> Cache:

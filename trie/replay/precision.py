@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trie.child_environment import child_environment
+from trie.child_process import child
 from trie.config.stop_when import SLO
 from trie.errors import TrieError
 from trie.replay.run_state import RunState
@@ -40,19 +40,12 @@ async def watched(
     if expression is None:
         yield
         return
-    pipe = asyncio.subprocess.PIPE
-    command = (sys.executable, "-P", "-m", "trie.replay.precision", str(directory), expression, f"{duration_s:g}")
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, stderr=pipe, env=child_environment(), start_new_session=True
-    )
-    task = asyncio.create_task(_ask(process, state, stop))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(ProcessLookupError):
-            process.kill()  # it writes nothing
-        await process.wait()
+    async with child("trie.replay.precision", str(directory), expression, f"{duration_s:g}") as process:
+        task = asyncio.create_task(_ask(process, state, stop))
+        try:
+            yield
+        finally:
+            task.cancel()  # the process, which writes nothing, is killed behind it
 
 
 async def _ask(process: asyncio.subprocess.Process, state: RunState, stop: Callable[[str], None]) -> None:

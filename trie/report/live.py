@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trie.child_environment import child_environment
+from trie.child_process import child
 from trie.errors import TrieError
 from trie.replay.run_state import Clock
 from trie.storage.manifest import End
@@ -46,20 +46,15 @@ async def live_page(directory: Path, clock: Clock, every_s: float) -> AsyncItera
     if not every_s:
         yield
         return
-    pipe = asyncio.subprocess.PIPE
-    command = (sys.executable, "-P", "-m", "trie.report.live", str(directory), f"{every_s:g}")
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, stderr=pipe, env=child_environment(), start_new_session=True
-    )
-    task = asyncio.create_task(_ask(process, clock, every_s))
     try:
-        yield
+        async with child("trie.report.live", str(directory), f"{every_s:g}") as process:
+            task = asyncio.create_task(_ask(process, clock, every_s))
+            try:
+                yield
+            finally:
+                task.cancel()
     finally:
-        task.cancel()
-        with suppress(ProcessLookupError):
-            process.kill()  # every file of it is written whole or not at all
-        await process.wait()
-        _discard(directory)
+        _discard(directory)  # behind the process, which writes every file whole or not at all
 
 
 def _discard(directory: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from tempfile import TemporaryFile
 from typing import IO
 
-from trie.child_environment import child_environment
+from trie.child_process import child_environment
 from trie.config import SimConfig
 from trie.errors import EndpointError
 

@@ -76,22 +76,21 @@ def main(arguments: list[str], keys: Keys) -> int:
     plan = _plan(typed.options)
     if typed.options["effect"] or typed.options["like"]:
         return _predict(typed.options, plan)
-    arms = _arms(typed, options.config_dir)
+    arms = _arms(typed, options.config_dir, keys)
     directory = options.output or Path("outputs") / "ab" / f"{datetime.now().astimezone():%Y-%m-%d-%H-%M-%S-%f}"
     if directory.exists():
         raise ConfigError(f"--output {directory}: exists; give a new folder")
-    return _measure(arms, plan, directory, keys, as_json=options.json)
+    return _measure(arms, plan, directory, as_json=options.json)
 
 
-def _measure(arms: Sequence[Arm], plan: Plan, directory: Path, keys: Keys, *, as_json: bool) -> int:
+def _measure(arms: Sequence[Arm], plan: Plan, directory: Path, *, as_json: bool) -> int:
     from trie.cli.commands.probe import log_to_stderr
     from trie.decide.ab.experiment import Experiment, to_json
 
     log_to_stderr()
     directory.mkdir(parents=True)
-    key = keys.key(arms[0].config.endpoint.api_key_env)
     result = None
-    for result in Experiment(arms, plan, directory, key).results():
+    for result in Experiment(arms, plan, directory).results():
         _show_pair(result)
     assert result is not None  # a plan has a pair at least
     _show(result, as_json=as_json, content=to_json(result))
@@ -119,14 +118,16 @@ def _sorted(settings: Sequence[str]) -> _Typed:
     return typed
 
 
-def _arms(typed: _Typed, config_dir: Path | None) -> list[Arm]:
+def _arms(typed: _Typed, config_dir: Path | None, keys: Keys) -> list[Arm]:
     from trie.cli.compose import composed
     from trie.decide.ab.experiment import Arm
 
     if not any(typed.own.values()) and not typed.before:
         raise ConfigError("nothing differs between A and B: give a.KEY=VALUE and b.KEY=VALUE, such as a.endpoint=URL")
+    configs = {arm: composed([*typed.shared, *typed.own[arm]], config_dir).run() for arm in ARMS}
     return [
-        Arm(arm, composed([*typed.shared, *typed.own[arm]], config_dir).run(), typed.before.get(arm)) for arm in ARMS
+        Arm(arm, config, typed.before.get(arm), keys.key(config.endpoint.api_key_env))
+        for arm, config in configs.items()
     ]
 
 

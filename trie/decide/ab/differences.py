@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trie.metrics.columns import Bools, Columns, Floats
 from trie.metrics.decode_speed import decode_speeds
 from trie.metrics.evaluate_run import EvaluatedRun
+from trie.metrics.stop_rule import is_sample
 from trie.metrics.traces import traces
 from trie.workload.session_tree import SUBAGENT_IDS
 
@@ -39,8 +40,8 @@ def _throughput(a: EvaluatedRun, b: EvaluatedRun) -> float | None:
 
 
 def _population(run: EvaluatedRun) -> float | None:
-    certainty = run.summary.certainty
-    estimate = None if certainty is None else certainty.population.completion_tok_s
+    certainty = run.summary.certainty  # of an estimate that the run does not bear out nothing follows
+    estimate = None if certainty is None or not is_sample(certainty) else certainty.population.completion_tok_s
     return None if estimate is None else estimate.value
 
 

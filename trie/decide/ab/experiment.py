@@ -35,6 +35,7 @@ class Arm:
     name: str  # a or b
     config: RunConfig
     before: str | None = None  # a command of the user's before each block, for the shell; never written down
+    api_key: str | None = field(default=None, repr=False)  # of this arm's server alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,8 @@ class Result:
 
     @property
     def decision(self) -> Decision:
-        """None is made on blocks that can't be believed."""
-        return "unsure" if self.doubts else self.main.decision
+        """None is made on blocks that can't be believed, nor between two looks."""
+        return "unsure" if self.doubts or self.interrupted else self.main.decision
 
     @property
     def needs_more(self) -> int | None:
@@ -117,7 +118,6 @@ class Experiment:
     arms: Sequence[Arm]  # a and b
     plan: Plan
     directory: Path
-    api_key: str | None = field(default=None, repr=False)
 
     def results(self) -> Iterator[Result]:
         """Measure pair after pair; yields the result after each, and ends when it is decided or there are no more.
@@ -165,7 +165,7 @@ class Experiment:
         )
         order = seed if self.plan.same_traces else seed + 2 * (arm is self.arms[-1]) + 2
         path = self.directory / name
-        done = execute(config, path, api_key=self.api_key, workload=_in_order_of(order, config))
+        done = execute(config, path, api_key=arm.api_key, workload=_in_order_of(order, config))
         return None if done.interrupted else evaluate(RunDir.open(path))
 
 

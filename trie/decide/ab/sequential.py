@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, expm1, log1p, sqrt
+from statistics import stdev
 from typing import Literal
 
 from trie.metrics.certainty.student import t_quantile
@@ -58,7 +59,7 @@ class Rule:
         count = len(differences)
         if count < 2:
             return None
-        mean, half = sum(differences) / count, self._half(count, _deviation(differences))
+        mean, half = sum(differences) / count, self._half(count, stdev(differences))
         return Interval(expm1(mean), expm1(mean - half), expm1(mean + half), count)
 
     def decide(self, interval: Interval | None, *, higher_is_better: bool) -> Decision:
@@ -87,13 +88,8 @@ class Rule:
         if len(differences) < 2:
             return None
         mean = sum(differences) / len(differences)
-        at = self.needs(expm1(mean), _deviation(differences))
+        at = self.needs(expm1(mean), stdev(differences))
         return None if at is None else max(at - len(differences), 1)
 
     def _half(self, count: int, deviation: float) -> float:
         return t_quantile((1.0 + self._level) / 2.0, count - 1) * deviation / sqrt(count)
-
-
-def _deviation(values: Sequence[float]) -> float:
-    mean = sum(values) / len(values)
-    return sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))

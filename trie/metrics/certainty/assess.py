@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trie.metrics.certainty import measured, workload_estimates
-from trie.metrics.certainty.blocks import LEAST, Blocks, blocks_over, needed_s
+from trie.metrics.certainty.blocks import LEAST, Blocks, blocks_over, needed_s, whole_run
 from trie.metrics.certainty.estimate import Estimate
 from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.requests_fit import LEAST_REQUESTS, Requests, guard_s, mean_trace_s, requests_between
@@ -53,7 +53,7 @@ def certainty(
     whole = workload_estimates.estimate(rows, requests, facts, population, fit_blocks)
     if fit_blocks is not None:
         whole = workload_estimates.no_surer(whole, columns, steady.get("completion_tok_s"))
-    whole_run = None if blocks is None else _whole_run(blocks, rows.wall_time_s)
+    run_blocks = None if blocks is None else whole_run(blocks, rows.wall_time_s)
     of_traces, cut_off = _without_cut_off(rows, values.per_trace)
     return Certainty(
         blocks=None if blocks is None else blocks.count,
@@ -61,8 +61,8 @@ def certainty(
         window_s=window,
         needs_s=needs,
         steady_state=steady,
-        per_trace=_statistics(of_traces, columns["sent_s"][columns.starts], whole_run),
-        per_request=_statistics(values.per_request, columns["sent_s"][columns.outcome("ok")], whole_run),
+        per_trace=_statistics(of_traces, columns["sent_s"][columns.starts], run_blocks),
+        per_request=_statistics(values.per_request, columns["sent_s"][columns.outcome("ok")], run_blocks),
         population=whole.estimates,
         model=whole.model,
         why={**cut_off, **({} if blocks else _too_short(cycle, needs, facts.cycles)), **whole.why},
@@ -85,12 +85,6 @@ def _cycle_s(
     starts = int(((began > since) & (began <= until)).sum())
     active = np.clip(np.minimum(rows.until_s, until) - np.maximum(began, since), 0.0, None)
     return float(active.sum()) / starts if starts else None
-
-
-def _whole_run(blocks: Blocks, wall_time_s: float) -> Blocks:
-    """Blocks of the same length over the whole run, for what is measured over all of it."""
-    until = max(wall_time_s, blocks.until)
-    return Blocks(0.0, until, max(int(until / blocks.width_s), LEAST))
 
 
 def _rates(points: Points, workload: Mapping[str, Rates], blocks: Blocks) -> dict[str, Estimate | None]:

@@ -54,3 +54,9 @@ def blocks_over(since: float, until: float, cycle_s: float | None, cycles: float
 def needed_s(cycle_s: float, cycles: float, *, lost_share: float, lost_s: float) -> float:
     """How long a run must be for four blocks, of which the beginning and the end are lost."""
     return (LEAST * cycles * cycle_s + lost_s) / (1.0 - lost_share)
+
+
+def whole_run(blocks: Blocks, wall_time_s: float) -> Blocks:
+    """Blocks of the same length over the whole run, for what is measured over all of it."""
+    until = max(wall_time_s, blocks.until)
+    return Blocks(0.0, until, max(int(until / blocks.width_s), LEAST))

@@ -22,8 +22,14 @@ def objective_checks(run: Evidence) -> Iterator[Check]:
     yield SLO_MET.check(
         not missed and not unsure,
         "; ".join(part for part in parts if part) or f"all {len(judged)} objectives",
-        "lower the load" if missed else "run longer, so that the intervals are narrower",
+        "lower the load" if missed else f"run longer{_long_enough(run)}, so that the intervals are narrower",
     )
+
+
+def _long_enough(run: Evidence) -> str:
+    """How long a run that has no interval would have to be."""
+    needs_s = run.summary.certainty.needs_s if run.summary.certainty else None
+    return "" if needs_s is None else f" (intervals take {needs_s:,.0f} s)"
 
 
 def _said(one: Judged) -> str:

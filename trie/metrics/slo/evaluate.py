@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from trie.metrics.certainty import measured
-from trie.metrics.certainty.blocks import LEAST, Blocks
+from trie.metrics.certainty.blocks import Blocks, whole_run
 from trie.metrics.certainty.estimate import CONFIDENCE, Estimate, jackknife
 from trie.metrics.certainty.section import Certainty
 from trie.metrics.certainty.student import t_quantile
@@ -18,6 +18,7 @@ from trie.metrics.columns import Floats
 from trie.metrics.definitions.metric import Metric, Ratio, RunRows, Values
 from trie.metrics.shown_numbers import CUT_OFF_SHARE
 from trie.metrics.slo.expression import Objective
+from trie.metrics.stop_rule import is_sample
 
 Met = Literal["yes", "no", "unsure"]
 Of = Literal["population", "run"]
@@ -63,8 +64,7 @@ class Run:
         if certainty is None or not certainty.blocks or certainty.window_s is None:
             return None
         since, until = certainty.window_s
-        whole = max(self.rows.wall_time_s, until)
-        return Blocks(0.0, whole, max(int(whole * certainty.blocks / (until - since)), LEAST))
+        return whole_run(Blocks(since, until, certainty.blocks), self.rows.wall_time_s)
 
     @property
     def incomplete_share(self) -> float:
@@ -119,7 +119,7 @@ def _estimate(run: Run, objective: Objective) -> tuple[Estimate | None, Of]:
 
 
 def _of_population(run: Run, objective: Objective) -> Estimate | None:
-    if run.certainty is None or objective.level == "request":
+    if run.certainty is None or objective.level == "request" or not is_sample(run.certainty):
         return None
     estimates = getattr(run.certainty.population, objective.metric.key, None)
     if isinstance(estimates, Estimate):
