@@ -77,7 +77,7 @@ def verdict(comparison: Comparison, names: Names) -> Verdict:
 
 
 def _moved(comparison: Comparison, names: Names) -> str:
-    """How many headlines of each candidate are better, worse or else: "3 of 8 headlines worse, 2 without an interval"."""
+    """How many headlines of each candidate moved, and how: "3 of 8 headlines worse, 2 without an interval"."""
     sentences = []
     labels = dict.fromkeys(pair.candidate.label for pair in comparison.pairs)
     for label in labels:
