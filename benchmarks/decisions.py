@@ -25,7 +25,8 @@ from pathlib import Path
 from trie.cli.compose import composed
 from trie.cli.main import run as trie
 from trie.config import ConcurrencyConfig, RunConfig
-from trie.decide.ab.experiment import Arm, Experiment, Plan, Result
+from trie.decide.ab.experiment import Experiment
+from trie.decide.ab.result import Arm, Plan, Result
 from trie.decide.ab.sequential import Rule
 from trie.decide.capacity_report import load_of
 from trie.run import execute

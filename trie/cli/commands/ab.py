@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING
 
 from trie.cli.arguments import Parser
 from trie.cli.secrets import Keys
-from trie.errors import ConfigError, near_miss
+from trie.errors import ConfigError, TrieError, near_miss
 
 if TYPE_CHECKING:
-    from trie.decide.ab.experiment import Arm, Plan, Result
+    from trie.decide.ab.result import Arm, Plan, Result
+
+log = logging.getLogger("trie")
 
 ARMS = ("a", "b")
+RESUME = "what is measured so far is in %s; the same command with -o %s resumes"
 EXIT_WORSE, EXIT_UNSURE = 4, 5
 DEFAULTS = {
     "margin": "2%",
@@ -60,7 +64,13 @@ def parser() -> Parser:
         "comparison; others: settings of both",
     )
     arguments.add_argument("-cd", "--config-dir", type=Path, metavar="DIR", help="a folder with groups of your own")
-    arguments.add_argument("-o", "--output", type=Path, metavar="DIR", help="a new folder; default: below outputs/ab/")
+    arguments.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="a new folder, or that of a comparison to resume; default: below outputs/ab/",
+    )
     arguments.add_argument("--json", action="store_true", help="print ab.json at the end")
     return arguments
 
@@ -78,23 +88,44 @@ def main(arguments: list[str], keys: Keys) -> int:
         return _predict(typed.options, plan)
     arms = _arms(typed, options.config_dir, keys)
     directory = options.output or Path("outputs") / "ab" / f"{datetime.now().astimezone():%Y-%m-%d-%H-%M-%S-%f}"
-    if directory.exists():
-        raise ConfigError(f"--output {directory}: exists; give a new folder")
+    _refuse_other_folder(directory)
     return _measure(arms, plan, directory, as_json=options.json)
+
+
+def _refuse_other_folder(directory: Path) -> None:
+    """Refuse a folder that holds something, and no comparison."""
+    from trie.decide.ab.saved import RESULT
+    from trie.storage.sweep_dir import LOCK
+
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"--output {directory}: is a file; give a folder")
+    if (
+        directory.exists()
+        and not (directory / RESULT).exists()
+        and {path.name for path in directory.iterdir()} - {LOCK}
+    ):
+        raise ConfigError(f"--output {directory}: holds no comparison to resume; give a new folder")
 
 
 def _measure(arms: Sequence[Arm], plan: Plan, directory: Path, *, as_json: bool) -> int:
     from trie.cli.commands.probe import log_to_stderr
-    from trie.decide.ab.experiment import Experiment, to_json
+    from trie.decide.ab.experiment import Experiment
+    from trie.decide.ab.saved import to_json
 
     log_to_stderr()
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     result = None
-    for result in Experiment(arms, plan, directory).results():
-        _show_pair(result)
+    try:
+        for result in Experiment(arms, plan, directory).results():
+            _show_pair(result)
+    except (TrieError, KeyboardInterrupt):
+        if result is not None:
+            log.warning(RESUME, directory, directory)
+        raise
     assert result is not None  # a plan has a pair at least
     _show(result, as_json=as_json, content=to_json(result))
     if result.interrupted:
+        log.warning(RESUME, directory, directory)
         raise KeyboardInterrupt
     return {"better": 0, "equivalent": 0, "worse": EXIT_WORSE, "unsure": EXIT_UNSURE}[result.decision]
 
@@ -120,7 +151,7 @@ def _sorted(settings: Sequence[str]) -> _Typed:
 
 def _arms(typed: _Typed, config_dir: Path | None, keys: Keys) -> list[Arm]:
     from trie.cli.compose import composed
-    from trie.decide.ab.experiment import Arm
+    from trie.decide.ab.result import Arm
 
     if not any(typed.own.values()) and not typed.before:
         raise ConfigError("nothing differs between A and B: give a.KEY=VALUE and b.KEY=VALUE, such as a.endpoint=URL")
@@ -133,7 +164,7 @@ def _arms(typed: _Typed, config_dir: Path | None, keys: Keys) -> list[Arm]:
 
 def _plan(options: dict[str, str]) -> Plan:
     from trie.decide.ab.differences import COMPARED
-    from trie.decide.ab.experiment import Plan
+    from trie.decide.ab.result import Plan
     from trie.decide.ab.sequential import FIRST_LOOK, Rule
 
     metrics = [compared.key for compared in COMPARED]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import expm1
 from pathlib import Path
 
-from trie.decide.ab.experiment import Finding, Result
+from trie.decide.ab.result import Finding, Result
 from trie.decide.ab.words import sentence
 from trie.report.html.document import Cell, Check, Column, Page, Table, Tone, Value, Verdict
 

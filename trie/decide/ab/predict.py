@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from statistics import stdev
 
-from trie.decide.ab.experiment import RESULT, Plan
+from trie.decide.ab.result import Plan
+from trie.decide.ab.saved import RESULT
 from trie.errors import RunDirError
 from trie.report.number_format import percent
 

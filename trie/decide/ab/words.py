@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import expm1
 
-from trie.decide.ab.experiment import Finding, Pair, Result
+from trie.decide.ab.result import Finding, Pair, Result
 from trie.report.number_format import percent
 
 WORDS = {
@@ -20,7 +20,7 @@ def sentence(result: Result) -> str:
     """The answer."""
     if result.doubts:
         return f"not decided, since blocks can't be believed: {result.doubts[0]}"
-    finding = result.main
+    finding = result.main  # undecided where it was interrupted between two looks
     within = f" within {percent(result.plan.rule.margin)}" if finding.decision == "equivalent" else ""
     pairs = f"{len(result.pairs)} pairs of blocks of {result.plan.block_s:g} s"
     text = f"{WORDS[finding.decision]}{within}: {spread(finding)} after {pairs}"
