@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from helpers.command_line import CONSOLE_SCRIPT, HERE_AND_IN_A_PROCESS, Command, Endpoint, in_a_process, in_this_process
+from helpers.command_line import (
+    CONSOLE_SCRIPT,
+    HERE_AND_IN_A_PROCESS,
+    Command,
+    Endpoint,
+    in_a_process,
+    in_this_process,
+    serving,
+)
 
 
 @pytest.fixture(params=HERE_AND_IN_A_PROCESS)
@@ -25,13 +32,8 @@ def script(request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pyt
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    server = Endpoint()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture

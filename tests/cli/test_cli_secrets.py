@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from trie.cli.secrets import Keys, take_api_key
+from trie.cli.secrets import Keys, of_this_process, take_api_key
 from trie.errors import ConfigError
 
 MARKER = "sk-marker-4711"
@@ -67,3 +67,13 @@ def test_keys_are_neither_shown_nor_pickled() -> None:
     assert MARKER not in repr(keys)
     with pytest.raises(ConfigError):
         pickle.dumps(keys)
+
+
+def test_another_process_takes_the_key_out_of_its_own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells that follow one another in one process of a launcher find it too."""
+    monkeypatch.setenv("MINE", MARKER)
+    pickled = pickle.dumps(Keys(None))
+    assert MARKER.encode() not in pickled
+    assert [pickle.loads(pickled).key("MINE") for _ in range(2)] == [MARKER, MARKER]
+    assert "MINE" not in os.environ
+    of_this_process.cache_clear()

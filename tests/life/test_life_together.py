@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.run_process import run
 
-from trie.cli.hydra_app import claim
+from trie.cli.beforehand import claim
 from trie.errors import RunDirError
 
 

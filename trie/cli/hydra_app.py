@@ -1,6 +1,6 @@
 """A run or a sweep as a Hydra application: arguments in, exit code out.
 
-Hydra composes the config and calls the task; `Beforehand` refuses mistakes before there is a directory.
+Hydra composes the config and calls the task; `beforehand` refuses mistakes before there is a directory.
 """
 
 from __future__ import annotations
@@ -8,33 +8,32 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 import yaml  # type: ignore[import-untyped]
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from trie.cli import errors, hydra_setup, logs, secrets
+from trie.cli import errors, hydra_setup, launchers, logs, secrets
 from trie.cli.arguments import Parser
+from trie.cli.beforehand import Stopped, release
 from trie.cli.rerun import own_folder, refuse_hidden_options
-from trie.cli.typed_config import headers, settings, validate, without_hydra
+from trie.cli.typed_config import validate
 from trie.config import ProgressStyle
 from trie.config.shipped_groups import CONF
-from trie.errors import ConfigError, EndpointError, RunDirError, TrieError
+from trie.errors import EndpointError, TrieError
 from trie.storage import sweep_dir
-from trie.storage.run_dir import MANIFEST, REQUESTS, SUMMARY
+from trie.storage.run_dir import MANIFEST
 
 if TYPE_CHECKING:
     from trie.run import Result
@@ -44,8 +43,6 @@ log = logging.getLogger("trie")
 FULL_ERROR = "HYDRA_FULL_ERROR"  # =1: every error with its traceback
 FLAGS_AT_ODDS = ("Only one of --run", "The --resolve flag")  # how Hydra's complaints on its own flags begin
 EXIT_INVALID = 3
-LOG = "trie.log"
-HYDRA = ".hydra"  # where Hydra keeps a run's config; made first, which only one of two runs can
 
 
 @dataclass
@@ -54,6 +51,7 @@ class Outcome:
 
     keys: secrets.Keys
     verbose: bool = False  # of a sweep: all that a single run prints, for each cell
+    apart: bool = False  # of a sweep: its cells run in other processes, several at once
     position: str = ""  # of the cell within its sweep
     code: int = 0
     error: TrieError | None = None  # of a single run: Hydra would print a line of its own in front
@@ -69,7 +67,7 @@ def run(arguments: list[str], keys: secrets.Keys) -> int:
     verbose = {"-v", "--verbose"}
     outcome = Outcome(keys, verbose=not verbose.isdisjoint(arguments))
     arguments = [argument for argument in arguments if argument not in verbose]
-    task = functools.update_wrapper(functools.partial(_task, outcome=outcome), _task)
+    task = functools.update_wrapper(Task(outcome), _task)  # Hydra looks where a function is from
     with _command_line(arguments), hydra_setup.extended(), _errors_raised():
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
     if outcome.error is not None:
@@ -129,6 +127,25 @@ def _explained(error: Exception) -> str | None:
     return str(error) if str(error).startswith(FLAGS_AT_ODDS) else None
 
 
+class Task:
+    """One run, as Hydra calls it, in this process or in one that a launcher started."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    def __call__(self, cfg: DictConfig) -> float | None:
+        return _task(cfg, outcome=self.outcome)
+
+    def __reduce__(self) -> tuple[Callable[[Outcome], Task], tuple[Outcome]]:
+        """The launcher composes the cell in its process, and this arrives there before."""
+        return _in_another_process, (self.outcome,)
+
+
+def _in_another_process(outcome: Outcome) -> Task:
+    launchers.compose_here()
+    return Task(outcome)
+
+
 def _task(cfg: DictConfig, *, outcome: Outcome) -> float | None:
     """One run, inside the directory that Hydra made for it; returns the headline figure for sweepers that want one.
 
@@ -171,7 +188,7 @@ def measure_once(cfg: DictConfig, directory: Path, outcome: Outcome) -> Result:
         return measure(cfg, directory, outcome)
     except (TrieError, KeyboardInterrupt):
         if not (directory / MANIFEST).exists():
-            _release(directory)
+            release(directory)
         raise
 
 
@@ -185,7 +202,8 @@ def measure(cfg: DictConfig, directory: Path, outcome: Outcome) -> Result:
     config = validate(cfg)
     from trie.run import execute  # heavy, and a mistake above should not wait for it
 
-    if outcome.position and not outcome.verbose and config.progress is ProgressStyle.auto and not sys.stdout.isatty():
+    hidden = outcome.apart or (outcome.position and not outcome.verbose and not sys.stdout.isatty())
+    if hidden and config.progress is ProgressStyle.auto:
         config = replace(config, progress=ProgressStyle.none)
     key = outcome.keys.key(config.endpoint.api_key_env)
     return execute(config, directory, api_key=key, experiments=own_folder(), position=outcome.position)
@@ -232,71 +250,3 @@ def refuse_failed(result: Result) -> None:
     what = "every request failed" if result.all_failed else f"{result.summary.requests['failed']} requests failed"
     limit = f"; {result.stopped} ended the run after {result.summary.wall_time_s:.0f} s" if result.stopped else ""
     raise EndpointError(f"{what}: {kind}, {kinds.get(kind, 0)} times{limit}; {result.directory} holds the rows")
-
-
-class Beforehand(Callback):  # type: ignore[misc]
-    """A mistake leaves no directory behind, and no run writes its .hydra over that of another."""
-
-    def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse here what would be refused in the run, and make the directory.
-
-        Raises:
-            Stopped: from the TrieError.
-        """
-        try:
-            if settings(without_hydra(config)).plan:
-                raise ConfigError("plan=true: shows the plan of a sweep (-m or sweep=...); --cfg job shows a run")
-            claim(Path(config.hydra.run.dir))
-        except TrieError as error:
-            raise Stopped(error) from error
-        except OmegaConfBaseException as error:
-            raise Stopped(ConfigError(errors.explain(error))) from error
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuse what would be written down; the sweeper makes the directory, once it knows that there is no mistake.
-
-        Raises:
-            Stopped: from the TrieError.
-        """
-        try:
-            secrets.refuse_in_headers(headers(config))
-        except TrieError as error:
-            raise Stopped(error) from error
-
-
-def _release(directory: Path) -> None:
-    """Undo `claim`: what Hydra wrote, and the directory where that was all."""
-    shutil.rmtree(directory / HYDRA, ignore_errors=True)
-    with suppress(OSError):
-        (directory / LOG).unlink(missing_ok=True)
-        directory.rmdir()
-
-
-class Stopped(BaseException):
-    """Carries a user's error out of a callback, an Exception from which Hydra would turn into a warning."""
-
-    def __init__(self, error: TrieError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def claim(directory: Path) -> None:
-    """Make the directory, or take it as it is when it holds no run; of two runs at once, one gets it.
-
-    Raises:
-        RunDirError: when it holds a run, or can't be made or written to.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunDirError(f"{directory}: can't make the run directory: {error.strerror}") from error
-    occupied = any((directory / name).exists() for name in (MANIFEST, REQUESTS, SUMMARY))
-    try:
-        if not occupied:
-            (directory / HYDRA).mkdir()
-    except FileExistsError:
-        occupied = True
-    except OSError as error:
-        raise RunDirError(f"{directory}: can't be written to: {error.strerror}") from error
-    if occupied:
-        raise RunDirError(f"{directory}: holds a run already; choose another hydra.run.dir=")

@@ -36,7 +36,14 @@ def extended() -> Iterator[None]:
     ConfigStore.instance().store(name="schema", node=CommandConfig)
     for name, resolver in RESOLVERS.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
-    with config_guard.guarded(), group_options.numbers_as_names(), our_sweeper():
+    with composing(), our_sweeper():
+        yield
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """What a process needs to compose the config of a cell: the schema, plugins and resolvers come to it from Hydra."""
+    with config_guard.guarded(), group_options.numbers_as_names():
         yield
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Mapping
-from typing import NoReturn
+from collections.abc import Callable, Mapping
 
 from trie.errors import ConfigError
 
@@ -17,7 +17,7 @@ _SECRET_HEADER = re.compile(r"authorization|cookie|api-?key|token|secret|passwor
 
 
 class Keys:
-    """The keys of this process, in its memory alone: they are not shown and not pickled."""
+    """The keys of this process, in its memory alone: they are not shown, and another process has to find its own."""
 
     __slots__ = ("_given", "_taken")
 
@@ -41,10 +41,28 @@ class Keys:
     def __repr__(self) -> str:
         return "Keys(hidden)"
 
-    def __reduce__(self) -> NoReturn:
-        raise ConfigError(
-            "the API key stays in this process, but this launcher starts runs in others; use Hydra's basic launcher"
-        )
+    def refuse_other_processes(self) -> None:
+        """Refuse a key that only this process has, where runs start in others.
+
+        Raises:
+            ConfigError: saying where those would find it.
+        """
+        if self._given is not None:
+            raise ConfigError(
+                "api_key=(hidden): this launcher starts cells in other processes, and a key is never written for them; "
+                "leave it in the environment (OPENAI_API_KEY, or what endpoint.api_key_env names)"
+            )
+
+    def __reduce__(self) -> tuple[Callable[[], Keys], tuple[()]]:
+        """Pickles no key: the other process takes its own out of its environment."""
+        self.refuse_other_processes()
+        return of_this_process, ()
+
+
+@functools.cache
+def of_this_process() -> Keys:
+    """The keys of a process that a launcher started: kept, because the environment is left without them."""
+    return Keys(None)
 
 
 def refuse_passwords(arguments: list[str]) -> None:

@@ -5,15 +5,12 @@ Hydra's own sweeper starts all jobs in one go, says which failed after the last,
 
 from __future__ import annotations
 
-import copy
-import functools
 import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +19,11 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 
-from trie.cli import typed_config
+from trie.cli import launchers, typed_config
+from trie.cli.cell_overrides import added_settings, changed, key_of, without
+from trie.cli.hydra_app import EXIT_INVALID, Task
 from trie.config import Clock, CommandConfig, RunConfig
 from trie.errors import ConfigError, RunDirError, TrieError
 from trie.one_line import lasting
@@ -35,7 +34,6 @@ from trie.sweep.plan import Planned
 
 log = logging.getLogger("trie")
 NO_PROFILE = "default"  # the embedded endpoint's own, fitted to nothing
-OTHER_SERVERS = ("endpoint", "endpoint.base_url", "model")  # another of these, and nothing is in its cache
 
 
 @dataclass(frozen=True)
@@ -52,10 +50,13 @@ class Job:
 class Cells(BasicSweeper):  # type: ignore[misc]
     """Plans the cells, measures those that are not done, and keeps the sweep's report up to date."""
 
-    def setup(self, *, task_function: functools.partial[Any], **context: Any) -> None:
+    def setup(self, *, task_function: Task, **context: Any) -> None:
         """Called by Hydra."""
         super().setup(task_function=task_function, **context)
-        self._outcome = task_function.keywords["outcome"]
+        self._outcome = task_function.outcome
+        self._outcome.apart = not isinstance(self.launcher, BasicLauncher)
+        if self._outcome.apart:
+            self._outcome.keys.refuse_other_processes()
 
     def sweep(self, arguments: list[str]) -> list[Any]:
         """Measure what there is to measure; returns the results of its jobs.
@@ -67,6 +68,9 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         directory = Path(self.config.hydra.sweep.dir)
         cells = list(self._cells(arguments, settings, directory))
         _refuse_shared(cells)
+        batches = launchers.batches(cells, self._batch_size(len(cells)))
+        if self._outcome.apart:
+            launchers.refuse(batches, self.config.hydra.launcher)
         if settings.plan:
             cells = list(_forecasts(cells))
         self._show(cells, settings, directory)
@@ -74,7 +78,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
             return []
         self._begin(directory)
         try:
-            results = self._measure([cell for cell in cells if cell.planned.to_do], settings, directory)
+            results = self._measure(batches, settings, directory)
         except KeyboardInterrupt:
             log.warning("run the same command again to resume; what is done so far: %s", directory)
             raise
@@ -91,9 +95,9 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         composed = [(product, self._compose(product)) for product in products]
         in_order = plan.ordered(composed, settings.repeats, settings.order, settings.order_seed)
         for number, ((overrides_of_cell, config), repeat) in enumerate(in_order):
-            added = _added_settings(overrides_of_cell, config, swept, repeat)
-            final = [*_without(overrides_of_cell, added), *added]
-            yield self._cell(number, final, _changed(config, added, number), swept, directory)
+            added = added_settings(overrides_of_cell, config, swept, repeat)
+            final = [*without(overrides_of_cell, added), *added]
+            yield self._cell(number, final, changed(config, added, number), swept, directory)
 
     def _compose(self, overrides: list[str]) -> DictConfig:
         config: DictConfig = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
@@ -107,7 +111,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
             run = typed_config.validate(typed_config.without_hydra(config))
         except ConfigError as error:
             refused = str(error)
-        others = [item for item in overrides if _key(item) in swept - {"workload", "concurrency", "repeat"}]
+        others = [item for item in overrides if key_of(item) in swept - {"workload", "concurrency", "repeat"}]
         planned = Planned(
             name=path.name,
             row=" ".join([str(config.workload.name), *others]),
@@ -126,7 +130,7 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         from trie.sweep.terminal import show_plan
 
         planned = [cell.planned for cell in cells]
-        sweep = plan.Plan(str(directory), planned, settings.order, settings.pause)
+        sweep = plan.Plan(str(directory), planned, settings.order, settings.pause, self._batch_size(len(cells)) > 1)
         show_plan(sweep, datetime.now().astimezone(), console())
         if settings.plan_json is not None:
             _write_plan(sweep, Path(settings.plan_json))
@@ -142,21 +146,26 @@ class Cells(BasicSweeper):  # type: ignore[misc]
         except OSError as error:
             raise RunDirError(f"{directory}: can't make the directory of the sweep: {error.strerror}") from error
 
-    def _measure(self, cells: Sequence[Job], settings: CommandConfig, directory: Path) -> list[JobReturn]:
-        """Launch cell after cell, or all at once where the launcher is one for many machines."""
-        size = 1 if isinstance(self.launcher, BasicLauncher) else max(self.max_batch_size or len(cells), 1)
+    def _batch_size(self, cells: int) -> int:
+        """How many cells run at once: all, unless it was set, where the launcher starts processes."""
+        return max(self.max_batch_size or cells, 1) if self._outcome.apart else 1
+
+    def _measure(self, batches: Sequence[Sequence[Job]], settings: CommandConfig, directory: Path) -> list[JobReturn]:
+        """Launch batch after batch: one cell, or several at once."""
+        cells = [cell for batch in batches for cell in batch]
         results: list[JobReturn] = []
-        for at in range(0, len(cells), size):
-            batch = cells[at : at + size]
+        for batch in batches:
+            at = len(results)
             if at and settings.pause:
                 log.info("pause of %s", lasting(settings.pause))
                 time.sleep(settings.pause)
-            left = plan.time_to_go((cell.planned for cell in cells[at:]), settings.pause)
-            self._outcome.position = f"cell {at + 1} of {len(cells)}"
+            self._outcome.position = launchers.position(at, len(batch), len(cells))
             if self._outcome.verbose:
-                log.info("%s: %s; %s to go", self._outcome.position, batch[0].planned.name, lasting(left))
+                left = plan.time_to_go((cell.planned for cell in cells[at:]), settings.pause)
+                names = ", ".join(cell.planned.name for cell in batch)
+                log.info("%s: %s; %s to go", self._outcome.position, names, lasting(left))
             launched = self._launch(batch, directory)
-            left = plan.time_to_go((cell.planned for cell in cells[at + size :]), settings.pause)
+            left = plan.time_to_go((cell.planned for cell in cells[at + len(batch) :]), settings.pause)
             for number, (cell, result) in enumerate(zip(batch, launched, strict=True), at + 1):
                 if result.status is JobStatus.COMPLETED and not self._outcome.verbose:
                     _say(f"cell {number} of {len(cells)}", directory / cell.planned.name, left)
@@ -165,11 +174,17 @@ class Cells(BasicSweeper):  # type: ignore[misc]
 
     def _launch(self, cells: Sequence[Job], directory: Path) -> Sequence[JobReturn]:
         """Measure these cells and bring the report up to date, however they end; a bug in one is shown at once."""
+        overrides = [cell.overrides for cell in cells]
+        if self._outcome.apart:
+            overrides = [[*cell.overrides, launchers.own_directory(cell.planned.name)] for cell in cells]
         try:
-            results: Sequence[JobReturn] = self.launcher.launch([cell.overrides for cell in cells], cells[0].number)
+            results: Sequence[JobReturn] = self.launcher.launch(overrides, cells[0].number)
         finally:
             report(directory)
         for cell, result in zip(cells, results, strict=True):
+            strict = cell.config is not None and cell.config.strict
+            if strict and sweep_dir.read(directory / cell.planned.name).summary.get("valid") is False:
+                self._outcome.code = EXIT_INVALID  # which a cell in another process can't set
             error = result._return_value  # noqa: SLF001 - the public name raises it
             if result.status is not JobStatus.COMPLETED and not isinstance(error, TrieError):  # which the cell has said
                 log.error("%s: ended by a bug: %s", cell.planned.name, error, exc_info=error)
@@ -256,39 +271,6 @@ def _refuse_shared(cells: Sequence[Job]) -> None:
     shared = next((name for name in names if names.count(name) > 1), None)
     if shared is not None:
         raise ConfigError(f"{shared}: several cells of the sweep are the same, or share this hydra.sweep.subdir")
-
-
-def _added_settings(overrides: list[str], config: DictConfig, swept: set[str], repeat: int) -> list[str]:
-    """The settings of a single cell: its repeat, and a seed derived from the one that is set for all of them.
-
-    The same prompts in every cell would be in the server's cache from the second cell on. Sweeps of several servers
-    give a cell the same seed on each.
-    """
-    added = [f"repeat={repeat}"] if repeat > 1 else []
-    if config.seed is not None and "seed" not in swept:
-        salt = [item for item in overrides if _key(item) in swept and _key(item) not in OTHER_SERVERS]
-        text = " ".join([str(config.seed), str(repeat), *sorted(salt)])
-        added.append(f"seed={int.from_bytes(blake2b(text.encode(), digest_size=6).digest(), 'big')}")
-    return added
-
-
-def _changed(config: DictConfig, added: Sequence[str], number: int) -> DictConfig:
-    """The composed config with a cell's added settings and its job's number, as the launcher will set it."""
-    changed = copy.deepcopy(config)
-    with read_write(changed), open_dict(changed):
-        for key, _, value in (item.partition("=") for item in added):
-            changed[key] = int(value)
-        changed.hydra.job.num = changed.hydra.job.id = number
-    return changed
-
-
-def _without(overrides: Sequence[str], added: Sequence[str]) -> list[str]:
-    keys = {_key(item) for item in added}
-    return [item for item in overrides if _key(item) not in keys]
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+").partition("=")[0]
 
 
 def show(directory: Path, cells: Sequence[Cell], forecast: Sequence[Cell] = (), capacities: Sequence[str] = ()) -> None:

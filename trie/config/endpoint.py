@@ -150,7 +150,7 @@ class EndpointConfig:
             require(re.fullmatch(r"[^\s#?]+", self.query) is not None, "endpoint.query", self.query, "NAME=VALUE&...")
         alone = bool(self.replicas) and self.base_url is None
         require(not alone, "endpoint.replicas", self.replicas, "[] without endpoint.base_url")
-        places = [_place(url) for url in self.base_urls]
+        places = self.places
         again = [url for at, url in enumerate(self.base_urls) if places[at] in places[:at]]
         require(not again, "endpoint.replicas", ", ".join(again), "each server once, endpoint.base_url among them")
         check(self, "endpoint.")
@@ -168,6 +168,11 @@ class EndpointConfig:
     def base_urls(self) -> list[str]:
         """Where the model is served: base_url and its replicas; empty for the embedded endpoint."""
         return [] if self.base_url is None else [self.base_url, *self.replicas]
+
+    @property
+    def places(self) -> list[tuple[str, str | None, int | None, str]]:
+        """Of each of the base_urls what it has in common with other URLs of the same server."""
+        return [_place(url) for url in self.base_urls]
 
     def _check_fields(self) -> None:
         alone = self.continuous_usage and not self.include_usage

@@ -55,6 +55,7 @@ class Plan:
     cells: Sequence[Planned]
     order: Order
     pause_s: float
+    at_once: bool = False  # several cells, so that all may be over before
 
     @property
     def done(self) -> int:

@@ -112,7 +112,10 @@ def _order(plan: Plan) -> str:
 def _left(plan: Plan, now: datetime) -> str:
     if plan.done == len(plan.cells):
         return "nothing to do"
-    return f"{lasting(plan.to_go_s)} to go, until about {now + timedelta(seconds=plan.to_go_s):%a %d %b %H:%M}"
+    end = f"{now + timedelta(seconds=plan.to_go_s):%a %d %b %H:%M}"
+    if plan.at_once:
+        return f"{lasting(plan.to_go_s)} of replay to go, several cells at once: until {end} at the latest"
+    return f"{lasting(plan.to_go_s)} to go, until about {end}"
 
 
 def _table(cells: Sequence[Planned]) -> Table:
