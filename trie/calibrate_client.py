@@ -24,7 +24,8 @@ from trie.config import (
 )
 from trie.errors import ConfigError, RunDirError
 from trie.metrics.evaluate_run import evaluate
-from trie.run import Result, execute_async, in_loop
+from trie.replay.event_loop import in_loop
+from trie.run import Result, execute_async
 from trie.sim.process import embedded
 from trie.storage.manifest import ClientCalibration, Manifest
 from trie.storage.run_dir import RunDir

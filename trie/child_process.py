@@ -9,6 +9,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import trie
 
@@ -21,11 +22,11 @@ def child_environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def child(module: str, *arguments: str) -> AsyncIterator[Process]:
+async def child(module: str, *arguments: str, stderr: int | IO[bytes] = PIPE) -> AsyncIterator[Process]:
     """A process that runs a module and is spoken to by pipes; it is killed when the block ends."""
     command = (sys.executable, "-P", "-m", module, *arguments)  # -P: a random.py where the user stands is none of ours
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=child_environment(), start_new_session=True
+        *command, stdin=PIPE, stdout=PIPE, stderr=stderr, env=child_environment(), start_new_session=True
     )
     try:
         yield process

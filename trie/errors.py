@@ -25,6 +25,10 @@ class EndpointError(TrieError):
     """The endpoint can't be used at all: nothing answers, or the model is not served there."""
 
 
+class WorkerError(TrieError):
+    """A worker that does not start."""
+
+
 class RunDirError(TrieError):
     """A run directory that can't be written or does not hold what is asked of it."""
 

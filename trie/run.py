@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -27,9 +26,10 @@ from trie.preflight.limits import allow_open_files, connections_of
 from trie.preflight.new_manifest import new_manifest
 from trie.preflight.steps import Prepared, prepared
 from trie.preflight.virtual import prepared_virtually
-from trie.replay import precision
+from trie.replay import precision, scheduler
+from trie.replay.event_loop import in_loop
 from trie.replay.run_state import CANCELLED
-from trie.replay.scheduler import Scheduler, build
+from trie.replay.scheduler import Scheduler
 from trie.replay.virtual_run import VirtualRun
 from trie.report.live import interval_s, live_page
 from trie.report.page import write_page
@@ -37,11 +37,14 @@ from trie.report.progress import Watched, shown
 from trie.report.terminal import complete_line, render, starting_line
 from trie.signals import Signals, handled
 from trie.storage.manifest import End, EngineGrowth, Manifest
-from trie.storage.parquet_parts import RowWriter, warm_up
+from trie.storage.parquet_parts import PartsWriter, RowWriter, warm_up
 from trie.storage.repository import state as repository_state
-from trie.storage.run_dir import RunDir
+from trie.storage.run_dir import REQUESTS, RunDir
 from trie.storage.run_lock import going_on
 from trie.storage.typed_json import decode
+from trie.workers.assignment import assignments, worker_count
+from trie.workers.coordinator import Coordinator
+from trie.workers.processes import processes
 from trie.workload.load import describe
 from trie.workload.load import load as load_workload
 from trie.workload.trace import Workload
@@ -49,7 +52,7 @@ from trie.workload.trace import Workload
 if TYPE_CHECKING:
     import pandas as pd
 
-T = TypeVar("T")
+Replay = Scheduler | Coordinator
 
 log = logging.getLogger("trie")
 INTERRUPTED, ENDPOINT_DIED = "interrupted", "endpoint_died"  # why a run ended, beside its deadline
@@ -136,16 +139,6 @@ def execute(
         raise KeyboardInterrupt from None
 
 
-def in_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in an event loop of its own, the fastest there is here."""
-    runner = asyncio.run
-    with suppress(ImportError):
-        import uvloop  # not there on every platform
-
-        runner = uvloop.run
-    return runner(main)
-
-
 async def execute_async(
     config: RunConfig,
     directory: Path,
@@ -171,7 +164,8 @@ async def execute_async(
     log.info("workload %s", describe(workload))
     if config.clock is Clock.virtual:
         return await _simulate(config, directory, workload, experiments=experiments, signals=signals)
-    allow_open_files(config.slots, connections_of(config, workload))
+    workers = worker_count(config)
+    allow_open_files(-(-config.slots // workers), -(-connections_of(config, workload) // workers))
     death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with prepared(config, workload, api_key=api_key, on_death=death.set_result) as ready:
         config = ready.config
@@ -181,19 +175,19 @@ async def execute_async(
         run.write_manifest(manifest)
         await asyncio.to_thread(_write_population, run, ready)
         log.info(starting_line(manifest))
-        scheduler, meter = build(ready, RowWriter(writer)), Meter(config.endpoint, ready.beside)
+        replay, meter = _replay_of(ready, run, writer, workers, api_key), Meter(config.endpoint, ready.beside)
         every_s = interval_s(config.live, config.duration) if config.html else 0.0
         try:
             with going_on(directory):
                 await asyncio.to_thread(warm_up)  # imports hold the interpreter's lock: none while the clock runs
                 await meter.start()
-                looks = precision.watched(directory, scheduler.state, config.stop_when, config.duration, scheduler.stop)
-                async with live_page(directory, scheduler.state.clock, every_s), looks:
-                    reason = await _replay(scheduler, config, signals=signals, death=death, position=position)
+                looks = precision.watched(directory, replay, config.stop_when, config.duration, replay.stop)
+                async with live_page(directory, replay.clock, every_s), looks:
+                    reason = await _replay(replay, config, signals=signals, death=death, position=position)
         except asyncio.CancelledError:
-            run.write_manifest(replace(manifest, end=_end(scheduler, scheduler.state.stop_reason or CANCELLED, death)))
+            run.write_manifest(replace(manifest, end=_end(replay, replay.stop_reason or CANCELLED, death)))
             raise
-        end = _end(scheduler, reason, death)
+        end = _end(replay, reason, death)
         run.write_manifest(replace(manifest, end=end))
         growth = await meter.end()
         manifest = replace(manifest, end=replace(end, engine=None if growth is None else decode(EngineGrowth, growth)))
@@ -246,21 +240,29 @@ def _write_page(evaluated: EvaluatedRun) -> None:
         log.warning("%s", error)
 
 
+def _replay_of(ready: Prepared, run: RunDir, writer: PartsWriter, workers: int, api_key: str | None) -> Replay:
+    """Who replays the run: this process, or several others."""
+    if workers == 1:
+        return scheduler.build(ready, RowWriter(writer))
+    rows = run.path / REQUESTS
+    shares = assignments(ready, workers, api_key=api_key, requests=rows)
+    return Coordinator(ready.config, shares, processes, rows)
+
+
 async def _replay(
-    scheduler: Scheduler, config: RunConfig, *, signals: Signals | None, death: asyncio.Future[str], position: str
+    replay: Replay, config: RunConfig, *, signals: Signals | None, death: asyncio.Future[str], position: str
 ) -> str:
     """Replay to the end, whatever ends it; returns why it ended."""
-    async with scheduler:
-        death.add_done_callback(lambda _: scheduler.stop(ENDPOINT_DIED))
-        with signals.replaying(lambda: scheduler.stop(INTERRUPTED)) if signals else nullcontext():
-            state = scheduler.state
+    async with replay:
+        death.add_done_callback(lambda _: replay.stop(ENDPOINT_DIED))
+        with signals.replaying(lambda: replay.stop(INTERRUPTED)) if signals else nullcontext():
             slots = 1 if config.load.is_open else config.slots
-            watched = Watched(state.counters, state.clock, config.duration, slots, position)
+            watched = Watched(replay.counters, replay.clock, config.duration, slots, position)
             async with shown(watched, config.progress):
-                return await scheduler.run()
+                return await replay.run()
 
 
-def _end(scheduler: Scheduler, reason: str, death: asyncio.Future[str]) -> End:
+def _end(replay: Replay, reason: str, death: asyncio.Future[str]) -> End:
     """The manifest's `end` of a replay that has ended."""
-    detail = death.result() if reason == ENDPOINT_DIED else scheduler.state.counters.precision or None
-    return decode(End, {"reason": reason, "detail": detail, **scheduler.facts()})
+    detail = death.result() if reason == ENDPOINT_DIED else replay.counters.precision or None
+    return decode(End, {"reason": reason, "detail": detail, **replay.facts()})

@@ -163,6 +163,28 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
     ),
     "a warm cache": (many(usage_cached_tokens=64), {}, "cold_start", "warning", "100.0%"),
     "interrupted": (many(), {"end": end(reason="interrupted")}, "ran_its_duration", "warning", "interrupted"),
+    "a worker that died": (
+        many(),
+        {"end": {"workers": [{"worker_id": 0}, {"worker_id": 1, "node": "a", "died": "killed by signal 9"}]}},
+        "workers_lived",
+        "error",
+        "worker 1 on a (killed by signal 9)",
+    ),
+    "one of two workers is saturated": (
+        # 95 s of CPU time in 100 s of its own, though both together used but 100 in 200
+        many(),
+        {
+            "end": {
+                "workers": [
+                    {"worker_id": 0, "wall_time_s": 100.0, "client": {"cpu_s": 5.0}},
+                    {"worker_id": 1, "wall_time_s": 100.0, "client": {"cpu_s": 95.0}},
+                ]
+            }
+        },
+        "client_not_saturated",
+        "error",
+        "95% of one core",
+    ),
     "a standstill in a killed run": (
         many(loop_lag_s=1.5, first_token_lag_s=0.0, later_lag_s=0.0),
         {"end": KILLED},

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from trie.cli import config_guard, group_options
 from trie.cli.commands.help import meanings
 from trie.config import CommandConfig
+from trie.config.run import ONE_WORKER
 from trie.config.setting import unmeasured
 from trie.config.stop_when import SLO
 
@@ -85,6 +86,8 @@ def fingerprint(*, _root_: DictConfig) -> str:
     ignored = {*unmeasured(CommandConfig), "hydra"}
     if _root_.endpoint.base_url is not None:
         ignored.add("sim")
+    if _root_.workers == ONE_WORKER:
+        ignored.add("workers")  # as it was before there were several
     if _root_.stop_when == SLO:
         ignored.discard("slo")  # which then says how long a run lasts
     run = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key not in ignored])

@@ -25,6 +25,9 @@ HISTORIES = ("content", "content+reasoning", "recorded")
 
 NO_ROUTE = "endpoint.reset_route is not set (the route by which the engine empties its prefix cache)"
 
+ONE_WORKER, AUTO_WORKERS = "1", "auto"
+MAX_WORKERS = 4096
+
 NO_GPUS = "null, or num_gpus must be set: a cost is that of so many GPUs"
 
 
@@ -272,6 +275,12 @@ class RunConfig:
     progress: ProgressStyle = setting(
         ProgressStyle.auto, "how progress is shown; auto: rich on a terminal, plain lines elsewhere", measured=False
     )
+    workers: str = setting(
+        ONE_WORKER,
+        "processes that replay the run together, each with its share of the traces; auto: one for each core that is "
+        "left beside an embedded endpoint",
+        text="a number of processes, or auto",
+    )
     client: ClientConfig = field(default_factory=ClientConfig)
     prompts: PromptConfig = field(default_factory=PromptConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -284,6 +293,7 @@ class RunConfig:
             require(
                 bool(targets) or self.slo is not None, "stop_when", self.stop_when, "set with slo=..., to be judged"
             )
+        self._check_workers()
         if self.clock is Clock.virtual:
             self._check_virtual()
         for key in ("gpu_hour_cost", "gpu_watts"):
@@ -306,6 +316,17 @@ class RunConfig:
         """How many traces can be active."""
         return self.load.slots(self.concurrency.value)
 
+    def _check_workers(self) -> None:
+        self.workers = str(self.workers)  # people type workers=4
+        if self.workers == AUTO_WORKERS:
+            return
+        number = int(self.workers) if self.workers.isdecimal() else 0
+        require(1 <= number <= MAX_WORKERS, "workers", self.workers, f"a number from 1 to {MAX_WORKERS}, or auto")
+        cut = number > 1 and self.load.idle_gap_cap_s is not None
+        require(
+            not cut, "workers", self.workers, "1 with load.idle_gap_cap_s, which cuts the waits of all traces at once"
+        )
+
     def _check_virtual(self) -> None:
         """Refuse what has no answer in virtual time."""
         where, api, counts = self.endpoint.base_url, self.endpoint.api, self.sim.tokenizer
@@ -313,6 +334,8 @@ class RunConfig:
         completions = api is Api.completions
         require(completions, "clock", "virtual", "real with endpoint.api=chat: virtual time knows no chat template")
         require(counts is None, "clock", "virtual", "real with sim.tokenizer: virtual time has no texts")
+        one = self.workers in (ONE_WORKER, AUTO_WORKERS)
+        require(one, "workers", self.workers, "1 with clock=virtual, which has no processes")
 
 
 class Order(Enum):

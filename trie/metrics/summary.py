@@ -278,13 +278,21 @@ def _client(columns: Columns, manifest: Manifest, wall_time_s: float, numbers: M
     if manifest.end is None and len(columns):
         health = ClientHealth(loop_lag_max_s=float(np.nanmax(columns["loop_lag_s"], initial=0.0)))
     return Client(
-        cpu_share=_ratio(health.cpu_s, wall_time_s),
+        cpu_share=_cpu_share(manifest, health, wall_time_s),
         loop_lag_p50_s=health.loop_lag_p50_s,
         loop_lag_p99_s=health.loop_lag_p99_s,
         loop_lag_max_s=health.loop_lag_max_s,
         calibration=manifest.client_calibration,
         **numbers,
     )
+
+
+def _cpu_share(manifest: Manifest, health: ClientHealth, wall_time_s: float) -> float | None:
+    """Of one core: that of the client's process, or of the busiest of several."""
+    workers = () if manifest.end is None else manifest.end.workers
+    shares = [_ratio(worker.client.cpu_s, worker.wall_time_s or 0.0) for worker in workers if worker.client is not None]
+    measured = [share for share in shares if share is not None]
+    return max(measured) if measured else _ratio(health.cpu_s, wall_time_s)
 
 
 def _ratio(part: float | None, whole: float) -> float | None:

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Hashable, Sequence
 from hashlib import blake2b
 from itertools import accumulate
-from typing import Protocol
+from typing import Any, Protocol
 
 from trie.errors import PromptError
 from trie.prompts.vocabulary import Vocabulary
@@ -106,6 +106,13 @@ class Pool:
         self._text = memoryview(b"".join(map(self._pieces.__getitem__, chosen)))
         lengths = list(map(len, self._pieces))
         self._offset = array("Q", accumulate(map(lengths.__getitem__, chosen), initial=0))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process makes the same texts of."""
+        return {**self.__dict__, "_text": self._text.tobytes()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _text=memoryview(state["_text"]))
 
     def texts(self, lengths: Sequence[int], key: Hashable) -> tuple[Pieces, ...]:
         """For each length, pieces whose concatenation is exactly so many tokens of ASCII letters and spaces.

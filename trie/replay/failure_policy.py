@@ -25,7 +25,7 @@ _VARYING = re.compile(r"[0-9a-fA-F-]{8,}|\d+")  # ids, times, ports: what tells 
 FIRST_PAUSE_S = 0.1  # of a slot whose session failed; doubled while its sessions keep failing
 MAX_PAUSE_S = 5.0
 MAX_DOUBLINGS = 16  # beyond these a pause is at its limit anyway, and the power of two no float
-OUTAGE_EVERY_S = 1.0  # between sessions of the whole run while nothing goes well
+OUTAGE_EVERY_S = 1.0  # between sessions of the whole run, all its processes together, while nothing goes well
 FEW = 4  # failures in a row that are no outage yet, however few slots there are
 
 
@@ -86,7 +86,8 @@ class Backoff:
     then, one a second for all of them, until a request ends well and lets them all go on.
     """
 
-    def __init__(self, concurrency: int) -> None:
+    def __init__(self, concurrency: int, *, every_s: float = OUTAGE_EVERY_S) -> None:
+        self._every_s = every_s
         self._limit = max(concurrency, FEW)
         self._failed = 0  # sessions since a request ended well
         self._turn = 0.0  # loop time of the last turn that was given away
@@ -115,7 +116,7 @@ class Backoff:
             return now + wait_s, False
         if self._failed == self._limit:
             log.warning("%d sessions failed in a row: all slots together start one a second now", self._failed)
-        self._turn = max(self._turn + OUTAGE_EVERY_S, now + wait_s)
+        self._turn = max(self._turn + self._every_s, now + wait_s)
         return self._turn, True
 
     async def pause(self, failed_in_a_row: int) -> None:

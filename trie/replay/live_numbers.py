@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import exp, log, log1p
 
@@ -24,12 +25,22 @@ class Spread:
 
     count: int = 0
     total: float = 0.0
-    _sizes: Counter[int] = field(default_factory=Counter)
+    sizes: Counter[int] = field(default_factory=Counter)
 
     def add(self, value: float) -> None:
         self.count += 1
         self.total += value
-        self._sizes[round(log(value) / STEP) if value > 0 else -(1 << 20)] += 1
+        self.sizes[round(log(value) / STEP) if value > 0 else -(1 << 20)] += 1
+
+    @classmethod
+    def merged(cls, parts: Iterable[Spread]) -> Spread:
+        """Of all values of these."""
+        merged = cls()
+        for part in parts:
+            merged.count += part.count
+            merged.total += part.total
+            merged.sizes.update(part.sizes)
+        return merged
 
     @property
     def mean(self) -> float | None:
@@ -38,8 +49,8 @@ class Spread:
     def percentile(self, share: float) -> float | None:
         """The value below which this share of all lies; None where there is none."""
         below, wanted = 0, share * self.count
-        for size in sorted(self._sizes):
-            below += self._sizes[size]
+        for size in sorted(self.sizes):
+            below += self.sizes[size]
             if below >= wanted:
                 return exp(size * STEP)
         return None

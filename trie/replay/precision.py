@@ -15,12 +15,13 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from trie.child_process import child
 from trie.config.stop_when import SLO
 from trie.errors import TrieError
-from trie.replay.run_state import RunState
+from trie.replay.counters import Counters
+from trie.replay.run_state import Clock
 
 if TYPE_CHECKING:
     from trie.metrics.slo.stop import SloLook
@@ -32,9 +33,19 @@ PRECISE = "precise"  # why a run ended
 AGAIN_S = 5.0  # after a look at files that were just being merged
 
 
+class Watched(Protocol):
+    """A run that goes on."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def counters(self) -> Counters: ...
+
+
 @asynccontextmanager
 async def watched(
-    directory: Path, state: RunState, expression: str | None, duration_s: float, stop: Callable[[str], None]
+    directory: Path, state: Watched, expression: str | None, duration_s: float, stop: Callable[[str], None]
 ) -> AsyncIterator[None]:
     """Look at the run in `directory` while the block lasts, and stop it once it is precise."""
     if expression is None:
@@ -48,7 +59,7 @@ async def watched(
             task.cancel()  # the process, which writes nothing, is killed behind it
 
 
-async def _ask(process: asyncio.subprocess.Process, state: RunState, stop: Callable[[str], None]) -> None:
+async def _ask(process: asyncio.subprocess.Process, state: Watched, stop: Callable[[str], None]) -> None:
     """Tell the process the time of the run whenever it wants to look, until the run is precise."""
     assert process.stdin is not None
     assert process.stdout is not None

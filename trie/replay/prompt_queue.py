@@ -17,6 +17,7 @@ from trie.preflight.steps import Prepared
 from trie.prompts.builder import SessionPrompts
 from trie.replay import session_order
 from trie.replay.session_order import PlannedSession, SessionOrder
+from trie.replay.share import WHOLE, Share
 
 MakePrompts = Callable[[PlannedSession], SessionPrompts]
 AT_ONCE = 16  # sessions for which the thread is woken: waking it costs as much as making the prompts of one
@@ -73,7 +74,7 @@ class PromptQueue:
             await asyncio.shield(self._refill)
 
     def _fill_slots(self) -> None:
-        for slot in range(self._order.slots_inside):
+        for slot in self._order.slots_inside:
             planned = self._order.first(slot)
             self._inside[slot] = None if planned is None else self._make(planned)
 
@@ -88,8 +89,8 @@ class PromptQueue:
             time.sleep(0)
 
 
-def build(ready: Prepared) -> PromptQueue:
-    """The queue of a run: as long as the server counts them, and with answers where recorded ones go back to it."""
+def build(ready: Prepared, share: Share = WHOLE) -> PromptQueue:
+    """The queue of a run, or of a share of it: texts as long as the server counts them, and recorded answers."""
     config, prompts = ready.config, ready.prompts
     bos_tokens = bos_tokens_of(config, prompts, ready.length_check)
 
@@ -104,7 +105,6 @@ def build(ready: Prepared) -> PromptQueue:
         )
         return replace(made, due_s=planned.due_s)
 
-    order = session_order.build(config, ready.workload.traces, seed=ready.seed, pace=ready.pace)
-    return PromptQueue(
-        order, make, ahead=min(config.slots, MOST_AHEAD if config.load.is_open else config.slots) + EXTRA
-    )
+    order = session_order.build(config, ready.workload.traces, seed=ready.seed, pace=ready.pace, share=share)
+    slots = len(share.below(config.slots))
+    return PromptQueue(order, make, ahead=(min(slots, MOST_AHEAD) if config.load.is_open else slots) + EXTRA)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,8 +15,9 @@ from trie.endpoint.request_body import RequestFormat
 from trie.preflight.steps import Prepared
 from trie.replay.counters import Counters
 from trie.replay.event_loop import LoopGate, LoopHealth
-from trie.replay.failure_policy import Backoff, FailureWatch
+from trie.replay.failure_policy import OUTAGE_EVERY_S, Backoff, FailureWatch
 from trie.replay.in_flight import InFlight
+from trie.replay.share import WHOLE, Share
 from trie.replay.start import SlotStart
 from trie.replay.tool_waits import ToolWaits
 from trie.storage.parquet_parts import RowWriter
@@ -37,13 +39,14 @@ class Clock:
     warm_up_s: float | None = None  # that came before; None for a run without one
     warming_up: bool = False
 
-    def start(self) -> None:
-        self.began = perf_counter()
+    def start(self, at: float | None = None) -> None:
+        """The run begins at an instant; None: now."""
+        self.began = perf_counter() if at is None else at
 
-    def start_again(self) -> None:
-        """A warm-up is over: the run begins now."""
-        now = perf_counter()
-        self.warm_up_s, self.began, self.warming_up = now - self.began, now, False
+    def start_again(self, at: float | None = None) -> None:
+        """A warm-up is over: the run begins at an instant; None: now."""
+        at = perf_counter() if at is None else at
+        self.warm_up_s, self.began, self.warming_up = at - self.began, at, False
 
     def stop(self) -> None:
         self.ended = perf_counter()
@@ -78,6 +81,8 @@ class RunState:
     in_flight: InFlight = field(default_factory=InFlight)
     sent_prefixes: SentPrefixes = field(default_factory=SentPrefixes)
     step_of: Callable[[float], int] | None = None  # of a ramp, by the second of the run
+    worker_id: int | None = None  # of the process that replays a share of the run; None: it replays all of it
+    node: str | None = None  # the name of its machine
     _held: list[RequestRecord] | None = None  # rows of a warm-up that is not over
 
     def warm_up(self) -> None:
@@ -85,16 +90,20 @@ class RunState:
         self._held = []
         self.clock.warming_up = True
 
-    def measure(self) -> None:
-        """The warm-up is over, if there was one: the run begins now, and rows of before have negative instants."""
+    def measure(self, at: float | None = None) -> None:
+        """The warm-up is over, if there was one: the run begins, and rows of before have negative instants.
+
+        `at`: the instant at which it begins, which may have passed just now; None: now.
+        """
         if self._held is None:
             return
         held, self._held = self._held, None
-        self.clock.start_again()
+        self.clock.start_again(at)
         self.health.restart()
         for row in held:
             row.shift(-(self.clock.warm_up_s or 0.0))
-            self.rows.add(row)
+            row.warm_up = row.queued_s < 0
+            self._keep(row)
 
     def add(self, row: RequestRecord) -> None:
         """Keep the row of a request that has ended."""
@@ -103,7 +112,11 @@ class RunState:
         if self._held is not None:
             self._held.append(row)
         else:
-            self.rows.add(row)
+            self._keep(row)
+
+    def _keep(self, row: RequestRecord) -> None:
+        row.worker_id, row.node = self.worker_id, self.node
+        self.rows.add(row)
 
     def warms_up(self, queued_s: float) -> bool:
         """Whether a request that was due at this instant belongs to the warm-up."""
@@ -124,10 +137,10 @@ class RunState:
         return self.requesters[self.server(session_id)]
 
 
-def build(ready: Prepared, rows: RowWriter) -> RunState:
-    """The state of a run that has not begun; its rows go to `rows`."""
+def build(ready: Prepared, rows: RowWriter, share: Share = WHOLE) -> RunState:
+    """The state of a run that has not begun, or of a share of it; its rows go to `rows`."""
     config, gate, counters = ready.config, LoopGate(), Counters()
-    concurrency = 1 if config.load.is_open else config.slots  # traces that are always active
+    concurrency = 1 if config.load.is_open else len(share.below(config.slots))  # traces that are always active
     request_format = RequestFormat(
         config.endpoint, ready.model, stream=config.stream, form=ready.prompts.form, history=config.history
     )
@@ -156,11 +169,13 @@ def build(ready: Prepared, rows: RowWriter) -> RunState:
             max_failures=config.max_failures,
             max_failure_rate=config.max_failure_rate,
         ),
-        backoff=Backoff(concurrency),
+        backoff=Backoff(concurrency, every_s=OUTAGE_EVERY_S * share.of),
         run_id=f"{ready.seed:x}",
         waits=ToolWaits(config.load.idle_gap_cap_s),
         step_of=partial(ramp_step, config.load, config.duration) if config.load.shape == "ramp" else None,
         traces=len(ready.workload.traces),
+        worker_id=None if share == WHOLE else share.index,
+        node=None if share == WHOLE else platform.node(),
         session_header=config.endpoint.session_header,
         in_flight=InFlight(config.client.max_in_flight),
     )

@@ -15,14 +15,16 @@ from trie.config import LoadConfig, Priority, Start
 from trie.preflight.steps import Prepared
 from trie.prompts.builder import SessionPrompts
 from trie.replay import priority, prompt_queue, run_state, start
+from trie.replay.counters import Counters
 from trie.replay.event_loop import undisturbed
 from trie.replay.live_numbers import OpenSession
 from trie.replay.places import Places
 from trie.replay.prompt_queue import PromptQueue
-from trie.replay.run_state import RunState
+from trie.replay.run_state import Clock, RunState
 from trie.replay.session import replay
 from trie.replay.session_order import due_instants, open_load_facts
-from trie.replay.start import SlotStart
+from trie.replay.share import WHOLE, Share
+from trie.replay.start import AtOnce, Instants, SlotStart
 from trie.storage.parquet_parts import RowWriter
 from trie.storage.record import Outcome
 
@@ -46,6 +48,8 @@ class Scheduler:
         warm_up_per_slot: requests of each slot that belong to a warm-up beyond its first.
         drain_s: longest time for which active sessions go on after the deadline; None: they are cancelled then.
         raise_priority: run with the highest priority that the system allows.
+        share: the slots of the run that are replayed here.
+        instants: when the replay begins; None: as soon as it can.
     """
 
     def __init__(
@@ -61,10 +65,14 @@ class Scheduler:
         drain_s: float | None = None,
         due_until: Callable[[float], list[float]] | None = None,
         raise_priority: bool = False,
+        share: Share = WHOLE,
+        instants: Instants | None = None,
     ) -> None:
         self.state = state
         self._prompts = prompts
-        self._slots = slots
+        self._share = share
+        self._slots = share.below(slots)  # by their numbers in the run
+        self._instants = instants or AtOnce()
         self._duration_s = duration_s
         self._load = load or LoadConfig()
         self._level = slots  # slots from this one on begin nothing
@@ -93,6 +101,21 @@ class Scheduler:
         self.state.failures.conclude()
         await self.state.rows.close()
 
+    @property
+    def clock(self) -> Clock:
+        """Of the run."""
+        return self.state.clock
+
+    @property
+    def counters(self) -> Counters:
+        """What the run counts."""
+        return self.state.counters
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the run is being ended, once it is."""
+        return self.state.stop_reason
+
     def stop(self, reason: str) -> None:
         """End the run now, or as soon as it runs: what is in flight is cancelled, and its rows carry the reason."""
         if self.state.stop_reason is None:
@@ -109,12 +132,7 @@ class Scheduler:
         state = self.state
         with undisturbed(), priority.raised(wanted=self._raise_priority) as self._priority:
             log.info("client priority %s", self._priority)
-            state.clock.start()
-            state.health.start()
-            if self._warms_up:
-                state.warm_up()
-            else:
-                self._start_timer()
+            await self._start_clock()
             try:
                 async with self._deadline:
                     self._running = True
@@ -134,6 +152,16 @@ class Scheduler:
                 state.clock.stop()
                 state.health.stop()
         return state.stop_reason or DEADLINE
+
+    async def _start_clock(self) -> None:
+        began = await self._instants.begin()
+        await asyncio.sleep(began - perf_counter())
+        self.state.clock.start(began)
+        self.state.health.start()
+        if self._warms_up:
+            self.state.warm_up()
+        else:
+            self._start_timer()
 
     def facts(self) -> dict[str, Any]:
         """What the manifest states about a run that has ended."""
@@ -163,7 +191,8 @@ class Scheduler:
 
     def _start_timer(self) -> None:
         end = partial(self.stop, DEADLINE) if self._drain_s is None else self._drain
-        self._timer = asyncio.get_running_loop().call_later(self._duration_s, end)
+        left_s = self.state.clock.began + self._duration_s - perf_counter()
+        self._timer = asyncio.get_running_loop().call_later(max(left_s, 0.0), end)
 
     def _drain(self) -> None:
         """From now on no session begins, and those that are active have a limited time."""
@@ -176,7 +205,7 @@ class Scheduler:
 
     async def _begin_when_due(self, group: asyncio.TaskGroup) -> None:
         """An open load: each session begins when it is due and a slot is free, whatever became of those before."""
-        places = Places(self._slots)
+        places = Places(len(self._slots))
         while (prompts := await self._prompts.next()) is not None:
             assert prompts.due_s is not None
             due = self.state.clock.began + prompts.due_s
@@ -190,7 +219,7 @@ class Scheduler:
     async def _visit(self, places: Places, slot: int, prompts: SessionPrompts, began: float | None) -> None:
         """One session of an open load."""
         await self.state.gate.enter()
-        outcome = await self._session(prompts, slot, began)
+        outcome = await self._session(prompts, self._slots[slot], began)
         reason = None if outcome is Outcome.ok else self.state.failures.limit_reached()
         if reason is not None:
             self.stop(reason)
@@ -202,7 +231,7 @@ class Scheduler:
         for number, level in enumerate(levels):
             self._level = level
             log.info("ramp: %d active traces", level)
-            for slot in range(level):
+            for slot in self._share.below(level):
                 if slot not in tasks or tasks[slot].done():
                     tasks[slot] = group.create_task(self._occupy(slot))
             until = self.state.clock.began + (number + 1) * self._duration_s / len(levels)
@@ -213,16 +242,19 @@ class Scheduler:
         """Let the slots begin, in the steps of the start; a warm-up ends when the last of them has a first token."""
         state, warms_up = self.state, self._warms_up
         state.start = SlotStart(self._warm_up_per_slot)
-        tasks: list[asyncio.Task[None]] = []
-        for slots in start.steps(self._start, self._slots):
-            tasks += [group.create_task(self._occupy(slot)) for slot in slots]
-            if warms_up or slots.stop < self._slots:
+        tasks: dict[int, asyncio.Task[None]] = {}
+        for step in start.steps(self._start, len(self._slots)):
+            slots = self._slots[step.start : step.stop]
+            tasks |= {slot: group.create_task(self._occupy(slot)) for slot in slots}
+            if warms_up or step.stop < len(self._slots):
                 await state.start.wait(slots, tasks)
         if warms_up:
-            await state.start.wait(range(self._slots), tasks, all_of=True)
+            await state.start.wait(self._slots, tasks, all_of=True)
         state.start = None
         if warms_up:
-            state.measure()
+            began = await self._instants.measure()
+            await asyncio.sleep(began - perf_counter())
+            state.measure(began)
             log.info("the run begins, after a warm-up of %.1f s", state.clock.warm_up_s)
             self._start_timer()
 
@@ -262,20 +294,22 @@ class Scheduler:
         return outcome
 
 
-def build(ready: Prepared, rows: RowWriter) -> Scheduler:
-    """The scheduler of a run whose preflight is over; its rows go to `rows`."""
+def build(ready: Prepared, rows: RowWriter, *, share: Share = WHOLE, instants: Instants | None = None) -> Scheduler:
+    """The scheduler of a run whose preflight is over, or of a share of it; its rows go to `rows`."""
     config = ready.config
     return Scheduler(
-        run_state.build(ready, rows),
-        prompt_queue.build(ready),
+        run_state.build(ready, rows, share),
+        prompt_queue.build(ready, share),
         slots=config.slots,
         duration_s=config.duration,
         load=config.load,
         start_mode=config.start,
         warm_up_per_slot=config.warm_up_per_slot,
-        due_until=due_instants(config, ready.workload.traces, ready.seed),
+        due_until=due_instants(config, ready.workload.traces, ready.seed, share),
         drain_s=config.drain_timeout if config.at_deadline == "drain" else None,
         raise_priority=config.client.priority is Priority.auto,
+        share=share,
+        instants=instants,
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from trie.config import RunConfig, Start
 from trie.endpoint.request_body import REASONING
+from trie.replay.share import WHOLE, Share
 from trie.workload.arrivals import arrivals, due_until, in_order
 from trie.workload.beginning import Beginning, beginnings, beginnings_between
 from trie.workload.closed_loop import Pace
@@ -32,6 +33,7 @@ class SessionOrder:
         most: how many sessions there are; None: no end.
         inside: for each slot the trace and the point in it at which the slot begins; empty: slots begin as they go on.
         due_s: when sessions are due, for as many as there are; None: when slots are free.
+        share: those of the sessions that are told.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class SessionOrder:
         most: int | None = None,
         inside: Sequence[tuple[Trace, Beginning]] = (),
         due_s: Iterator[float] | None = None,
+        share: Share = WHOLE,
     ) -> None:
+        self._share = share
         self._traces = traces
         self._most = most
         self._inside = inside
@@ -49,9 +53,9 @@ class SessionOrder:
         self._planned = len(inside)
 
     @property
-    def slots_inside(self) -> int:
-        """How many slots begin inside a trace."""
-        return len(self._inside)
+    def slots_inside(self) -> range:
+        """The slots that begin inside a trace."""
+        return self._share.below(len(self._inside))
 
     def first(self, slot: int) -> PlannedSession | None:
         """What a slot begins with, once for each; None where there are fewer sessions than slots."""
@@ -64,6 +68,12 @@ class SessionOrder:
 
     def next(self) -> PlannedSession | None:
         """The next one; None after the last."""
+        planned = self._next()
+        while planned is not None and not self._share.has(planned.session_id):
+            planned = self._next()
+        return planned
+
+    def _next(self) -> PlannedSession | None:
         number = self._planned
         if self._most is not None and number >= self._most:
             return None
@@ -74,8 +84,10 @@ class SessionOrder:
         return PlannedSession(number, self._traces[number % len(self._traces)], due_s=due_s)
 
 
-def build(config: RunConfig, traces: Sequence[Trace], *, seed: int, pace: Pace | None) -> SessionOrder:
-    """The sessions of a run; `pace` is that of its server, which only a start inside traces needs.
+def build(
+    config: RunConfig, traces: Sequence[Trace], *, seed: int, pace: Pace | None, share: Share = WHOLE
+) -> SessionOrder:
+    """The sessions of a run, or of a share of it; `pace` is that of its server, which only a start inside traces needs.
 
     Raises:
         WorkloadError: for a schedule of traces that do not say when they began.
@@ -84,7 +96,7 @@ def build(config: RunConfig, traces: Sequence[Trace], *, seed: int, pace: Pace |
     if pace is not None:
         inside = _inside(config, traces, pace, seed)
     due_s = arrivals(config.load, traces, seed) if config.load.is_open else None
-    return SessionOrder(in_order(config.load, traces), most=config.max_traces, inside=inside, due_s=due_s)
+    return SessionOrder(in_order(config.load, traces), most=config.max_traces, inside=inside, due_s=due_s, share=share)
 
 
 def _inside(config: RunConfig, traces: Sequence[Trace], pace: Pace, seed: int) -> list[tuple[Trace, Beginning]]:
@@ -96,13 +108,15 @@ def _inside(config: RunConfig, traces: Sequence[Trace], pace: Pace, seed: int) -
     return beginnings(traces, pace, slots, seed, reasoning_back=back)
 
 
-def due_instants(config: RunConfig, traces: Sequence[Trace], seed: int) -> Callable[[float], list[float]] | None:
+def due_instants(
+    config: RunConfig, traces: Sequence[Trace], seed: int, share: Share = WHOLE
+) -> Callable[[float], list[float]] | None:
     """Tells when the sessions of an open load are due until an instant; None for a loop."""
     if not config.load.is_open:
         return None
 
     def until(at_s: float) -> list[float]:
-        return due_until(config.load, traces, seed, until_s=at_s, most=config.max_traces)
+        return due_until(config.load, traces, seed, until_s=at_s, most=config.max_traces)[share.index :: share.of]
 
     return until
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from time import perf_counter
+from typing import Protocol
 
 from trie.config import Start
 from trie.endpoint.request import Request
@@ -12,6 +14,28 @@ from trie.endpoint.request import Request
 SPREAD_STEPS = 8
 INSIDE_STEPS = 16  # the prefills of a start inside traces are long: few at a time
 LOOK_S = 0.005  # between two looks for first tokens
+
+
+class Instants(Protocol):
+    """When a replay begins, and when its warm-up is over: `perf_counter`, in the future or just now."""
+
+    async def begin(self) -> float:
+        """The first prompts are made."""
+
+    async def measure(self) -> float:
+        """The slots of this process have warmed up."""
+
+
+class AtOnce:
+    """The instants of a run that one process replays: as soon as it can."""
+
+    async def begin(self) -> float:
+        """Now."""
+        return perf_counter()
+
+    async def measure(self) -> float:
+        """Now."""
+        return perf_counter()
 
 
 def steps(start: Start, slots: int) -> list[range]:
@@ -37,7 +61,9 @@ class SlotStart:
         """A slot makes a request."""
         self._requests.setdefault(slot, []).append(request)
 
-    async def wait(self, slots: Sequence[int], tasks: Sequence[asyncio.Task[None]], *, all_of: bool = False) -> None:
+    async def wait(
+        self, slots: Iterable[int], tasks: Mapping[int, asyncio.Task[None]], *, all_of: bool = False
+    ) -> None:
         """Until each of these slots got the first bytes of an answer, was refused, or its task is done.
 
         `all_of`: of the last answer of its warm-up, instead of its first.

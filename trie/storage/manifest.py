@@ -157,6 +157,20 @@ class EngineGrowth(_Object):
     settled: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerEnd(_Object):
+    """How one of several workers ended."""
+
+    worker_id: int
+    node: str | None = None
+    slots: int | None = None  # of the run's
+    died: str | None = None  # how; None: it ended with the run
+    wall_time_s: float | None = None  # until it ended, or was found dead
+    client: ClientHealth | None = None
+    lost_requests: int | None = None  # in flight when a dead one was heard last: they have no rows
+    lost_traces: int | None = None  # active then
+
+
 # Ends of a run that lasted as long as it was meant to: its duration, or until its metrics were known well enough.
 FULL_LENGTH = frozenset({"deadline", "precise"})
 
@@ -175,6 +189,7 @@ class End(_Object):
     began_monotonic_s: float | None = None
     client: ClientHealth | None = None
     engine: EngineGrowth | None = None
+    workers: tuple[WorkerEnd, ...] = ()  # where several replayed the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from trie.errors import RunDirError
 from trie.storage.record import SCHEMA_VERSION, VERSION_KEY, RequestRecord, arrow_schema
@@ -19,8 +20,10 @@ from trie.storage.record import SCHEMA_VERSION, VERSION_KEY, RequestRecord, arro
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PART = "part-{:06d}.parquet"
-RANGE_PART = "part-{:06d}-{:06d}.parquet"
+PART = "part-{}{:06d}.parquet"
+RANGE_PART = "part-{}{:06d}-{:06d}.parquet"
+OF_WORKER = "w{:04d}-"  # before the numbers of a part whose rows are a worker's
+NAME = re.compile(r"part-(w\d+-)?(\d+)(?:-(\d+))?")
 MERGE_AT = 64  # parts that become one while a run goes on
 FLUSH_EVERY_S = 0.5  # well below the second that a killed run may lose
 
@@ -71,14 +74,21 @@ class PartsWriter:
     named for a range of numbers stands for all of them; a reader passes over those it covers, so that being killed
     between the rename and the clean-up costs nothing. Not thread-safe: one caller at a time, which may be a thread.
 
+    Args:
+        folder: of the rows, which is made.
+        worker: writes its parts beside those of other workers, into a folder that is there; None: alone.
+
     Raises:
         RunDirError: when the folder exists already or can't be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, worker: int | None = None) -> None:
         self._folder = folder
+        self._owner = "" if worker is None else OF_WORKER.format(worker)
         self._next = 0
         self._unmerged = 0  # number of the first part that is not in a merged one
+        if worker is not None:
+            return
         try:
             folder.mkdir(parents=True, exist_ok=False)
         except FileExistsError:
@@ -92,9 +102,16 @@ class PartsWriter:
         Raises:
             RunDirError: when it can't be written; what was written before is whole.
         """
-        if not records:
-            return
-        self._put(to_table(records), PART.format(self._next))
+        if records:
+            self.write_table(to_table(records))
+
+    def write_table(self, table: pa.Table) -> None:
+        """One part of the rows of a table of `arrow_schema()`, as `write` does it.
+
+        Raises:
+            RunDirError: when it can't be written.
+        """
+        self._put(table, PART.format(self._owner, self._next))
         self._next += 1
         if self._next - self._unmerged == MERGE_AT:
             self._merge(self._unmerged)
@@ -110,8 +127,8 @@ class PartsWriter:
 
         It takes as much disk again for a moment: where there is none, the parts stay as they are.
         """
-        old = [part for part in parts(self._folder) if _range(part)[0] >= first]
-        name = RANGE_PART.format(first, self._next - 1)
+        old = [part for part in _parts_of(self._folder, self._owner) if _numbers(part).first >= first]
+        name = RANGE_PART.format(self._owner, first, self._next - 1)
         with suppress(RunDirError, OSError):
             self._put(_concat([_read_part(part) for part in old]), name)
             for part in old:
@@ -141,28 +158,42 @@ def discard(aside: Path) -> None:
 
 
 def parts(folder: Path) -> list[Path]:
-    """The complete parts of a requests folder that stand for its rows, in the order they were written."""
-    ranges = sorted((_range(part), part) for part in folder.glob("part-*.parquet"))
-    wide_first = sorted(ranges, key=lambda item: (item[0][0], -item[0][1]))
+    """The complete parts of a requests folder that stand for its rows, by worker, in the order they were written."""
+    numbered = [(_numbers(part), part) for part in folder.glob("part-*.parquet")]
     kept: list[Path] = []
-    covered = -1
-    for (_, last), part in wide_first:
-        if last > covered:
+    owner, covered = "", -1
+    for numbers, part in sorted(numbered, key=lambda item: (item[0].owner, item[0].first, -item[0].last)):
+        if numbers.owner != owner:
+            owner, covered = numbers.owner, -1
+        if numbers.last > covered:
             kept.append(part)
-            covered = last
+            covered = numbers.last
     return kept
 
 
-def _range(part: Path) -> tuple[int, int]:
-    """The numbers of the parts that a file stands for; a foreign name is its owner's mistake.
+def _parts_of(folder: Path, owner: str) -> list[Path]:
+    return [part for part in parts(folder) if _numbers(part).owner == owner]
+
+
+class _Numbers(NamedTuple):
+    """Which parts a file stands for."""
+
+    owner: str
+    first: int
+    last: int
+
+
+def _numbers(part: Path) -> _Numbers:
+    """Those in a file's name; a foreign name is its owner's mistake.
 
     Raises:
         RunDirError: for a name that no writer gives.
     """
-    numbers = part.stem.removeprefix("part-").split("-")
-    if not 1 <= len(numbers) <= 2 or not all(number.isdecimal() for number in numbers):
+    name = NAME.fullmatch(part.stem)
+    if name is None:
         raise RunDirError(f"{part}: not the name of a part; move it out of the folder")
-    return int(numbers[0]), int(numbers[-1])
+    owner, first, last = name.groups()
+    return _Numbers(owner or "", int(first), int(last or first))
 
 
 def _concat(tables: list[pa.Table]) -> pa.Table:
@@ -211,13 +242,21 @@ def read_records(folder: Path) -> pa.Table:
     return _concat([_read_part(part) for part in parts(folder)])
 
 
+class Writer(Protocol):
+    """Takes rows in a thread, and is told of their end."""
+
+    def write(self, records: list[RequestRecord]) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class RowWriter:
     """Collects rows and hands them to a writer in a thread.
 
     Run `flush_regularly` beside the replay; call `close` once at its end, which writes what is left.
     """
 
-    def __init__(self, writer: PartsWriter) -> None:
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._rows: list[RequestRecord] = []
         self._writing = asyncio.Lock()

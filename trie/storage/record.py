@@ -76,6 +76,8 @@ class RequestRecord:
     due_s: float | None = None  # of an open load's first requests: when the trace was due, whenever its slot was free
     load_step: int | None = None  # of a ramp: which of load.levels held when the request was due, from 0
     warm_up: bool = False  # due before the run began, at a negative instant: in no metric
+    worker_id: int | None = None  # of the client's process that replayed it, from 0; null where there was one alone
+    node: str | None = None  # the name of that process's machine
 
     def shift(self, seconds: float) -> None:
         """Move every instant by so much: the run began at another moment."""

@@ -39,7 +39,7 @@ def main(arguments: list[str], keys: Keys) -> int:
 
     config = composed(options.settings, options.config_dir).run()
     from trie.preflight.probe import examine
-    from trie.run import in_loop  # a mistake above should not wait for it
+    from trie.replay.event_loop import in_loop  # a mistake above should not wait for it
 
     log_to_stderr()
     examination = in_loop(examine(config, api_key=keys.key(config.endpoint.api_key_env)))

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     _check(options)
     from trie.recording.sessions import Recording  # numpy, not for --help
-    from trie.run import in_loop
+    from trie.replay.event_loop import in_loop
     from trie.workload.importers.session import Options
 
     recording = Recording(Options(cap_wait_s=min(options.cap_wait, MAX_LATENCY_S)))

@@ -16,6 +16,7 @@ STALE_S = 60.0  # a run shorter than this is a trial
 
 ENDED_IN_ORDER = Condition("ended_in_order", "warning", "the run ended in order", "the end of the run is missing")
 RAN_ITS_DURATION = Condition("ran_its_duration", "warning", "the run lasted its duration", "the run ended early")
+WORKERS_LIVED = Condition("workers_lived", "error", "all workers lived to the end", "a worker died")
 SERVER_MEASURED = Condition("server_measured", "warning", "a server was measured", "no server was measured")
 WITHIN_FIT = Condition(
     "within_fit", "warning", "the profile was fitted to such loads", "the forecast goes beyond what was measured"
@@ -35,6 +36,7 @@ STREAMING = Condition("streaming", "warning", "answers were streamed", "answers 
 CONDITIONS = (
     ENDED_IN_ORDER,
     RAN_ITS_DURATION,
+    WORKERS_LIVED,
     SERVER_MEASURED,
     WITHIN_FIT,
     LONG_ENOUGH,
@@ -74,8 +76,28 @@ def end_checks(run: Evidence) -> Iterator[Check]:
         )
 
 
+def _workers(run: Evidence) -> Iterator[Check]:
+    """A worker that dies takes its share of the load with it: the numbers are those of two loads."""
+    workers = () if run.manifest.end is None else run.manifest.end.workers
+    dead = [worker for worker in workers if worker.died is not None]
+    if not workers:
+        return
+    lost = "; ".join(
+        f"worker {worker.worker_id} on {worker.node} ({worker.died}) after {worker.wall_time_s or 0.0:.0f} s, with "
+        f"{worker.slots} of {run.settings.slots} slots, {worker.lost_requests} requests in flight and up to a second "
+        "of its rows"
+        for worker in dead
+    )
+    yield WORKERS_LIVED.check(
+        not dead,
+        lost or f"{len(workers)} workers",
+        "from then on the load was a smaller one: run it again",
+    )
+
+
 def circumstance_checks(run: Evidence) -> Iterator[Check]:
     """What a reader must know before comparing the numbers with others."""
+    yield from _workers(run)
     yield from _clock(run)
     yield LONG_ENOUGH.check(
         run.summary.wall_time_s >= STALE_S,

@@ -1,0 +1,79 @@
+"""Workers as processes of this machine, beside the one that coordinates them."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from tempfile import TemporaryFile
+from typing import IO
+
+from trie.child_process import child
+from trie.workers.assignment import Assignment
+from trie.workers.messages import Command, Message
+from trie.workers.stdio import LENGTH, framed, unframed
+
+MODULE = "trie.workers.stdio"
+
+
+class ProcessHandle:
+    """A worker process; `stderr` is the file of what it prints."""
+
+    node = platform.node()
+    offset_s = 0.0  # one machine has one clock
+
+    def __init__(self, process: Process, stderr: IO[bytes]) -> None:
+        self._process = process
+        self._stderr = stderr
+
+    def send(self, command: Command | Assignment) -> None:
+        """Give a command, or the assignment before all commands."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(framed(command))
+
+    async def receive(self) -> Message | None:
+        """What the worker tells next; None once it is gone."""
+        assert self._process.stdout is not None
+        try:
+            head = await self._process.stdout.readexactly(LENGTH.size)
+            body = await self._process.stdout.readexactly(LENGTH.unpack(head)[0])
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        message: Message = unframed(body)
+        return message
+
+    def kill(self) -> None:
+        """End the process at once."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def ending(self) -> str:
+        """How the process has ended, for people."""
+        code = await self._process.wait()
+        return f"killed by signal {-code}" if code < 0 else f"exit code {code}; {self._last_words()}"
+
+    def _last_words(self) -> str:
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+@asynccontextmanager
+async def _process() -> AsyncIterator[ProcessHandle]:
+    with TemporaryFile() as stderr:  # a pipe that nobody reads could fill up and hold it
+        async with child(MODULE, stderr=stderr) as process:
+            yield ProcessHandle(process, stderr)
+
+
+@asynccontextmanager
+async def processes(assignments: Sequence[Assignment]) -> AsyncIterator[Sequence[ProcessHandle]]:
+    """A process for each assignment; those that are left at the end of the block are killed."""
+    async with AsyncExitStack() as stack:
+        handles = []
+        for assignment in assignments:
+            handle = await stack.enter_async_context(_process())
+            handle.send(assignment)
+            handles.append(handle)
+        yield handles
