@@ -25,6 +25,9 @@ log = logging.getLogger("trie")
 
 # Checks that a short block fails by its nature, and that say nothing of a pair.
 OF_SHORT_RUNS = frozenset({"something_completed", "enough_completed", "little_censoring"})
+# Tests of one block for a change in it. Over tens of blocks some of them fail by chance, and what changes from block to
+# block is in the spread of the pairs.
+OF_STEADINESS = frozenset({"steady_rate", "steady_cache", "level_shift"})
 READY_S = 600.0  # for a server that a command has just started
 
 
@@ -146,10 +149,14 @@ def _prepare(arm: Arm) -> None:
 
 def _pair(number: int, first: str, runs: dict[str, EvaluatedRun]) -> Pair:
     a, b = runs["a"], runs["b"]
-    doubts = [
-        f"block {number:02d}-{name}: {check.line}"
-        for name, run in sorted(runs.items())
-        for check in run.summary.verdict
-        if check.level == "error" and not check.ok and check.id not in OF_SHORT_RUNS
-    ]
-    return Pair(number, first, {compared.key: compared.difference(a, b) for compared in COMPARED}, doubts)
+    differences = {compared.key: compared.difference(a, b) for compared in COMPARED}
+    return Pair(number, first, differences, [*_failed(number, runs, of_steadiness=False)], [*_failed(number, runs)])
+
+
+def _failed(number: int, runs: Mapping[str, EvaluatedRun], *, of_steadiness: bool = True) -> Iterator[str]:
+    """What the verdicts of both blocks object to: their steadiness, or all else that short runs do not always fail."""
+    for name, run in sorted(runs.items()):
+        for check in run.summary.verdict:
+            counts = check.level == "error" and not check.ok and check.id not in OF_SHORT_RUNS
+            if counts and (check.id in OF_STEADINESS) == of_steadiness:
+                yield f"block {number:02d}-{name}: {check.line}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import expm1
 from pathlib import Path
 
@@ -35,13 +36,19 @@ def page_of(result: Result) -> Page:
             Verdict(
                 word=result.decision.upper(),
                 tone="bad" if result.doubts else TONES[result.decision],
-                checks=[Check("error", "a block can't be believed", doubt) for doubt in result.doubts],
+                checks=list(_checks(result)),
             ),
             Table(caption="B from A", columns=_COLUMNS, rows=[_row(finding, result) for finding in result.findings]),
             _pairs(result),
         ],
         footer="trie ab; docs/decisions.md says how the intervals are made and when a comparison ends.",
     )
+
+
+def _checks(result: Result) -> Iterator[Check]:
+    for pair in result.pairs:
+        yield from (Check("error", "a block can't be believed", doubt) for doubt in pair.doubts)
+        yield from (Check("warning", "a block was not steady", change) for change in pair.unsteady)
 
 
 _COLUMNS = [Column("Number"), Column("difference", "%"), Column("from", "%"), Column("to", "%"), Column("B is")]

@@ -39,6 +39,7 @@ class Pair:
     first: str  # the arm that came first
     differences: dict[str, float | None]
     doubts: list[str] = field(default_factory=list)  # why a block can't be believed
+    unsteady: list[str] = field(default_factory=list)  # what changed within a block
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,13 @@ def to_json(result: Result) -> dict[str, Any]:
             for finding in result.findings
         },
         "pairs": [
-            {"number": pair.number, "first": pair.first, "log_ratios": pair.differences, "doubts": pair.doubts}
+            {
+                "number": pair.number,
+                "first": pair.first,
+                "log_ratios": pair.differences,
+                "doubts": pair.doubts,
+                "unsteady": pair.unsteady,
+            }
             for pair in result.pairs
         ],
         "tries_of_next_pair": result.tries,
@@ -98,7 +104,10 @@ def restored(arms: Sequence[Arm], plan: Plan, workloads: Mapping[str, Workload],
         raise RunDirError(f"{path}: can't be read: {error}") from error
     try:
         changed = next(_changed(content, arms, plan, workloads), None)
-        pairs = [Pair(pair["number"], pair["first"], pair["log_ratios"], pair["doubts"]) for pair in content["pairs"]]
+        pairs = [
+            Pair(pair["number"], pair["first"], pair["log_ratios"], pair["doubts"], pair["unsteady"])
+            for pair in content["pairs"]
+        ]
         tries = content["tries_of_next_pair"]
     except (KeyError, TypeError, AttributeError) as error:
         raise RunDirError(f"{path}: is of another version of trie, and can't be resumed; give a new folder") from error

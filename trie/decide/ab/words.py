@@ -58,3 +58,6 @@ def lines(result: Result) -> Iterator[tuple[str, str]]:
         yield finding.decision, f"{spread(finding)}{note}"
     for doubt in result.doubts[1:]:
         yield "doubt", doubt
+    unsteady = [line for pair in result.pairs for line in pair.unsteady]
+    if unsteady:
+        yield "unsteady", f"{unsteady[0]}{f' ({len(unsteady) - 1} more such)' if unsteady[1:] else ''}"
