@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trie.metrics.column_store import BLOCK_ROWS, Bools, Codes, ColumnStore, Floats, Source
 from trie.workload.session_tree import SUBAGENT_IDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+__all__ = ["Bools", "Columns", "Floats", "Stats"]
+
+Each = TypeVar("Each", bound=np.generic)
 
 
 class Columns:
@@ -23,75 +27,102 @@ class Columns:
 
     Requests of a warm-up are left out. `load_ended_s` is the instant from which on no trace began. Sessions of traces
     come first, those of sub-agents behind them: what is said of "each trace" is of the former, in their order.
+
+    A run of very many rows is worked on in `blocks`, which are columns themselves: what takes several columns at once
+    is done for each of them, so that it needs little memory. A smaller one is its only block.
     """
 
-    def __init__(self, rows: pa.Table, *, load_ended_s: float = np.inf) -> None:
-        import pyarrow.compute as pc
-
+    def __init__(
+        self,
+        rows: Source | ColumnStore,
+        *,
+        load_ended_s: float = np.inf,
+        block_rows: int = BLOCK_ROWS,
+        run: Columns | None = None,
+        span: tuple[int, int] | None = None,
+    ) -> None:
         self.load_ended_s = load_ended_s
-        self._all_rows = rows
-        measured = rows.filter(pc.invert(rows.column("warm_up"))) if pc.any(rows.column("warm_up")).as_py() else rows
-        self._rows = measured.sort_by([("session_id", "ascending"), ("turn", "ascending")])
+        self._store = rows if isinstance(rows, ColumnStore) else ColumnStore(rows, block_rows=block_rows)
+        self._run = run  # that a block is of, with the rows `span` of it
+        self._begin, self._end = span or (0, self._store.count)
         self._floats: dict[str, Floats] = {}
+
+    @property
+    def small(self) -> bool:
+        """Whether all columns fit into memory together."""
+        return self._run is not None or len(self) <= self._store.block_rows
+
+    def blocks(self) -> Iterator[Columns]:
+        """The same in parts of whole sessions, in order."""
+        if self.small:
+            yield self
+            return
+        for begin, end in self._bounds:
+            yield Columns(self._store, load_ended_s=self.load_ended_s, run=self, span=(begin, end))
+
+    @cached_property
+    def _bounds(self) -> list[tuple[int, int]]:
+        """Where blocks begin and end: at the first session that begins behind so many rows."""
+        starts = np.flatnonzero(self.first_of_session)
+        wanted = np.arange(0, len(self), self._store.block_rows)
+        begins = np.unique(starts[np.minimum(np.searchsorted(starts, wanted), len(starts) - 1)])
+        return [(int(begin), int(end)) for begin, end in zip(begins, [*begins[1:], len(self)], strict=True)]
+
+    def each(self, formula: Callable[[Columns], NDArray[Each]]) -> NDArray[Each]:
+        """What a formula gives for the rows or the traces of each block, one behind the other."""
+        return np.concatenate([formula(block) for block in self.blocks()])
 
     @cached_property
     def with_warm_up(self) -> Columns:
         """The same with the requests of the warm-up, which an engine counts too."""
-        if self._all_rows.num_rows == len(self):
+        if not self.warm_up_requests:
             return self
-        marked = self._all_rows.schema.get_field_index("warm_up")
-        import pyarrow as pa
+        store = self._store
+        return Columns(ColumnStore(store.source, block_rows=store.block_rows, warm_up=True))
 
-        unmarked = pa.nulls(self._all_rows.num_rows, pa.bool_()).fill_null(False)
-        return Columns(self._all_rows.set_column(marked, "warm_up", unmarked))
-
-    @cached_property
+    @property
     def warm_up_requests(self) -> int:
         """How many requests the warm-up had."""
-        return int(self._all_rows.num_rows - len(self))
+        return self._store.source.num_rows - len(self)
 
     def __len__(self) -> int:
-        return int(self._rows.num_rows)
+        return self._end - self._begin
 
     def __getitem__(self, name: str) -> Floats:
-        if name not in self._floats:
-            import pyarrow as pa
-
-            column = self._rows.column(name).cast(pa.float64())
-            self._floats[name] = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-        return self._floats[name]
+        if name in self._floats:
+            return self._floats[name]
+        values = self._store.floats(name, self._begin, self._end)
+        if self.small:
+            self._floats[name] = values
+        return values
 
     def outcome(self, name: str) -> Bools:
         """Which rows have this outcome."""
-        import pyarrow.compute as pc
+        codes, names = self.names("outcome")
+        return np.asarray(codes == names.index(name) if name in names else np.zeros(len(self), np.bool_))
 
-        return np.asarray(pc.equal(self._rows.column("outcome"), name).to_numpy(zero_copy_only=False), dtype=np.bool_)
-
-    def names(self, name: str) -> tuple[NDArray[np.int64], list[str]]:
+    def names(self, name: str) -> tuple[Codes, list[str]]:
         """A column of texts as indices into its different ones, -1 for null, and these in order of appearance."""
-        import pyarrow.compute as pc
-
-        encoded = self._rows.column(name).combine_chunks().dictionary_encode()
-        indices = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        return indices.astype(np.int64), encoded.dictionary.to_pylist()
+        return self._store.codes(name, self._begin, self._end)
 
     def failures(self) -> dict[str, int]:
         """Failed requests by the kind of their error, the commonest first."""
-        import pyarrow.compute as pc
-
-        kinds = pc.fill_null(self._rows.column("error_kind").filter(self.outcome("failed")), "unknown")
-        pairs: list[dict[str, Any]] = pc.value_counts(kinds).to_pylist()
-        counted = ((pair["values"], pair["counts"]) for pair in pairs)
-        return dict(sorted(counted, key=lambda pair: (-pair[1], pair[0])))
+        codes, kinds = self.names("error_kind")
+        counts = Counter(codes[self.outcome("failed")].tolist())
+        counted = {kinds[code] if code >= 0 else "unknown": count for code, count in counts.items()}
+        return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def errors(self) -> list[dict[str, Any]]:
         """Failed requests by kind and HTTP status, the commonest first: `count`, `first_s`, and an `example` text."""
-        failed = self._rows.filter(self.outcome("failed"))
-        keys = ["error_kind", "http_status"]
+        import pyarrow as pa
+
+        at = pa.array(self._store.rows(np.flatnonzero(self.outcome("failed"))))
+        names = ["error_kind", "http_status", "end_s", "outcome", "error"]
+        failed = pa.table({name: _plain(self._store.source.column(name).take(at)) for name in names})
         ways = [("end_s", "min"), ("outcome", "count"), ("error", "first")]
-        kinds = failed.select([*keys, "end_s", "outcome", "error"]).group_by(keys, use_threads=False).aggregate(ways)
-        names = {"outcome_count": "count", "end_s_min": "first_s", "error_first": "example"}
-        rows: list[dict[str, Any]] = [{names.get(key, key): row[key] for key in row} for row in kinds.to_pylist()]
+        kinds = failed.group_by(names[:2], use_threads=False).aggregate(ways)
+        titles = {"outcome_count": "count", "end_s_min": "first_s", "error_first": "example"}
+        rows: list[dict[str, Any]] = [{titles.get(key, key): row[key] for key in row} for row in kinds.to_pylist()]
         return sorted(rows, key=lambda row: (-row["count"], str(row["error_kind"])))
 
     @cached_property
@@ -149,32 +180,69 @@ class Columns:
         sums: Floats = np.bincount(self.trace_of, values, len(self.starts)).astype(np.float64, copy=False)
         return sums
 
-    @cached_property
+    @property
     def completion_tokens(self) -> Floats:
         """As the server reports them, else as asked for."""
-        reported = self["usage_completion_tokens"]
-        return np.where(np.isnan(reported), self["requested_completion_tokens"], reported)
+        return self.kept("completion tokens", _completion_tokens)
 
-    @cached_property
+    @property
     def omitted_zeros(self) -> Bools:
         """Which rows report usage without cached tokens where others of the same worker report them, and none a 0.
 
         Several engines leave the field out where it would be 0; a server that never reports it is another matter, also
         beside one that does, and so is one that writes its zeros.
         """
-        cached = self["usage_cached_tokens"]
-        worker, names = self.names("worker")
+        return self.kept("omitted zeros", _omitted_zeros)
 
-        def workers_with(rows: Bools) -> Bools:
-            return np.bincount(worker[rows] + 1, minlength=len(names) + 1) > 0  # the first: those that name none
-
-        omitting = workers_with(cached > 0) & ~workers_with(cached == 0)
-        return np.isnan(cached) & ~np.isnan(self["usage_prompt_tokens"]) & omitting[worker + 1]
-
-    @cached_property
+    @property
     def cached_tokens(self) -> Floats:
         """As the server reports them, 0 where it leaves a zero out, NaN where it does not report them."""
-        return np.where(self.omitted_zeros, 0.0, self["usage_cached_tokens"])
+        return self.kept("cached tokens", _cached_tokens)
+
+    def kept(self, name: str, formula: Callable[[Columns], NDArray[Each]]) -> NDArray[Each]:
+        """A value for each row by a formula, worked out once; of very many rows each time that it is asked for."""
+        if not self.small:
+            return self.each(lambda block: block.kept(name, formula))
+        if name not in self._derived:
+            self._derived[name] = formula(self)
+        return self._derived[name]
+
+    @cached_property
+    def _derived(self) -> dict[str, NDArray[Any]]:
+        return {}
+
+    @cached_property
+    def omitting_workers(self) -> Bools:
+        """Which workers leave a zero of cached tokens out; the first are those of no name."""
+        if self._run is not None:
+            return self._run.omitting_workers
+        reported, zero = (np.zeros(len(self.names("worker")[1]) + 1, np.bool_) for _ in range(2))
+        for block in self.blocks():
+            cached, worker = block["usage_cached_tokens"], block.names("worker")[0] + 1
+            reported[worker[cached > 0]] = True
+            zero[worker[cached == 0]] = True
+        return reported & ~zero
+
+
+def _completion_tokens(columns: Columns) -> Floats:
+    reported = columns["usage_completion_tokens"]
+    return np.where(np.isnan(reported), columns["requested_completion_tokens"], reported)
+
+
+def _omitted_zeros(columns: Columns) -> Bools:
+    omitting = columns.omitting_workers[columns.names("worker")[0] + 1]
+    return np.isnan(columns["usage_cached_tokens"]) & ~np.isnan(columns["usage_prompt_tokens"]) & omitting
+
+
+def _cached_tokens(columns: Columns) -> Floats:
+    return np.where(columns.omitted_zeros, 0.0, columns["usage_cached_tokens"])
+
+
+def _plain(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts out of their dictionary."""
+    import pyarrow as pa
+
+    return texts.cast(pa.string()) if pa.types.is_dictionary(texts.type) else texts
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import numpy as np
 
 from trie.errors import RunDirError
 from trie.metrics.certainty.population import Population
+from trie.metrics.column_store import Source
 from trie.metrics.columns import Columns
 from trie.metrics.definitions.client import SUSPECT_LAG_S
 from trie.metrics.summary import Summary, load_ended_s, summarize
@@ -37,12 +38,19 @@ class EvaluatedRun:
 
     run: RunDir
     manifest: Manifest
-    rows: pa.Table  # in the order on disk, that in which requests ended
+    source: Source
+
+    @cached_property
+    def rows(self) -> pa.Table:
+        """All of them whole, in the order on disk, that in which requests ended."""
+        import pyarrow as pa
+
+        return self.source if isinstance(self.source, pa.Table) else self.run.records()
 
     @cached_property
     def columns(self) -> Columns:
         """The rows by session and turn."""
-        return Columns(self.rows, load_ended_s=load_ended_s(self.manifest))
+        return Columns(self.source, load_ended_s=load_ended_s(self.manifest))
 
     @cached_property
     def measured(self) -> pa.Table:
@@ -104,7 +112,7 @@ def evaluate(run: RunDir) -> EvaluatedRun:
     Raises:
         RunDirError: when the run can't be read.
     """
-    return EvaluatedRun(run, run.manifest(), run.records())
+    return EvaluatedRun(run, run.manifest(), run.stored_rows())
 
 
 def write_summary(run: RunDir) -> Summary:

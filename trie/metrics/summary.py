@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from trie.metrics.certainty.section import Certainty
 from trie.metrics.certainty.workload_estimates import RunFacts
 from trie.metrics.checks.check import Check
 from trie.metrics.client_error import excesses
+from trie.metrics.column_store import Source
 from trie.metrics.columns import Columns, Floats, Stats
 from trie.metrics.cost import Cost, cost_of
 from trie.metrics.decode_speed import decode_speeds
@@ -54,9 +55,6 @@ from trie.metrics.traces import Traces, traces
 from trie.metrics.values import of_run, per_request, per_trace
 from trie.storage.manifest import ClientHealth, Manifest
 from trie.storage.typed_json import decode, encode
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 SCHEMA_VERSION = 1
 
@@ -136,7 +134,7 @@ class Summary:
 SECTIONS = [field.name for field in fields(Summary)][8:-1]  # behind the reference's tables
 
 
-def summarize(rows: pa.Table | Columns, manifest: Manifest, population: Population | None = None) -> Summary:
+def summarize(rows: Source | Columns, manifest: Manifest, population: Population | None = None) -> Summary:
     """Every number of a run.
 
     Args:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -204,24 +204,44 @@ def _concat(tables: list[pa.Table]) -> pa.Table:
 
 
 def _read_part(part: Path) -> pa.Table:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    with readable(part), pq.ParquetFile(part) as file:
+        table = file.read()
+    version_checked(part, table.schema)
+    return completed(table, arrow_schema())
+
+
+@contextmanager
+def readable(part: Path) -> Iterator[None]:
+    """Reads a part.
+
+    Raises:
+        RunDirError: when that is no Parquet file, or a broken one.
+    """
+    import pyarrow as pa
+
     try:
-        table = pq.read_table(part, partitioning=None)
+        yield
     except (OSError, pa.ArrowException) as error:
         raise RunDirError(f"{part}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
-    version = (table.schema.metadata or {}).get(VERSION_KEY, b"none").decode()
+
+
+def version_checked(part: Path, schema: pa.Schema) -> None:
+    """Let the rows of a part pass that this trie can read.
+
+    Raises:
+        RunDirError: for rows of another schema version.
+    """
+    version = (schema.metadata or {}).get(VERSION_KEY, b"none").decode()
     if version != str(SCHEMA_VERSION):
         raise RunDirError(f"{part}: rows of schema version {version}, this trie reads {SCHEMA_VERSION}")
-    return _completed(table)
 
 
-def _completed(table: pa.Table) -> pa.Table:
+def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """A table with the columns that were added since it was written: null, or zero (false) where it has no nulls."""
     import pyarrow as pa
 
-    schema = arrow_schema()
     if table.schema.names == schema.names:
         return table
     for column in (column for column in schema if column.name not in table.schema.names):

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from trie.errors import RunDirError
 from trie.storage.manifest import Manifest
 from trie.storage.parquet_parts import PartsWriter, read_records
+from trie.storage.stored_rows import StoredRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,6 +81,10 @@ class RunDir:
         """All rows on disk, in the order they ended."""
         return read_records(self.path / REQUESTS)
 
+    def stored_rows(self) -> StoredRows:
+        """The same, of which each column is read when somebody asks for it."""
+        return StoredRows(self.path / REQUESTS)
+
     def population(self) -> pa.Table | None:
         """Sums over each trace of the workload; None where the run left none.
 
@@ -93,7 +98,8 @@ class RunDir:
         if not file.is_file():
             return None
         try:
-            return pq.read_table(file, partitioning=None)
+            with pq.ParquetFile(file) as table:  # `read_table` would import pandas
+                return table.read()
         except (OSError, pa.ArrowException) as error:
             raise RunDirError(f"{file}: not a readable Parquet file: {str(error).splitlines()[0]}") from error
 

@@ -93,11 +93,12 @@ def _sweep(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from trie.metrics.evaluate_run import evaluate  # numpy and pyarrow, not for --help
-    from trie.report.live import evaluate_so_far
     from trie.report.page import page_of
 
     run = RunDir.open(options.directory)
     if run.manifest().end is None and goes_on(run.path):
+        from trie.report.live import evaluate_so_far  # the replay's own modules, not for a run that has ended
+
         evaluated = evaluate_so_far(run)
         print(f"trie: {run.path} goes on: these are its numbers so far, and nothing is written", file=sys.stderr)
     else:

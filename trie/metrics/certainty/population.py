@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from trie.metrics.column_store import numbers
 from trie.metrics.columns import Floats
 from trie.workload.accounting import SentPrefixes
 from trie.workload.trace import Trace
@@ -79,7 +80,7 @@ class Population:
     @classmethod
     def of_table(cls, table: pa.Table) -> Population | None:
         """Out of what `table` gave; None where that lacks a column, as one of another version may."""
-        columns = {name: table.column(name).to_numpy().astype(np.float64) for name in table.column_names}
+        columns = {name: numbers(table.column(name)).astype(np.float64) for name in table.column_names}
         try:
             whole, first, last = (
                 np.column_stack([columns[f"{prefix}_{name}"] for name in FEATURES])

@@ -1,0 +1,192 @@
+"""Where the columns of a run are: in memory, or of a run of very many rows in files that are read a block at a time.
+
+Theory of operation. A column is read from the rows when somebody asks for it, put in the order of sessions and turns,
+and kept. A run of more rows than a block keeps it in a file of a temporary folder, in as few bytes as hold it exactly,
+so that memory does not grow with the number of columns. A column whose values are all the same takes no room at all.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trie.errors import RunDirError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Codes = NDArray[np.int32]
+
+BLOCK_ROWS = 2**20  # that are worked on at a time
+TURNS = 2**21  # more than any trace has
+EXACT = 2**24  # up to which float32 holds every integer
+
+
+class Source(Protocol):
+    """Rows in any order: a table, or those on disk."""
+
+    @property
+    def num_rows(self) -> int: ...
+
+    def column(self, name: str) -> pa.ChunkedArray: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A column on disk."""
+
+    path: Path
+    dtype: np.dtype[Any]
+
+    def read(self, begin: int, end: int) -> NDArray[Any]:
+        return np.fromfile(self.path, self.dtype, end - begin, offset=begin * self.dtype.itemsize)
+
+
+class ColumnStore:
+    """The columns of rows in the order of sessions and turns; requests of a warm-up are left out unless asked for.
+
+    Args:
+        source: the rows.
+        block_rows: how many may be held in memory at a time.
+        warm_up: keep the requests of a warm-up.
+    """
+
+    def __init__(self, source: Source, *, block_rows: int, warm_up: bool = False) -> None:
+        self.source, self.block_rows = source, block_rows
+        self._kept: dict[str, NDArray[Any] | _File] = {}
+        self._texts: dict[str, list[str]] = {}
+        left_out = np.zeros(0, np.bool_) if warm_up else numbers(source.column("warm_up")) > 0
+        kept = np.flatnonzero(~left_out) if left_out.any() else None
+        self.order = self._ordered(kept)
+        self.count = source.num_rows if self.order is None else len(self.order)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all rows are worked on at once."""
+        return self.count <= self.block_rows
+
+    def floats(self, name: str, begin: int, end: int) -> Floats:
+        """A part of a column, nulls as NaN."""
+        if name not in self._kept:
+            self._kept[name] = self._stored(name, self._in_order(numbers(self.source.column(name))))
+        return self._part(name, begin, end).astype(np.float64, copy=False)
+
+    def codes(self, name: str, begin: int, end: int) -> tuple[Codes, list[str]]:
+        """A part of a column of texts as indices into its different ones, -1 for null; these in order of appearance."""
+        key = f"codes of {name}"
+        if key not in self._kept:
+            codes, texts = _coded(self.source.column(name))
+            codes, self._texts[name] = _by_appearance(self._in_order(codes), texts)
+            self._kept[key] = self._stored(key, codes)
+        return self._part(key, begin, end), self._texts[name]
+
+    def rows(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Where rows stand in the source."""
+        return places if self.order is None else self.order[places].astype(np.intp)
+
+    def _ordered(self, kept: NDArray[np.intp] | None) -> NDArray[np.integer[Any]] | None:
+        """The places of the rows in the source, in order; None where they are in it already."""
+        session, turn = (numbers(self.source.column(name)) for name in ("session_id", "turn"))
+        if kept is not None:
+            session, turn = session[kept], turn[kept]
+        key = session.astype(np.int64) * TURNS + turn.astype(np.int64)
+        del session, turn
+        if kept is None and bool((key[1:] >= key[:-1]).all()):
+            return None
+        order = np.argsort(key, kind="stable")
+        order = order if kept is None else kept[order]
+        return order if len(key) <= self.block_rows else order.astype(np.int32 if len(key) < 2**31 else np.int64)
+
+    def _in_order(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values if self.order is None else values[self.order]
+
+    def _stored(self, name: str, values: NDArray[Any]) -> NDArray[Any] | _File:
+        """A column as it is kept."""
+        if len(values) and (np.isnan(values[:1]) & np.isnan(values) | (values == values[0])).all():
+            return values[:1].copy()
+        if self.whole:
+            return values.astype(np.float64, copy=False) if values.dtype.kind != "i" else values
+        values = _narrow(values)
+        path = self._folder / f"{len(self._kept)}"
+        try:
+            values.tofile(path)
+        except OSError as error:
+            where = f"{path.parent}: can't keep the column {name}: {error.strerror}"
+            raise RunDirError(f"{where}; rows of so many requests take a temporary folder (TMPDIR)") from error
+        return _File(path, values.dtype)
+
+    def _part(self, name: str, begin: int, end: int) -> NDArray[Any]:
+        kept = self._kept[name]
+        if isinstance(kept, _File):
+            return kept.read(begin, end)
+        return kept[begin:end] if len(kept) == self.count else np.broadcast_to(kept, end - begin)
+
+    @cached_property
+    def _temporary(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="trie-rows-")
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self._temporary.name)
+
+
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
+    """The same in half the bytes, where these hold every value exactly."""
+    if values.dtype.kind == "i":
+        return values.astype(np.int8) if values.max(initial=0) < 2**7 else values
+    narrow = values.astype(np.float32)
+    return narrow if np.array_equal(narrow, values, equal_nan=True) else values
+
+
+def numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Numbers of a column without nulls in their own type, else as float64 with NaN; `to_numpy` would import pandas."""
+    parts = [_chunk(chunk) for chunk in column.chunks]
+    if not parts:
+        return np.empty(0)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _chunk(chunk: pa.Array) -> NDArray[Any]:
+    import pyarrow as pa
+
+    if chunk.null_count == len(chunk):
+        return np.full(len(chunk), np.nan)
+    if pa.types.is_boolean(chunk.type):
+        chunk = chunk.cast(pa.uint8())
+    bits, data = chunk.buffers()
+    every = slice(chunk.offset, chunk.offset + len(chunk))
+    values: NDArray[Any] = np.frombuffer(data, chunk.type.to_pandas_dtype())[every]
+    if chunk.null_count:
+        values = values.astype(np.float64)
+        there = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")[every]
+        values[there == 0] = np.nan
+    return values
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[Codes, list[str]]:
+    """Indices into the different texts of a column, -1 for null."""
+    import pyarrow as pa
+
+    coded = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    parts = [numbers(pa.chunked_array([chunk.indices])) for chunk in coded.chunks]
+    texts = coded.chunks[0].dictionary.to_pylist() if coded.num_chunks else []
+    codes = np.concatenate(parts) if parts else np.empty(0)
+    return np.nan_to_num(codes, nan=-1.0).astype(np.int32), texts
+
+
+def _by_appearance(codes: Codes, texts: list[str]) -> tuple[Codes, list[str]]:
+    """The same indices and texts, numbered in the order in which they first appear."""
+    first = np.full(len(texts) + 1, len(codes))  # the last is null's
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    order = [int(code) for code in np.argsort(first[:-1], kind="stable") if first[code] < len(codes)]
+    renumbered = np.full(len(texts) + 1, -1, np.int32)
+    renumbered[order] = np.arange(len(order), dtype=np.int32)
+    return renumbered[codes], [texts[code] for code in order]
