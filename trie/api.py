@@ -77,6 +77,7 @@ class Client:
         directory: Path | str | None = None,
         progress: str = "auto",
         live: float | None = None,
+        workers: int | str = 1,
         show: bool = True,
     ) -> Result:
         """Replay and report, inside a running event loop.
@@ -90,6 +91,7 @@ class Client:
             directory: of the run's files; None: a new one below outputs/.
             progress: auto, rich, plain or none.
             live: seconds between two versions of report.html; None: 30 in a run over 5 minutes; 0: none.
+            workers: processes that replay the run together, or "auto".
             show: print the tables at the end.
 
         Returns:
@@ -111,6 +113,7 @@ class Client:
             num_gpus=num_gpus,
             progress=_style(progress),
             live=live,
+            workers=str(workers),
             **self._settings,
         )
         where = Path(directory) if directory else _new_directory(source.name, concurrency)

@@ -22,6 +22,7 @@ from trie.config import (
     SimConfig,
     WorkloadConfig,
 )
+from trie.config.run import ONE_WORKER
 from trie.errors import ConfigError, RunDirError
 from trie.metrics.evaluate_run import evaluate
 from trie.replay.event_loop import in_loop
@@ -53,6 +54,7 @@ class Load:
     concurrency: int
     chunks_s: float  # of all streams together
     seconds: float = 10.0  # of each of the two measurements
+    workers: str = ONE_WORKER  # processes of the client
 
     def __post_init__(self) -> None:
         for name, value, least in (("concurrency", self.concurrency, 1), ("rate", self.chunks_s, 1)):
@@ -74,7 +76,8 @@ def load_of(run: RunDir) -> Load:
     chunks, end = pc.sum(finished.rows.column("chunks")).as_py() or 0, finished.manifest.end
     if not chunks or end is None or not end.wall_time_s:
         raise RunDirError(f"{run.path}: streamed nothing to its end; say --concurrency and --rate instead")
-    return Load(finished.manifest.settings.concurrency.value, max(chunks / end.wall_time_s, 1.0))
+    rate, workers = max(chunks / end.wall_time_s, 1.0), str(len(end.workers) or ONE_WORKER)
+    return Load(finished.manifest.settings.concurrency.value, rate, workers=workers)
 
 
 def calibrate(load: Load) -> ClientCalibration:
@@ -132,6 +135,7 @@ async def _measure(load: Load, sim: SimConfig, tokens: int, folder: Path) -> tup
             progress=ProgressStyle.none,
             prompts=PromptConfig(calibrate=False),
             max_retries=0,
+            workers=load.workers,
         )
         result = await execute_async(config, folder, workload=from_traces([trace]))
     return result, await asyncio.to_thread(pd.read_csv, log, dtype={"request_id": str})

@@ -637,6 +637,7 @@ def client(run: Run) -> dict[str, Any]:
     suspect = sum(row["loop_lag_s"] > 0.005 for row in run.rows)
     return {
         "cpu_share": ratio(health.get("cpu_s"), run.wall_s),
+        "workers": None,
         **{key: health.get(key) for key in ("loop_lag_p50_s", "loop_lag_p99_s", "loop_lag_max_s")},
         "suspect_share": ratio(suspect, len(run.rows)),
         "excess": excess(run),

@@ -1,23 +1,36 @@
-"""A run that several processes replay is the run that one replays."""
+"""A run that several workers replay is the run that one replays; the workers are tasks here."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from helpers.scripted_server import Script, plain_response, playing
+from helpers.simulator import QUICK, Serve
+from helpers.worker_tasks import tasks
 
+from trie import run
 from trie.config import (
     ClientConfig,
     ConcurrencyConfig,
     EndpointConfig,
+    LoadConfig,
     Priority,
     ProgressStyle,
     PromptConfig,
     RunConfig,
+    SimConfig,
+    Start,
     WorkloadConfig,
 )
+from trie.errors import ConfigError
+from trie.metrics.evaluate_run import evaluate
 from trie.run import Result, execute_async
+from trie.storage.run_dir import RunDir
+from trie.workers.assignment import worker_count
 from trie.workload.trace import Trace, Workload
 
 TRACES = [Trace(50, (4, 6), (20, 30), (0.0, 0.0), 5, row=0), Trace(33, (), (), (), 3, row=1)]
@@ -25,33 +38,43 @@ TRACES += [Trace(64, (2,), (1,), (0.0,), 9, row=2)]
 WORKLOAD = Workload("w", TRACES, "a test", "0" * 64)
 MODELS = plain_response("200 OK", b'{"data": [{"id": "m"}]}')
 ANSWER = b'{"choices": [{"text": " a", "finish_reason": "length"}], "usage": {"completion_tokens": 1}}'
+WORDS = PromptConfig(pool_tokens=1 << 14, calibrate=False)
 
 
-def answer(raw: bytes) -> Script:
-    return (plain_response("200 OK", ANSWER) if raw.startswith(b"POST") else MODELS,)
+@pytest.fixture(autouse=True)
+def _workers_are_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "processes", tasks)
 
 
-async def replayed(url: str, directory: Path, **given: Any) -> Result:
-    settings: dict[str, Any] = {
+def settings(url: str, **given: Any) -> RunConfig:
+    usual: dict[str, Any] = {
         "workload": WorkloadConfig(path="w.jsonl"),
         "endpoint": EndpointConfig(base_url=url),
-        "concurrency": ConcurrencyConfig(3),
-        "client": ClientConfig(priority=Priority.normal),
-        "prompts": PromptConfig(pool_tokens=1 << 14, calibrate=False),
+        "concurrency": ConcurrencyConfig(given.pop("concurrency", 3)),
+        "client": ClientConfig(priority=Priority.normal, max_in_flight=given.pop("max_in_flight", None)),
+        "prompts": WORDS,
         "progress": ProgressStyle.none,
         "duration": 30.0,
-        "max_traces": 8,
         "max_retries": 0,
         "seed": 5,
         "html": False,
+        "workers": "2",
     }
-    return await execute_async(RunConfig(**{**settings, **given}), directory, workload=WORKLOAD)
+    return RunConfig(**{**usual, **given})
+
+
+async def replayed(url: str, directory: Path, **given: Any) -> Result:
+    return await execute_async(settings(url, **given), directory, workload=WORKLOAD)
 
 
 async def requests(workers: int, directory: Path) -> tuple[dict[bytes, bytes], Result]:
     """What a run sends, by the id of each request."""
+
+    def answer(raw: bytes) -> Script:
+        return (plain_response("200 OK", ANSWER) if raw.startswith(b"POST") else MODELS,)
+
     async with playing(answer) as (url, got):
-        result = await replayed(url, directory, workers=str(workers), stream=False)
+        result = await replayed(url, directory, workers=str(workers), stream=False, max_traces=8)
     posts = [raw.split(b"\r\n\r\n", 1) for raw in got if raw.startswith(b"POST")]
     return {head.lower().partition(b"x-request-id: ")[2].split(b"\r\n")[0]: body for head, body in posts}, result
 
@@ -65,6 +88,86 @@ async def test_every_request_is_the_same_whatever_the_number_of_workers(tmp_path
         rows = result.rows
         assert (rows.worker_id == rows.session_id % workers).all()
         assert (rows.slot % workers == rows.worker_id).all()
-        assert set(rows.node) == {result.manifest["host"]["name"]}
+        assert result.manifest.end is not None
         assert [worker.slots for worker in result.manifest.end.workers] == [{2: 2, 3: 1}[workers], 1, 1][:workers]
         assert result.manifest.end.reason == "max_traces"
+
+
+async def test_all_begin_to_be_measured_at_one_instant(sim: Serve, tmp_path: Path) -> None:
+    """Instants of all rows have one zero: those of the warm-up, some of each worker's, are before it."""
+    async with sim(SimConfig(**QUICK)) as url:
+        result = await replayed(url, tmp_path / "run", start=Start.stationary, duration=0.6, concurrency=4)
+    rows = result.rows
+    assert set(rows[rows.warm_up].worker_id) == {0, 1}
+    assert set(rows[~rows.warm_up].worker_id) == {0, 1}
+    assert (rows[rows.warm_up].queued_s < 0).all()
+    assert (rows[~rows.warm_up].queued_s >= 0).all()
+    assert set(rows[rows.warm_up].slot) == {0, 1, 2, 3}
+    assert result.manifest.end is not None
+    assert result.manifest.end.warm_up_s == pytest.approx(-rows.queued_s.min(), abs=0.05)
+    assert result.manifest.end.wall_time_s == pytest.approx(0.6, abs=0.2)
+
+
+async def test_an_open_load_is_due_as_it_is_with_one_worker(sim: Serve, tmp_path: Path) -> None:
+    load = LoadConfig(shape="constant", rate=20.0, max_active=3)
+    async with sim(SimConfig(**QUICK)) as url:
+        result = await replayed(url, tmp_path / "run", load=load, duration=0.48)
+    first = result.rows[result.rows.turn == 0].sort_values("session_id")
+    assert first.due_s.tolist() == pytest.approx([0.05 * session for session in first.session_id])
+    assert (first.worker_id == first.session_id % 2).all()
+    assert set(result.rows.slot) <= {0, 1, 2}
+    assert result.manifest.end is not None
+    assert result.manifest.end.traces_due == 10  # 0, 0.05, ... 0.45
+
+
+async def test_a_prefix_that_traces_share_is_new_once(sim: Serve, tmp_path: Path) -> None:
+    """Of 8 first prompts with 32 tokens in common one sends them as new, whichever worker has it."""
+    shared = [replace(trace, shared_prefix_id="a", shared_prefix_length=32) for trace in TRACES]
+    async with sim(SimConfig(**QUICK)) as url:
+        config = settings(url, max_traces=8, workers="3")
+        result = await execute_async(config, tmp_path / "run", workload=replace(WORKLOAD, traces=shared))
+    first = result.rows[result.rows.turn == 0].sort_values("session_id")
+    assert first.cached_prompt_tokens.tolist() == [0, *[32] * 7]
+
+
+async def test_a_ramp_has_its_levels_over_all_workers(sim: Serve, tmp_path: Path) -> None:
+    load = LoadConfig(shape="ramp", levels=[1, 3])
+    async with sim(SimConfig(**QUICK)) as url:
+        result = await replayed(url, tmp_path / "run", load=load, duration=0.8)
+    assert set(result.rows[result.rows.queued_s < 0.39].slot) == {0}
+    assert set(result.rows[result.rows.queued_s > 0.41].slot) == {0, 1, 2}
+
+
+async def test_a_limit_on_failures_is_that_of_the_run(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK, faults=["http_500"], fault_rate=1.0)) as url:
+        result = await replayed(url, tmp_path / "run", max_failures=4, duration=20.0, concurrency=4)
+    assert result.stopped == "max_failures"
+    assert set(result.rows.worker_id) == {0, 1}
+    assert result.summary.requests["failed"] >= 4
+
+
+async def test_a_run_that_is_stopped_ends_with_the_reason_in_its_rows(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**{**QUICK, "decode_base_s": 0.5})) as url:
+        running = asyncio.create_task(replayed(url, tmp_path / "run", concurrency=4))
+        await asyncio.sleep(1.0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    ended = evaluate(RunDir.open(tmp_path / "run"))
+    assert ended.manifest.end is not None
+    assert ended.manifest.end.reason == "cancelled"
+    assert set(ended.frame().error_kind) == {"cancelled"}
+    assert set(ended.frame().slot) == {0, 1, 2, 3}
+
+
+def test_there_are_no_more_workers_than_have_something_to_do() -> None:
+    url = "http://127.0.0.1:1/v1"
+    assert worker_count(settings(url, workers="8", concurrency=5)) == 5
+    assert worker_count(settings(url, workers="8", concurrency=5, max_traces=3)) == 3
+    assert worker_count(settings(url, workers="8", concurrency=5, max_in_flight=2)) == 2
+
+
+@pytest.mark.parametrize("given", [{"workers": "0"}, {"workers": "two"}, {"load": LoadConfig(idle_gap_cap_s=1.0)}])
+def test_a_number_of_workers_that_is_not_allowed(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"^workers="):
+        settings("http://127.0.0.1:1/v1", **given)

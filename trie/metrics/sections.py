@@ -225,6 +225,7 @@ class Client:
     """The client itself: its CPU time, its lateness, and its error where that was calibrated."""
 
     cpu_share: float | None = None
+    workers: int | None = None  # processes, where there were several: the figures are those of the worst of them
     loop_lag_p50_s: float | None = None
     loop_lag_p99_s: float | None = None
     loop_lag_max_s: float | None = None

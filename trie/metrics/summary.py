@@ -277,6 +277,7 @@ def _client(columns: Columns, manifest: Manifest, wall_time_s: float, numbers: M
         health = ClientHealth(loop_lag_max_s=float(np.nanmax(columns["loop_lag_s"], initial=0.0)))
     return Client(
         cpu_share=_cpu_share(manifest, health, wall_time_s),
+        workers=len(manifest.end.workers) or None if manifest.end is not None else None,
         loop_lag_p50_s=health.loop_lag_p50_s,
         loop_lag_p99_s=health.loop_lag_p99_s,
         loop_lag_max_s=health.loop_lag_max_s,

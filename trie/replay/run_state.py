@@ -13,16 +13,18 @@ from trie.endpoint.connection import Connections
 from trie.endpoint.request import Requester
 from trie.endpoint.request_body import RequestFormat
 from trie.preflight.steps import Prepared
+from trie.replay import session_order
 from trie.replay.counters import Counters
 from trie.replay.event_loop import LoopGate, LoopHealth
 from trie.replay.failure_policy import OUTAGE_EVERY_S, Backoff, FailureWatch
 from trie.replay.in_flight import InFlight
+from trie.replay.other_prefixes import OtherPrefixes
 from trie.replay.share import WHOLE, Share
 from trie.replay.start import SlotStart
 from trie.replay.tool_waits import ToolWaits
 from trie.storage.parquet_parts import RowWriter
 from trie.storage.record import RequestRecord
-from trie.workload.accounting import SentPrefixes
+from trie.workload.accounting import SentPrefixes, family
 from trie.workload.arrivals import ramp_step
 from trie.workload.session_tree import SUBAGENT_IDS
 
@@ -80,6 +82,7 @@ class RunState:
     start: SlotStart | None = None  # while slots begin
     in_flight: InFlight = field(default_factory=InFlight)
     sent_prefixes: SentPrefixes = field(default_factory=SentPrefixes)
+    others: OtherPrefixes | None = None  # of other workers, where traces share prefixes
     step_of: Callable[[float], int] | None = None  # of a ramp, by the second of the run
     worker_id: int | None = None  # of the process that replays a share of the run; None: it replays all of it
     node: str | None = None  # the name of its machine
@@ -157,7 +160,7 @@ def build(ready: Prepared, rows: RowWriter, share: Share = WHOLE) -> RunState:
             worker=connections.base_url if len(ready.servers) > 1 else None,
         )
 
-    return RunState(
+    state = RunState(
         request_format=request_format,
         requesters=[requester(connections) for connections in ready.servers],
         rows=rows,
@@ -179,3 +182,8 @@ def build(ready: Prepared, rows: RowWriter, share: Share = WHOLE) -> RunState:
         session_header=config.endpoint.session_header,
         in_flight=InFlight(config.client.max_in_flight),
     )
+    traces = ready.workload.traces
+    if share != WHOLE and any(member.shared_prefix_length for trace in traces for member in family(trace)):
+        every = session_order.build(config, traces, seed=ready.seed, pace=ready.pace)
+        state.others = OtherPrefixes(every, share, state.server)
+    return state

@@ -27,6 +27,8 @@ async def replay(state: RunState, prompts: SessionPrompts, slot: int, began: flo
     Each request is due when its tool latency is over, counted from the instant the last response ended, so that time
     the client itself took is not added to the wait. The first one is due when the session `began`, None: now.
     """
+    if state.others is not None:
+        state.others.note(prompts.session_id, state.sent_prefixes)
     outcome, _ = await _replay(state, prompts, slot, perf_counter() if began is None else began)
     return outcome
 

@@ -215,7 +215,7 @@ def _client(client: Client) -> Iterable[tuple[str, str]]:
     yield (
         "client",
         (
-            f"{percent(client.cpu_share)} of a core, event loop late by "
+            f"{percent(client.cpu_share)} of a core{_worst(client)}, event loop late by "
             f"{short(None if lag_s is None else lag_s * 1e3)} ms at p99, "
             f"suspect requests {percent(client.suspect_share)}"
         ),
@@ -223,6 +223,10 @@ def _client(client: Client) -> Iterable[tuple[str, str]]:
     if client.calibration is not None:
         for line in client_lines(client.calibration):
             yield "", line
+
+
+def _worst(client: Client) -> str:
+    return f" (the worst of {client.workers} workers)" if client.workers else ""
 
 
 def client_lines(calibration: ClientCalibration) -> Iterable[str]:

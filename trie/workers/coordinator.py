@@ -16,13 +16,27 @@ from trie.config import RunConfig
 from trie.errors import RunDirError, WorkerError
 from trie.replay.counters import Counters
 from trie.replay.failure_policy import FailureWatch
+from trie.replay.live_numbers import OpenSession
 from trie.replay.run_state import CANCELLED, Clock
 from trie.replay.scheduler import ALL_TRACES, DEADLINE, ERROR
 from trie.storage.parquet_parts import PartsWriter
 from trie.workers import merge
 from trie.workers.assignment import Assignment
 from trie.workers.handle import Handle, Placement
-from trie.workers.messages import Begin, Command, Ended, Failed, Log, Measure, Message, Progress, Ready, Rows, WarmedUp
+from trie.workers.messages import (
+    Begin,
+    Command,
+    Ended,
+    Failed,
+    Log,
+    Measure,
+    Message,
+    OpenTrace,
+    Progress,
+    Ready,
+    Rows,
+    WarmedUp,
+)
 from trie.workers.messages import Stop as StopCommand
 
 log = logging.getLogger("trie")
@@ -41,6 +55,7 @@ class Member:
     handle: Handle
     slots: int
     counters: Counters = field(default_factory=Counters)
+    open: list[OpenSession] = field(default_factory=list)
     ready: bool = False
     warmed_up: bool = False
     ended: Ended | None = None
@@ -79,6 +94,7 @@ class Coordinator:
             max_failures=config.max_failures,
             max_failure_rate=config.max_failure_rate,
         )
+        self._traces = {trace.row: trace for trace in assignments[0].ready.workload.traces}
         self._members: list[Member] = []
         self._listening: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
@@ -181,7 +197,9 @@ class Coordinator:
 
     async def _take(self, member: Member, message: Message) -> None:
         match message:
-            case Progress(counters):
+            case Progress(counters, sessions):
+                if sessions is not None:
+                    member.open = [self._opened(member, session) for session in sessions]
                 self._count(member, counters)
             case Ready():
                 member.ready = True
@@ -201,6 +219,12 @@ class Coordinator:
                     await asyncio.to_thread(member.writer.close)
                 member.ended = message
 
+    def _opened(self, member: Member, session: OpenTrace) -> OpenSession:
+        """On our own clock."""
+        offset_s = member.handle.offset_s
+        trace = self._traces[session.row]
+        return OpenSession(trace, session.began - offset_s, session.ended, session.at - offset_s)
+
     async def _write(self, member: Member, table: Any) -> None:
         if member.writer is None:
             member.writer = PartsWriter(self._requests, worker=member.index)
@@ -218,6 +242,8 @@ class Coordinator:
     def _count(self, member: Member, counters: Counters) -> None:
         member.counters = counters
         merge.update(self.counters, [member.counters for member in self._members], self.clock.now_s)
+        going_on = [session for member in self._members if not member.over for session in member.open]
+        self.counters.live.open = dict(enumerate(going_on))
         if (reason := self._watch.limit_reached()) is not None:
             self.stop(reason)
 

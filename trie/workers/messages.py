@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trie.replay.counters import Counters
 
@@ -49,11 +49,21 @@ class WarmedUp:
     """Every slot has had its first token."""
 
 
+class OpenTrace(NamedTuple):
+    """A session that is going on, by the row of its trace; see `OpenSession`."""
+
+    row: int
+    began: float
+    ended: int
+    at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the worker counts, without what only its own process needs."""
+    """What the worker counts, without what only its own process needs; now and then its open sessions too."""
 
     counters: Counters
+    open: tuple[OpenTrace, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

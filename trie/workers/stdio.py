@@ -19,7 +19,7 @@ from typing import Any
 
 from trie.replay.event_loop import in_loop
 from trie.workers.messages import Command, Message
-from trie.workers.worker import work
+from trie.workers.worker import logged, work
 
 LENGTH = struct.Struct("<Q")
 LAST_WORDS_S = 5.0  # for a coordinator that does not read
@@ -109,7 +109,8 @@ def main() -> None:
 
     async def working() -> None:
         channel = StdioChannel(sys.stdin.fileno(), write_to)
-        await work(assignment, channel)
+        with logged(channel):
+            await work(assignment, channel)
         channel.close()
 
     if assignment is not None:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from itertools import count
 from time import perf_counter
 from typing import Any
 
@@ -19,9 +20,10 @@ from trie.storage.parquet_parts import PartsWriter, RowWriter, to_table, warm_up
 from trie.storage.record import RequestRecord
 from trie.workers.assignment import Assignment
 from trie.workers.handle import Channel
-from trie.workers.messages import Begin, Ended, Failed, Log, Measure, Progress, Ready, Rows, Stop, WarmedUp
+from trie.workers.messages import Begin, Ended, Failed, Log, Measure, OpenTrace, Progress, Ready, Rows, Stop, WarmedUp
 
 TELL_EVERY_S = 0.2
+OPEN_EVERY = 25  # times of telling, for what grows with the slots
 ABANDONED = "coordinator_died"  # why a worker ended that nobody would have stopped any more
 
 log = logging.getLogger("trie")
@@ -29,11 +31,10 @@ log = logging.getLogger("trie")
 
 async def work(assignment: Assignment, channel: Channel) -> None:
     """Replay a share from its first prompts to its last row, and tell the coordinator how it goes."""
-    with _logged(channel):
-        try:
-            await _work(assignment, channel)
-        except TrieError as error:
-            channel.send(Failed(str(error)))
+    try:
+        await _work(assignment, channel)
+    except TrieError as error:
+        channel.send(Failed(str(error)))
 
 
 async def _work(assignment: Assignment, channel: Channel) -> None:
@@ -90,9 +91,15 @@ async def _obey(channel: Channel, scheduler: Scheduler, instants: Together) -> N
 
 
 async def _tell(channel: Channel, counters: Counters) -> None:
-    while True:
-        channel.send(Progress(told(counters)))
+    for number in count():
+        with_open = number % OPEN_EVERY == 0
+        channel.send(Progress(told(counters), tuple(_open(counters)) if with_open else None))
         await asyncio.sleep(TELL_EVERY_S)
+
+
+def _open(counters: Counters) -> Iterator[OpenTrace]:
+    for session in counters.live.open.values():
+        yield OpenTrace(session.trace.row, session.began, session.ended, session.at)
 
 
 def told(counters: Counters) -> Counters:
@@ -138,7 +145,8 @@ class _Handler(logging.Handler):
 
 
 @contextmanager
-def _logged(channel: Channel) -> Iterator[None]:
+def logged(channel: Channel) -> Iterator[None]:
+    """What people should know goes to the coordinator, from a worker that has its process to itself."""
     handler = _Handler(channel)
     log.addHandler(handler)
     try:

@@ -22,6 +22,7 @@ def parser() -> Parser:
         "--rate", type=float, help="chunks per second of all of them (default: 50 each, or the run's)"
     )
     arguments.add_argument("--seconds", type=float, default=10.0, help="of each of the two measurements (default: 10)")
+    arguments.add_argument("--workers", help="processes of the client, or auto (default: 1, or the run's)")
     arguments.add_argument("--json", action="store_true", help="print the figures as JSON")
     return arguments
 
@@ -43,7 +44,8 @@ def main(arguments: list[str]) -> int:
     given = load_of(run) if run else None
     concurrency = options.concurrency or (given.concurrency if given else 8)
     rate = options.rate or (given.chunks_s if given else 50.0 * concurrency)
-    load = Load(concurrency, rate, options.seconds)
+    workers = options.workers or (given.workers if given else "1")
+    load = Load(concurrency, rate, options.seconds, workers)
     if not options.json:
         print(f"measuring the client: {concurrency} streams, {rate:,.0f} chunks/s, 2 x {load.seconds:g} s", flush=True)
     calibration = calibrate(load)

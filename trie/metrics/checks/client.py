@@ -47,8 +47,8 @@ def client_checks(run: Evidence) -> Iterator[Check]:
     if cpu is not None:
         yield NOT_SATURATED.check(
             cpu <= limits.client_cpu,
-            f"client used {cpu:.0%} of one core",
-            "the numbers are the client's, not the server's: lower the concurrency, or share it among several clients",
+            f"{'the busiest worker of the ' if client.workers else ''}client used {cpu:.0%} of one core",
+            "the numbers are the client's, not the server's: lower the concurrency, or set workers=N",
         )
     if longest_s is not None:
         yield RAN_THROUGHOUT.check(
