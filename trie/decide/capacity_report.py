@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trie.decide.capacity import Search
 from trie.errors import RunDirError
-from trie.metrics.evaluate_run import EvaluatedRun, evaluate
-from trie.metrics.slo.evaluate import Judged, Met, answers
+from trie.metrics.evaluate_run import evaluate
+from trie.metrics.slo.answers import answers, believed, doubts
+from trie.metrics.slo.evaluate import Judged, Met
 from trie.metrics.slo.expression import parse_all
 from trie.metrics.slo.of_run import judged_run
 from trie.report.html.document import Block, Cell, Check, Column, Page, Table, Tone, Value, Verdict
@@ -20,10 +21,6 @@ from trie.report.number_format import fine
 from trie.storage.run_dir import RunDir, write_json
 
 RESULT, PAGE = "capacity.json", "capacity.html"
-# Checks that speak of the server at this load, or of a short run: no reason to doubt an answer.
-ABOUT_THE_LOAD = frozenset(
-    {"something_completed", "enough_completed", "little_censoring", "few_failures", "few_failed_traces"}
-)
 TONES: dict[Met, Tone] = {"yes": "good", "no": "bad", "unsure": "warn"}
 
 
@@ -40,9 +37,7 @@ class Load:
     def answers(self) -> dict[str, Met]:
         """One for each tier."""
         by_tier = answers(self.judged)
-        if not self.doubts:
-            return by_tier
-        return {tier: "unsure" if answer == "yes" else answer for tier, answer in by_tier.items()}
+        return {tier: believed(answer, doubtful=bool(self.doubts)) for tier, answer in by_tier.items()}
 
 
 def load_of(path: Path, slo: str | Mapping[str, Any] | None) -> Load:
@@ -52,15 +47,8 @@ def load_of(path: Path, slo: str | Mapping[str, Any] | None) -> Load:
         RunDirError: when it left no rows.
     """
     run = evaluate(RunDir.open(path))
-    return Load(
-        run.manifest.settings.concurrency.value, path.name, judged_run(run, parse_all(slo)), tuple(_doubts(run))
-    )
-
-
-def _doubts(run: EvaluatedRun) -> Iterator[str]:
-    for check in run.summary.verdict:
-        if check.level == "error" and not check.ok and check.id not in ABOUT_THE_LOAD:
-            yield check.line
+    load, judged = run.manifest.settings.concurrency.value, judged_run(run, parse_all(slo))
+    return Load(load, path.name, judged, tuple(doubts(run.summary.verdict)))
 
 
 def report(directory: Path, about: str, searches: Mapping[str, Search], slo: Any, loads: Sequence[Load]) -> list[str]:

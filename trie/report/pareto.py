@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from trie.metrics.definitions import Number, numbers
-from trie.report.html.plot import DASHES, PALETTE, SHAPES, Choice, Plot, quoted, zoomable
+from trie.report.html.plot import DASHES, GREY, PALETTE, SHAPES, Choice, Plot, quoted, zoomable
 
 PER_GPU, IN_TOTAL = "completion_tok_s_steady_state_per_gpu", "completion_tok_s_steady_state"
 COST = "cost_traces_per_unit_of_cost_value"  # where the hour of a GPU has a price
 SPEED_FROM = "request_tpot_s_p50"  # 1 / TPOT: how fast an answer comes to one user
 NAMED = 60  # points, up to which each has its concurrency beside it; of more those on a front
 PROMPT = {PER_GPU: "total_prompt_tok_s_steady_state_per_gpu", IN_TOTAL: "total_prompt_tok_s_steady_state"}
+MET, MISSED = "met", "missed"  # limits, by a point
+CROSS = "M-1,-1L1,1M1,-1L-1,1"
 SPEED = "speed to one user, 1 / TPOT p50 (tok/s)"
 TITLE = "What the server gives against what one user gets"
 Columns = dict[str, list[Any]]
@@ -30,6 +32,7 @@ class Measured:
     few: Mapping[str, int] = field(default_factory=dict)  # columns whose value is of too few, and of how many
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     invalid: str = ""  # why its verdict says that its numbers would mislead
+    slo: str = ""  # whether it keeps its limits, in a word; empty where no point has any
 
     def doubt(self, of: Iterable[Number]) -> str:
         """Why some numbers are not to be relied on; empty where they are."""
@@ -100,13 +103,14 @@ def _up(by_column: Mapping[str, Number], column: str) -> list[Axis]:
     ]
 
 
-def pareto_plot(curves: Sequence[Curve], column: str, one: str = "workload") -> Plot:
-    """Fronts are joined; what is doubtful is hollow and on no front.
+def pareto_plot(curves: Sequence[Curve], column: str, one: str = "workload", limits: str = "") -> Plot:
+    """Fronts are joined; what is doubtful is hollow and on no front, nor is what does not surely keep its limits.
 
     Args:
         curves: with at least one point each.
         column: of the headline throughput.
         one: what a curve is of.
+        limits: that points keep or miss, as people type them; empty: there are none.
     """
     by_column = {number.column: number for number in numbers()}
     across = [axis for axis in _across(by_column) if _has(curves, axis)]
@@ -114,15 +118,14 @@ def pareto_plot(curves: Sequence[Curve], column: str, one: str = "workload") -> 
     if not across or not up:
         return Plot(key="hero", title=TITLE, caption="", data={}, spec={})
     labels = {"curve": one.capitalize(), "concurrency": "Concurrency", "doubt": "Doubt", "traces": "Completed traces"}
+    labels |= {"slo": "SLO"} if limits else {}
     labels |= {"x": "x", "y": "y", "low": "y from", "high": "y to", "front": "On the front"}
     labels |= {f"x{at}": axis.label for at, axis in enumerate(across)}
     labels |= {f"y{at}": axis.label for at, axis in enumerate(up)}
     return Plot(
         key="hero",
         title=TITLE,
-        caption=f"A point is a cell, its number the concurrency; lines join those of a {one} that no other of it "
-        "beats in both. Hollow points are invalid or of too few values, and on no line. Bars are the range of repeats, "
-        "or of one cell its 95 % interval.",
+        caption=_caption(one, limits),
         data={"points": dict(_table(curves, across, up))},
         labels=labels,
         wide=True,
@@ -135,6 +138,16 @@ def pareto_plot(curves: Sequence[Curve], column: str, one: str = "workload") -> 
                 "y": _channel("y", up[0], _domain(curves, up[0])),
             },
         },
+    )
+
+
+def _caption(one: str, limits: str) -> str:
+    of = f"of a {one} that surely meet its limits ({limits}) and" if limits else f"of a {one}"
+    marks = " A cross misses them, ? is not sure." if limits else ""
+    return (
+        f"A point is a cell, its number the concurrency; lines join those {of} that no other beats in both.{marks} "
+        "Hollow points are invalid or of too few values, and on no line. Bars are the range of repeats, or of one cell "
+        "its 95 % interval."
     )
 
 
@@ -166,6 +179,7 @@ def _table(curves: Sequence[Curve], across: Sequence[Axis], up: Sequence[Axis]) 
         "curve": [curve.label for curve, _ in points],
         "concurrency": [point.concurrency for _, point in points],
         "traces": [point.traces for _, point in points],
+        "slo": [point.slo for _, point in points],
     }
     for at, x in enumerate(across):
         table[f"x{at}"] = [x.value(point) for _, point in points]
@@ -184,11 +198,12 @@ def _table(curves: Sequence[Curve], across: Sequence[Axis], up: Sequence[Axis]) 
 
 
 def _front(curve: Curve, x: Axis, y: Axis) -> list[Measured]:
-    """The points of a curve that none of its own beats in both axes; doubtful ones are on no front."""
+    """The points of a curve that none of its own beats in both axes, of those beyond doubt that miss no limit."""
     both = [
         (rise, (-1.0 if x.lower else 1.0) * over, point)
         for point in curve.points
         if not point.doubt((x.number, y.number))
+        and point.slo in ("", MET)
         and (rise := y.value(point)) is not None
         and (over := x.value(point)) is not None
     ]
@@ -231,6 +246,7 @@ def _layers(
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     told = told_apart([(curve.label, curve.hue, curve.dash) for curve in curves], "curve")
     there = "isValid(datum.x) && isValid(datum.y)"
+    judged = any(point.slo for curve in curves for point in curve.points)
     yield {
         "transform": [{"filter": f"{there} && datum.front"}],
         "mark": {"type": "line", "clip": True, "strokeWidth": 2},
@@ -245,6 +261,7 @@ def _layers(
         quoted("curve", one),
         quoted("concurrency", "concurrency", ","),
         quoted("doubt", "doubt"),
+        *([quoted("slo", "SLO")] if judged else []),
         quoted("traces", "completed traces", ","),
         *(quoted(f"x{at}", axis.label, ",.4~g") for at, axis in enumerate(across)),
         *(quoted(f"y{at}", axis.label, ",.4~g") for at, axis in enumerate(up)),
@@ -255,9 +272,24 @@ def _layers(
             "mark": {"type": "point", "filled": filled, "size": 80, "opacity": 1, "strokeWidth": 1.8, "clip": True},
             "encoding": {"color": told["color"], "shape": told["shape"], "tooltip": tooltip},
         }
+    if judged:
+        yield from _limit_marks(there)
     many = sum(len(curve.points) for curve in curves) > NAMED
     yield {
         "transform": [{"filter": f"{there} && datum.front" if many else there}],
         "mark": {"type": "text", "dy": -11, "clip": True},
         "encoding": {"text": {"field": "concurrency"}},
+    }
+
+
+def _limit_marks(there: str) -> Iterator[dict[str, Any]]:
+    """What tells by its shape that a point does not surely keep its limits."""
+    yield {
+        "transform": [{"filter": f"{there} && datum.slo == '{MISSED}'"}],
+        "mark": {"type": "point", "shape": CROSS, "filled": False, "size": 200, "strokeWidth": 1.8, "clip": True},
+        "encoding": {"color": {"value": GREY}},
+    }
+    yield {
+        "transform": [{"filter": f"{there} && datum.slo != '{MISSED}' && datum.slo != '{MET}'"}],
+        "mark": {"type": "text", "text": "?", "dx": 11, "fontWeight": 600, "clip": True},
     }

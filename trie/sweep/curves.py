@@ -10,9 +10,11 @@ from statistics import fmean
 from trie.errors import ReportError
 from trie.metrics.definitions import Number
 from trie.metrics.shown_numbers import mark
+from trie.metrics.slo.evaluate import Met
 from trie.report.number_format import short
 from trie.report.pareto import IN_TOTAL, PER_GPU, unbeaten
 from trie.storage.sweep_dir import Status
+from trie.sweep.objectives import of_repeats, range_text
 from trie.sweep.table import Row, outcomes
 
 KNEE = 0.95  # of the best throughput, which the knee reaches first
@@ -57,6 +59,11 @@ class Point:
     def valid(self) -> bool:
         """Whether no verdict says that these numbers would mislead."""
         return all(row["valid"] for row in self.done)
+
+    @property
+    def slo_met(self) -> Met | None:
+        """Whether it keeps its limits; None where it has none."""
+        return of_repeats(self.done)
 
     def spread(self, column: str) -> Spread | None:
         """A column of the table over the repeats."""
@@ -112,6 +119,12 @@ class Curve:
     @property
     def measured(self) -> list[Point]:
         return [point for point in self.points if point.done]
+
+    @property
+    def slo_range(self) -> str:
+        """Up to which load the limits are met, in words; empty where no cell has any."""
+        answers = [(point.concurrency, point.slo_met) for point in self.measured]
+        return range_text(answers) if any(met for _, met in answers) else ""
 
 
 def _any(row: Row, column: str) -> float | None:

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trie.report.markdown import literal, starless, table
+from trie.report.number_format import MISSING
 from trie.report.run_list import Listed, columns, listed, notes
 from trie.storage.sweep_dir import Status
+from trie.sweep.objectives import limits_of, word
 from trie.sweep.table import Row
 
 
@@ -19,17 +21,20 @@ def sweep_markdown(directory: Path, rows: Sequence[Row]) -> str:
 def _lines(directory: Path, rows: Sequence[Row]) -> Iterator[str]:
     done = sum(row["status"] == Status.done.name for row in rows)
     yield from (f"### Sweep {literal(directory.name)}: {done} of {len(rows)} cells done", "")
-    heads = ["", "verdict", *(f"{number.name} ({number.unit})" for number in columns())]
+    limits = limits_of(rows)
+    heads = ["", "verdict", *(["SLO"] if limits else []), *(f"{number.name} ({number.unit})" for number in columns())]
     entries = [_entry(directory, row) for row in rows]
     yield from table(
         heads,
         (
-            [literal(row["cell"]), _verdict(row), *map(starless, entry.texts)]
+            [literal(row["cell"]), _verdict(row), *([_slo(row)] if limits else []), *map(starless, entry.texts)]
             for row, entry in zip(rows, entries, strict=True)
         ),
     )
     for note in notes(entries):
         yield from ("", starless(note))
+    if limits:
+        yield from ("", f"SLO: {literal(limits)}")
     yield ""
     for row in rows:
         if row["why"]:
@@ -40,6 +45,11 @@ def _verdict(row: Row) -> str:
     if row["status"] != Status.done.name:
         return str(row["status"])
     return "VALID" if row["valid"] else "INVALID"
+
+
+def _slo(row: Row) -> str:
+    """In a word; of a cell that is not done there is nothing to say."""
+    return word(row["slo_met"]) if row["status"] == Status.done.name else MISSING
 
 
 def _entry(directory: Path, row: Row) -> Listed:

@@ -30,6 +30,7 @@ from trie.sweep import plots
 from trie.sweep.curves import KNEE, THROUGHPUTS, Curve, Point, best, curves, knee, throughput, with_forecast
 from trie.sweep.hero import hero
 from trie.sweep.multiples import multiples
+from trie.sweep.objectives import limits_of, table_cell, word
 from trie.sweep.table import FAILED_SHARE, Row, columns, outcomes, rows, shown, to_arrow
 
 REASONS = 5  # in the verdict
@@ -171,7 +172,7 @@ def _cell(curve: Curve, number: int, column: str, directory: Path, below: Sequen
         spread.mean,
         href=_link(directory, point.done[0]) if spread.repeats == 1 else None,
         tone=tone if point.valid else "bad",
-        note=_to_a_user(point, below),
+        note=_to_a_user(point, below) + (f", SLO {word(point.slo_met)}" if curve.slo_range else ""),
         text=spread.text() + ("" if point.valid else " invalid"),
     )
 
@@ -182,9 +183,10 @@ def _missing(point: Point | None) -> str:
 
 
 def _knee(curve: Curve, column: str) -> str | None:
-    """Where more load buys waiting alone."""
+    """Where more load buys waiting alone, and up to where the limits are met."""
     at = knee(curve, column)
-    return f"knee {at.concurrency}" if at else None
+    parts = [f"knee {at.concurrency}" if at else "", curve.slo_range and f"SLO {curve.slo_range}"]
+    return "; ".join(filter(None, parts)) or None
 
 
 def cells_table(directory: Path, rows: Sequence[Row]) -> Table:
@@ -196,11 +198,13 @@ def cells_table(directory: Path, rows: Sequence[Row]) -> Table:
     ]
     first = [columns()[name] for name in FIRST]
     heads = ["Workload", "Concurrency", "Repeat"]
+    limits = limits_of(rows)
     return Table(
         caption="All cells",
         columns=[
             Column("Cell"),
             Column("Valid"),
+            *([Column("SLO", help=limits)] if limits else []),
             Column("n", help="completed traces"),
             *(_column(number) for number in first[1:]),
             *map(Column, heads),
@@ -212,6 +216,7 @@ def cells_table(directory: Path, rows: Sequence[Row]) -> Table:
             [
                 Cell(row["cell"], href=_link(directory, row)),
                 "" if row["valid"] is None else "yes" if row["valid"] else Cell("no", tone="bad"),
+                *([table_cell(row["slo_met"], row["slo_why"])] if limits else []),
                 *_figures(row, first),
                 f"{row['workload']}, {row['variant']}" if row["variant"] else row["workload"],
                 row["concurrency"],

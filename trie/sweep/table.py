@@ -14,6 +14,7 @@ from trie.metrics.checks.check import Check
 from trie.metrics.definitions import Number
 from trie.metrics.shown_numbers import OUTCOMES, enough
 from trie.storage.sweep_dir import Cell, at
+from trie.sweep import objectives
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +40,9 @@ FACTS = {
     "duration_s": "float64",
     "started": "string",
     "clock": "string",
+    "slo": "string",
+    "slo_met": "string",  # yes, no or unsure
+    "slo_why": "string",
 }
 
 
@@ -91,6 +95,7 @@ def _facts(cell: Cell, variant: str) -> Row:
         "duration_s": cell.config.get("duration"),
         "started": None if cell.manifest is None else cell.manifest.started.wall_clock,
         "clock": cell.config.get("clock", "real"),
+        **objectives.facts(cell.summary),
     }
     assert facts.keys() == FACTS.keys()
     return facts

@@ -20,6 +20,8 @@ from trie.report.certainty_lines import plus_minus
 from trie.report.number_format import MISSING, percent, short
 from trie.storage.sweep_dir import Status
 from trie.sweep.curves import THROUGHPUTS, Curve, Point, best, curves, knee, throughput
+from trie.sweep.objectives import limits_of
+from trie.sweep.objectives import word as met_word
 from trie.sweep.plan import Plan, Planned
 from trie.sweep.table import Row, shown
 
@@ -165,18 +167,29 @@ def show_headline(rows: Sequence[Row], console: Console) -> None:
             points = [by_number.get(number) for number in numbers]
             cells = (_figure(point, metric, best=metric.column == column and point is top) for point in points)
             table.add_row(f"  {metric.titled}", *cells)
+        if curve.slo_range:
+            table.add_row("  SLO", *(_slo(by_number.get(number)) for number in numbers))
     console.print(table)
-    if any(point.mark(number) for curve in measured for point in curve.points for number in metrics):
-        console.print(Text(f"{MARK:<11}{MARKED}: more than {CUT_OFF_SHARE:.0%} were cut off or failed", style="yellow"))
-    if any(row["clock"] == "virtual" for row in rows):
-        console.print(Text(f"{'clock':<11}virtual time: no server was measured", style="yellow"))
+    _show_notes(rows, measured, metrics, console)
     for curve in measured:
         console.print(Text(f"{'knee':<11}{printable(curve.label)}: {_knee(curve, column)}"))
+    for curve in (curve for curve in measured if curve.slo_range):
+        console.print(Text(f"{'slo':<11}{printable(curve.label)}: {curve.slo_range}"))
     for row in rows:
         word = row["status"] if row["status"] != Status.done.name else "" if row["valid"] else "invalid"
         if word:
             style = "yellow" if word == Status.unfinished.name else "red"
             console.print(Text(printable(f"{word:<11}{row['cell']}: {row['why']}"), style=style))
+
+
+def _show_notes(rows: Sequence[Row], measured: Sequence[Curve], metrics: Sequence[Number], console: Console) -> None:
+    """What marks mean, the limits, and that no server was measured."""
+    if any(point.mark(number) for curve in measured for point in curve.points for number in metrics):
+        console.print(Text(f"{MARK:<11}{MARKED}: more than {CUT_OFF_SHARE:.0%} were cut off or failed", style="yellow"))
+    if limits := limits_of(rows):
+        console.print(Text(f"{'SLO':<11}{printable(limits)}"))
+    if any(row["clock"] == "virtual" for row in rows):
+        console.print(Text(f"{'clock':<11}virtual time: no server was measured", style="yellow"))
 
 
 def _knee(curve: Curve, column: str) -> str:
@@ -200,6 +213,13 @@ def _status(point: Point | None) -> Text:
             f"{len(point.done)} of {len(point.rows)}" if len(point.rows) > 1 else point.rows[0]["status"], style="red"
         )
     return Text("" if point.valid else "invalid", style="red")
+
+
+def _slo(point: Point | None) -> Text:
+    if point is None or not point.done:
+        return Text(MISSING, style="dim")
+    styles = {"yes": "green", "no": "red", "unsure": "yellow", None: "dim"}
+    return Text(met_word(point.slo_met), style=styles[point.slo_met])
 
 
 def _figure(point: Point | None, number: Number, *, best: bool = False) -> Text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
 from typing import Literal
@@ -200,16 +200,3 @@ def wilson(share: float, count: float) -> Estimate:
     middle = (share + z * z / (2 * count)) / scale
     half = z / scale * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return Estimate(share, max(middle - half, 0.0), min(middle + half, 1.0))
-
-
-def answers(judged: Sequence[Judged]) -> dict[str, Met]:
-    """The answer of each tier."""
-    return {tier: answer(one.met for one in judged if one.tier == tier) for tier in {one.tier: None for one in judged}}
-
-
-def answer(met: Iterable[Met]) -> Met:
-    """`no` where one objective is surely missed, `yes` where all are surely met."""
-    values = set(met)
-    if "no" in values:
-        return "no"
-    return "yes" if values == {"yes"} else "unsure"

@@ -8,7 +8,8 @@ from math import inf
 
 from trie.metrics.certainty.estimate import CONFIDENCE, Estimate
 from trie.metrics.certainty.student import t_quantile
-from trie.metrics.slo.evaluate import NORMAL, Judged, Met, Run, answer, judge
+from trie.metrics.slo.answers import WORDS, answer
+from trie.metrics.slo.evaluate import NORMAL, Judged, Run, judge
 from trie.metrics.slo.expression import Objective
 from trie.metrics.stop_rule import CONFIDENCE as SURE
 from trie.metrics.stop_rule import NEXT
@@ -35,8 +36,7 @@ class SloLook:
 
     def line(self, duration_s: float = inf) -> str:
         """For people: what of the objectives is sure."""
-        words: dict[Met, str] = {"yes": "met", "no": "missed", "unsure": "not sure"}
-        said = ", ".join(f"{one.expression} {words[one.met]}" for one in self.judged)
+        said = ", ".join(f"{one.expression} {WORDS[one.met]}" for one in self.judged)
         return said if self.precise else f"{said}: until {lasting(duration_s)} at most"
 
 
