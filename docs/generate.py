@@ -31,6 +31,7 @@ GROUPS = {  # the first part of a key, and the heading of its table
     "concurrency": "Concurrency",
     "load": "Load",
     "client": "The client",
+    "cluster": "Several machines",
     "prompts": "Prompts",
     "limits": "Limits of the verdict",
     "sim": "The embedded endpoint",

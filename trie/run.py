@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from trie.cluster.places import Places, placed
 from trie.config import Clock, RunConfig
 from trie.endpoint.request_body import REASONING
 from trie.engines.counters import Meter
@@ -42,9 +43,8 @@ from trie.storage.repository import state as repository_state
 from trie.storage.run_dir import REQUESTS, RunDir
 from trie.storage.run_lock import going_on
 from trie.storage.typed_json import decode
-from trie.workers.assignment import assignments, worker_count
+from trie.workers.assignment import assignments
 from trie.workers.coordinator import Coordinator
-from trie.workers.processes import processes
 from trie.workload.load import describe
 from trie.workload.load import load as load_workload
 from trie.workload.trace import Workload
@@ -164,18 +164,20 @@ async def execute_async(
     log.info("workload %s", describe(workload))
     if config.clock is Clock.virtual:
         return await _simulate(config, directory, workload, experiments=experiments, signals=signals)
-    workers = worker_count(config)
-    allow_open_files(-(-config.slots // workers), -(-connections_of(config, workload) // workers))
     death: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    async with prepared(config, workload, api_key=api_key, on_death=death.set_result) as ready:
+    async with (
+        placed(config) as places,
+        prepared(config, workload, api_key=api_key, on_death=death.set_result) as ready,
+    ):
         config = ready.config
+        allow_open_files(-(-config.slots // places.count), -(-connections_of(config, workload) // places.count))
         repository = await asyncio.to_thread(repository_state, experiments or Path.cwd(), directory)
         run, writer = RunDir.create(directory)
         manifest = new_manifest(ready, repository)
         run.write_manifest(manifest)
         await asyncio.to_thread(_write_population, run, ready)
         log.info(starting_line(manifest))
-        replay, meter = _replay_of(ready, run, writer, workers, api_key), Meter(config.endpoint, ready.beside)
+        replay, meter = _replay_of(ready, run, writer, places, api_key), Meter(config.endpoint, ready.beside)
         every_s = interval_s(config.live, config.duration) if config.html else 0.0
         try:
             with going_on(directory):
@@ -240,13 +242,13 @@ def _write_page(evaluated: EvaluatedRun) -> None:
         log.warning("%s", error)
 
 
-def _replay_of(ready: Prepared, run: RunDir, writer: PartsWriter, workers: int, api_key: str | None) -> Replay:
+def _replay_of(ready: Prepared, run: RunDir, writer: PartsWriter, places: Places, api_key: str | None) -> Replay:
     """Who replays the run: this process, or several others."""
-    if workers == 1:
+    if places.here and places.count == 1:
         return scheduler.build(ready, RowWriter(writer))
     rows = run.path / REQUESTS
-    shares = assignments(ready, workers, api_key=api_key, requests=rows)
-    return Coordinator(ready.config, shares, processes, rows)
+    shares = assignments(ready, places.count, api_key=api_key, requests=rows if places.here else None)
+    return Coordinator(ready.config, shares, places.place, rows)
 
 
 async def _replay(

@@ -15,7 +15,7 @@ from trie.errors import ConfigError
 
 jsonschema = pytest.importorskip("jsonschema")
 
-GROUPS = ("concurrency", "endpoint", "experiment", "load", "profile", "search", "sweep", "workload")
+GROUPS = ("cluster", "concurrency", "endpoint", "experiment", "load", "profile", "search", "sweep", "workload")
 FILES = sorted(path for group in GROUPS for path in (Path(CONF) / group).glob("*.yaml"))
 STARTER = sorted((Path(__file__).parents[2] / "trie/cli/starter/conf").rglob("*.yaml"))
 

@@ -105,6 +105,7 @@ def test_what_does_not_change_the_measurement_is_declared_with_the_setting() -> 
     assert unmeasured(RunConfig) == {
         "html", "strict", "repeat", "progress", "client.priority", "limits.client_error", "limits.censored_share",
         "slo", "gpu_hour_cost", "gpu_watts", "live", "sim.measured_batch",
+            "cluster.placement", "cluster.address", "cluster.wait",
     }  # fmt: skip
     of_a_sweep = {"repeats", "order", "order_seed", "pause", "rerun", "plan", "plan_json"}
     assert unmeasured(CommandConfig) == unmeasured(RunConfig) | of_a_sweep

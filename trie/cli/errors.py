@@ -12,7 +12,7 @@ from trie.config.setting import Setting, settings_of
 from trie.config.shipped_groups import no_such
 from trie.errors import near_miss
 
-GROUPS = ("workload", "endpoint", "concurrency", "load", "profile", "experiment", "sweep", "search")
+GROUPS = ("workload", "endpoint", "concurrency", "load", "cluster", "profile", "experiment", "sweep", "search")
 KEY_IN_FILE = (
     "api_key: is not a setting, so that no file holds it; use api_key=... on the command line or OPENAI_API_KEY"
 )

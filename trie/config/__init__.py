@@ -4,6 +4,7 @@ The dataclasses hold types, defaults and rules and know nothing of Hydra; `trie.
 a `RunConfig`, a library user builds one directly.
 """
 
+from trie.config.cluster import ClusterConfig, Placement
 from trie.config.endpoint import LOAD_KEYS, Api, EndpointConfig, PromptForm, TlsConfig, ToolRole
 from trie.config.load import LoadConfig
 from trie.config.run import (
@@ -30,12 +31,14 @@ __all__ = [
     "Api",
     "ClientConfig",
     "Clock",
+    "ClusterConfig",
     "CommandConfig",
     "ConcurrencyConfig",
     "EndpointConfig",
     "LimitsConfig",
     "LoadConfig",
     "Order",
+    "Placement",
     "Priority",
     "ProgressStyle",
     "PromptConfig",

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from trie.config import stop_when
+from trie.config.cluster import ClusterConfig, Placement
 from trie.config.endpoint import Api, EndpointConfig
 from trie.config.load import LoadConfig
 from trie.config.setting import SECONDS, check, require, setting
@@ -282,6 +283,7 @@ class RunConfig:
         text="a number of processes, or auto",
     )
     client: ClientConfig = field(default_factory=ClientConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     prompts: PromptConfig = field(default_factory=PromptConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     sim: SimConfig = field(default_factory=SimConfig)
@@ -336,6 +338,8 @@ class RunConfig:
         require(counts is None, "clock", "virtual", "real with sim.tokenizer: virtual time has no texts")
         one = self.workers in (ONE_WORKER, AUTO_WORKERS)
         require(one, "workers", self.workers, "1 with clock=virtual, which has no processes")
+        here = self.cluster.placement is Placement.none
+        require(here, "clock", "virtual", "real with cluster=ray: virtual time is made in one process")
 
 
 class Order(Enum):

@@ -158,6 +158,22 @@ class EngineGrowth(_Object):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostClock(_Object):
+    """How far the clock of another machine was ahead, in seconds, and by how much that may be wrong.
+
+    The instants of its rows are those of the coordinator's clock, within this error.
+    """
+
+    offset_begin_s: float | None = None  # when the run began
+    error_begin_s: float | None = None
+    offset_end_s: float | None = None  # when the worker had ended; None for one that died
+    error_end_s: float | None = None
+    drift: float | None = None  # seconds that it gained in a second between the two
+    pings: int = 0
+    steps: int = 0  # times that it was set anew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerEnd(_Object):
     """How one of several workers ended."""
 
@@ -169,6 +185,7 @@ class WorkerEnd(_Object):
     client: ClientHealth | None = None
     lost_requests: int | None = None  # in flight when a dead one was heard last: they have no rows
     lost_traces: int | None = None  # active then
+    clock: HostClock | None = None  # of another machine
 
 
 # Ends of a run that lasted as long as it was meant to: its duration, or until its metrics were known well enough.

@@ -47,9 +47,15 @@ def config_of(config: RunConfig, share: Share) -> RunConfig:
     return replace(config, max_failures=None, max_failure_rate=None, stop_when=None, client=client)
 
 
-def worker_count(config: RunConfig) -> int:
-    """How many workers replay a run: no more than can have something to do."""
-    wanted = _free_cores(config) if config.workers == AUTO_WORKERS else int(config.workers)
+def worker_count(config: RunConfig, cores: int | None = None) -> int:
+    """How many workers replay a run: no more than can have something to do.
+
+    Args:
+        config: of the run.
+        cores: that workers=auto takes; None: those of this machine that are left.
+    """
+    auto = config.workers == AUTO_WORKERS
+    wanted = (_free_cores(config) if cores is None else cores) if auto else int(config.workers)
     most = (wanted, config.slots, config.client.max_in_flight, config.max_traces)
     return max(min(number for number in most if number is not None), 1)
 

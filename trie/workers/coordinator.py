@@ -292,4 +292,5 @@ def _end_of(member: Member) -> dict[str, Any]:
         "client": facts.get("client"),
         "lost_requests": None if member.died is None else member.counters.requests_in_flight,
         "lost_traces": None if member.died is None else member.counters.traces_active,
+        "clock": member.handle.clock,
     }

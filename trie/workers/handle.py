@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from trie.workers.assignment import Assignment
 from trie.workers.messages import Command, Message
@@ -20,6 +20,10 @@ class Handle(Protocol):
     @property
     def offset_s(self) -> float:
         """Its `perf_counter` less that of the coordinator at the same moment; 0 on one machine."""
+
+    @property
+    def clock(self) -> Mapping[str, Any] | None:
+        """What the manifest states about the clock of another machine, see `HostClock`; None on this one."""
 
     def send(self, command: Command) -> None:
         """Give a command without waiting; nothing happens where the worker is gone."""

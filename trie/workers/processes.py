@@ -22,7 +22,7 @@ class ProcessHandle:
     """A worker process; `stderr` is the file of what it prints."""
 
     node = platform.node()
-    offset_s = 0.0  # one machine has one clock
+    offset_s, clock = 0.0, None  # one machine has one clock
 
     def __init__(self, process: Process, stderr: IO[bytes]) -> None:
         self._process = process
