@@ -16,7 +16,7 @@ class TaskHandle:
     """A worker as its coordinator has it; the channel is the other end."""
 
     node = "here"
-    offset_s = 0.0
+    offset_s, clock = 0.0, None
 
     def __init__(self, assignment: Assignment) -> None:
         self.channel = Channel()

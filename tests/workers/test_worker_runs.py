@@ -12,7 +12,7 @@ from helpers.scripted_server import Script, plain_response, playing
 from helpers.simulator import QUICK, Serve
 from helpers.worker_tasks import tasks
 
-from trie import run
+from trie.cluster import places
 from trie.config import (
     ClientConfig,
     ConcurrencyConfig,
@@ -43,7 +43,7 @@ WORDS = PromptConfig(pool_tokens=1 << 14, calibrate=False)
 
 @pytest.fixture(autouse=True)
 def _workers_are_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "processes", tasks)
+    monkeypatch.setattr(places, "processes", tasks)
 
 
 def settings(url: str, **given: Any) -> RunConfig:

@@ -17,8 +17,8 @@ class Places:
     """How many workers there are, and what places them; those that are not here can't write to the run's directory."""
 
     count: int
-    place: Placement = processes
-    here: bool = True
+    place: Placement
+    here: bool
 
 
 @asynccontextmanager
@@ -30,7 +30,7 @@ async def placed(config: settings.RunConfig) -> AsyncIterator[Places]:
         WorkerError: where the cluster has too few free cores.
     """
     if config.cluster.placement is settings.Placement.none:
-        yield Places(worker_count(config))
+        yield Places(worker_count(config), processes, here=True)
         return
     from trie.cluster.ray_cluster import ray_cluster
 
