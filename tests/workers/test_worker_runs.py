@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import worker_tasks
 from helpers.scripted_server import Script, plain_response, playing
 from helpers.simulator import QUICK, Serve
 from helpers.worker_tasks import tasks
@@ -26,11 +27,12 @@ from trie.config import (
     Start,
     WorkloadConfig,
 )
-from trie.errors import ConfigError
+from trie.errors import ConfigError, RunDirError, WorkerError
 from trie.metrics.evaluate_run import evaluate
 from trie.run import Result, execute_async
+from trie.storage.parquet_parts import PartsWriter
 from trie.storage.run_dir import RunDir
-from trie.workers.assignment import worker_count
+from trie.workers.assignment import Assignment, worker_count
 from trie.workload.trace import Trace, Workload
 
 TRACES = [Trace(50, (4, 6), (20, 30), (0.0, 0.0), 5, row=0), Trace(33, (), (), (), 3, row=1)]
@@ -158,6 +160,40 @@ async def test_a_run_that_is_stopped_ends_with_the_reason_in_its_rows(sim: Serve
     assert ended.manifest.end.reason == "cancelled"
     assert set(ended.frame().error_kind) == {"cancelled"}
     assert set(ended.frame().slot) == {0, 1, 2, 3}
+
+
+async def test_rows_that_cannot_be_written_end_the_run_with_the_reason(
+    sim: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_table(self: PartsWriter, table: object) -> None:
+        raise RunDirError("the disk is full")
+
+    monkeypatch.setattr(PartsWriter, "write_table", write_table)
+    async with sim(SimConfig(**QUICK)) as url:
+        with pytest.raises(RunDirError, match=r"^the disk is full$"):
+            await replayed(url, tmp_path / "run")
+
+
+async def test_a_worker_that_does_not_start_is_one_line(
+    sim: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(assignment: Assignment, channel: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(worker_tasks, "work", fails)
+    async with sim(SimConfig(**QUICK)) as url:
+        with pytest.raises(WorkerError, match=r"^workers=2: worker 0 did not start: "):
+            await replayed(url, tmp_path / "run")
+
+
+async def test_workers_go_on_to_the_ends_of_their_traces(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**{**QUICK, "decode_base_s": 0.1})) as url:
+        result = await replayed(url, tmp_path / "run", at_deadline="drain", duration=0.3, concurrency=4)
+    assert result.summary.traces["cancelled"] == 0
+    assert result.summary.traces["completed"] >= 4
+    assert result.manifest.end is not None
+    assert result.manifest.end.reason == "deadline"
+    assert result.manifest.end.drain_s == pytest.approx(result.manifest.end.wall_time_s - 0.3, abs=0.05)
 
 
 def test_there_are_no_more_workers_than_have_something_to_do() -> None:

@@ -43,7 +43,7 @@ log = logging.getLogger("trie")
 
 HEAD_START_S = 0.05  # from the word to begin until the instant itself: each worker has it by then
 SILENT_S = 60.0  # a worker that tells nothing for so long is taken for dead
-END_S = 10.0  # for workers to write their last rows, once the run is cancelled
+END_S = 5.0  # for workers to write their last rows, once the run is cancelled
 WORKERS_DIED = "workers_died"  # why a run ended of which no worker is left
 
 
