@@ -249,9 +249,8 @@ def error_lines(
 
 
 def chosen(words: Sequence[str]) -> list[BenchmarkCell]:
-    cells = [BenchmarkCell(*of) for of in product(WORKLOADS, PROFILES, CONCURRENCY)]
-    names = {word.replace(":", "-") for word in words}
-    return [cell for cell in cells if not names or cell.name in names]
+    cells = {cell.name: cell for of in product(WORKLOADS, PROFILES, CONCURRENCY) for cell in [BenchmarkCell(*of)]}
+    return [cells[word.replace(":", "-")] for word in words] or list(cells.values())
 
 
 def main() -> None:
@@ -259,7 +258,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--hours", type=float, default=100.0)
-    parser.add_argument("--cells", nargs="*", default=[], help="such as agentic:gpu:8; default: all twelve")
+    parser.add_argument("--cells", nargs="*", default=[], help="such as agentic:gpu:8, in this order; default: all twelve")
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
