@@ -67,8 +67,17 @@ class BenchmarkCell:
     def name(self) -> str:
         return f"{self.workload}-{self.profile}-{self.concurrency}"
 
-    def config(self, hours: float, start: Start) -> RunConfig:
+    @property
+    def sim(self) -> SimConfig:
         sim = SimConfig(**load("profile", "gpu"))
+        return sim if self.profile == "gpu" else replace(sim, cache_blocks=SMALL_CACHE_BLOCKS)
+
+    @property
+    def kv_capacity(self) -> int:
+        """Tokens that the server's cache holds."""
+        return self.sim.cache_blocks * self.sim.block_tokens
+
+    def config(self, hours: float, start: Start) -> RunConfig:
         return RunConfig(
             workload=workload_named_or_at(WORKLOADS[self.workload]),
             endpoint=endpoint_named_or_at("sim"),
@@ -76,7 +85,7 @@ class BenchmarkCell:
             duration=3600.0 * hours,
             clock=Clock.virtual,
             start=start,
-            sim=sim if self.profile == "gpu" else replace(sim, cache_blocks=SMALL_CACHE_BLOCKS),
+            sim=self.sim,
         )
 
 
@@ -116,7 +125,7 @@ def estimated(cell: BenchmarkCell, rows: pa.Table, seconds: float) -> dict[str, 
     sessions, points = traces(columns), Points.of(columns)
     workload_rates = rates(points, wall_time_s=seconds, num_gpus=None)
     values = Values(workload_rates, per_trace(columns, sessions, stream=True), per_request(columns, stream=True))
-    facts = RunFacts(cell.concurrency, stream=True)
+    facts = RunFacts(cell.concurrency, stream=True, kv_capacity=cell.kv_capacity)
     known = certainty(RunRows(columns, sessions, seconds), points, values, facts, workload(cell.workload)[1])
     found: dict[str, Estimate | None] = {
         "steady": known.steady_state.get(RATE_KEY) or _alone(workload_rates[RATE_KEY].steady_state),
@@ -258,7 +267,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--hours", type=float, default=100.0)
-    parser.add_argument("--cells", nargs="*", default=[], help="such as agentic:gpu:8, in this order; default: all twelve")
+    parser.add_argument("--cells", nargs="*", default=[], help="agentic:gpu:8 ..., in this order; default: all twelve")
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -164,6 +164,7 @@ def replayed(traces: list[Trace], slots: int, duration_s: float) -> list[Request
             ttft = 0.02 + 2e-5 * plan.new_prompt_tokens
             held = plan.cached_prompt_tokens
             fields = {"trace_id": trace.row, "cached_prompt_tokens": held, "usage_cached_tokens": held, **cut}
+            fields |= {"usage_prompt_tokens": held + plan.new_prompt_tokens}
             about = (session, plan.turn, trace.num_turns)
             lengths = {"prompt": plan.new_prompt_tokens, "completion": plan.completion_tokens}
             rows.append(row(*about, sent=now, ttft=ttft, latency=took, **lengths, **fields))
@@ -172,9 +173,11 @@ def replayed(traces: list[Trace], slots: int, duration_s: float) -> list[Request
     return rows
 
 
-def certainty(rows: list[RequestRecord], traces: list[Trace] | None, slots: int, duration_s: float) -> Certainty:
-    end = {"wall_time_s": duration_s}
-    about = manifest(end=end, concurrency={"value": slots})
+def certainty(
+    rows: list[RequestRecord], traces: list[Trace] | None, slots: int, duration_s: float, kv: int | None = None
+) -> Certainty:
+    end, facts = {"wall_time_s": duration_s}, {"kv_cache_size_tokens": kv} if kv else {}
+    about = manifest(end=end, server={"facts": facts}, concurrency={"value": slots})
     found = summarize(to_table(rows), about, None if traces is None else Population.of(traces)).certainty
     assert found is not None
     return found
@@ -248,6 +251,21 @@ def test_estimates_of_a_cache_that_loses_are_no_surer_than_the_steady_state() ->
             estimate = times[name]
             assert estimate is not None
             assert (estimate.low is not None) is bounded
+
+
+def test_a_run_at_the_limit_of_the_cache_says_nothing_of_the_server_s_other_state() -> None:
+    """Six traces of about 4,000 tokens each; where the cache does lose, the run has met that state."""
+    traces = workload(300)
+    rows = replayed(traces, 6, 400.0)
+    losing = [replace(record, usage_cached_tokens=int(0.9 * record.cached_prompt_tokens)) for record in rows]
+    for of_run, capacity, given in ((rows, 100_000, True), (rows, 10_000, False), (losing, 10_000, True)):
+        found = certainty(of_run, traces, 6, 400.0, kv=capacity)
+        whole, steady = found.population.completion_tok_s, found.steady_state["completion_tok_s"]
+        assert whole is not None
+        assert (whole.low is not None) is given
+        assert (steady is not None) is given
+        for key in ("steady_state", "population.intervals"):
+            assert ("the cache has room for 10,000" in found.why.get(key, "")) is not given
 
 
 def test_a_short_run_says_how_long_it_would_have_to_be() -> None:

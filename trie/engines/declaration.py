@@ -193,7 +193,7 @@ class CounterNames:
         return tuple(name for name in (self.queue_s, self.ttft_s, self.itl_s, self.e2e_s) if name)
 
 
-def _no_context(_: Mapping[str, Any]) -> int | None:
+def _not_stated(_: Mapping[str, Any]) -> int | None:
     return None
 
 
@@ -203,7 +203,8 @@ class Facts:
 
     routes: tuple[str, ...]  # the first that tells anything is read
     read: Callable[[Answer], dict[str, Any]]
-    context: Callable[[Mapping[str, Any]], int | None] = _no_context  # tokens, out of all facts of a server
+    context: Callable[[Mapping[str, Any]], int | None] = _not_stated  # tokens, out of all facts of a server
+    kv_capacity: Callable[[Mapping[str, Any]], int | None] = _not_stated  # tokens that one engine's KV cache holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,6 +135,12 @@ def context_beside(facts: Mapping[str, Any]) -> int | None:
     return min((context for context in contexts if context), default=None)
 
 
+def kv_capacity_beside(facts: Mapping[str, Any]) -> int | None:
+    """Tokens that the KV cache of one engine holds, by what stands beside the API; None where nothing states it."""
+    capacities = (engine.facts.kv_capacity(facts) for engine in catalog.ENGINES if engine.facts is not None)
+    return next((capacity for capacity in capacities if capacity), None)
+
+
 def listed_context(entry: Mapping[str, Any]) -> int | None:
     """The same by an entry of /v1/models: where an engine states it, else under any of its usual names."""
     for keys in (*catalog.listed_context_keys(), *USUAL_CONTEXT_KEYS):

@@ -26,6 +26,7 @@ from trie.metrics.definitions.cache import reports_hits
 from trie.metrics.definitions.metric import RunRows
 from trie.metrics.drift import drift
 from trie.metrics.engine_counters import engine
+from trie.metrics.kv_demand import kv_capacity
 from trie.metrics.load_served import load_served, waiting_s
 from trie.metrics.metric_names import flat
 from trie.metrics.sections import (
@@ -195,7 +196,8 @@ def _facts(manifest: Manifest) -> RunFacts:
     """What the intervals need to know of a run: one that was stopped when it was precise keeps its blocks."""
     facts = facts_of(manifest.settings)
     cycles = facts.cycles if _ended_by(manifest, "precise") else CYCLES
-    return replace(facts, traces_ran_out=_ended_by(manifest, "max_traces"), cycles=cycles)
+    ran_out = _ended_by(manifest, "max_traces")
+    return replace(facts, traces_ran_out=ran_out, cycles=cycles, kv_capacity=kv_capacity(manifest))
 
 
 def _decided(

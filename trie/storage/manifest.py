@@ -245,6 +245,7 @@ class SimSettings:
     profile: str = "default"
     measured_batch: float | None = None  # the largest that the profile was fitted to
     cache_blocks: int | None = None
+    block_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from trie.config.sim import UNSEEN_BLOCKS
 from trie.config.stop_when import SLO
 from trie.metrics.checks.circumstances import BEYOND
 from trie.metrics.columns import Columns
+from trie.metrics.kv_demand import held_kv
 from trie.metrics.stop_rule import Look
 from trie.metrics.traces import Traces, traces
 from trie.preflight.steps import Prepared
@@ -84,6 +85,7 @@ def forecast(config: RunConfig, workload: Workload) -> CellForecast:
     ok = columns.outcome("ok")
     prompt_tokens = float(np.nansum(columns["usage_prompt_tokens"][ok]))
     cached_tokens = columns.cached_tokens[ok]
+    full_until = _full_until(config, sessions, wall_time_s)
     sure = _look(ready, memory.rows, wall_time_s)
     reported = prompt_tokens > 0 and not np.isnan(cached_tokens).all()
     return CellForecast(
@@ -94,7 +96,7 @@ def forecast(config: RunConfig, workload: Workload) -> CellForecast:
         cut_off_share=float(sessions.cancelled.mean()),
         completion_tok_s=float(columns.completion_tokens[ok].sum()) / wall_time_s,
         cache_hit_rate=float(np.nansum(cached_tokens)) / prompt_tokens if reported else None,
-        kv_tokens=_held(columns, _full_until(config, sessions, wall_time_s)),
+        kv_tokens=held_kv(columns, full_until / 5, full_until),
         kv_capacity_tokens=_capacity(config.sim),
         in_flight_requests=float((columns["end_s"] - columns["sent_s"]).sum()) / wall_time_s,
         measured_batch=config.sim.measured_batch,
@@ -132,20 +134,3 @@ def _full_until(config: RunConfig, sessions: Traces, wall_time_s: float) -> floa
     """Until when all slots have a trace."""
     last_start = float(sessions.began_s.max())
     return wall_time_s if config.max_traces is None or not last_start else last_start
-
-
-def _held(columns: Columns, until: float) -> Held:
-    """KV tokens of the active traces: prompts from their first token on, answers from their end on."""
-    reported = columns["usage_prompt_tokens"]
-    planned = columns["cached_prompt_tokens"] + columns["new_prompt_tokens"]
-    prompt = np.where(np.isnan(reported), planned, reported)
-    context = prompt + columns.completion_tokens
-    before = np.r_[0.0, context[:-1]]
-    before[columns.first_of_session] = 0.0
-    after = context.copy()
-    after[columns.last_of_session] = 0.0
-    first = np.where(np.isnan(columns["first_token_s"]), columns["sent_s"], columns["first_token_s"])
-    times = np.concatenate([first, columns["end_s"]])
-    order = np.argsort(times, kind="stable")
-    tokens = np.cumsum(np.concatenate([prompt - before, after - prompt])[order])
-    return Held.over(times[order], tokens, until / 5, until)

@@ -19,6 +19,11 @@ def _sglang_arguments(info: Answer) -> dict[str, Any]:
     return {name: arguments[name] for name in SGLANG_FACTS if isinstance(arguments.get(name), bool | int)}
 
 
+def _sglang_kv_capacity(facts: Mapping[str, Any]) -> int | None:
+    tokens = facts.get("max_total_num_tokens")
+    return tokens if isinstance(tokens, int) else None
+
+
 def _holds_sglang_arguments(value: Mapping[str, Any]) -> bool:
     return "model_path" in value and "vllm_config" not in value and not SGLANG_ARGUMENTS.isdisjoint(value)
 
@@ -31,7 +36,7 @@ ENGINE = Engine(
         *(JsonAnswer(route, _holds_sglang_arguments, "holds its arguments", "version") for route in SERVER_INFO),
     ),
     listed_context=("max_model_len",),
-    facts=Facts(SERVER_INFO, _sglang_arguments),
+    facts=Facts(SERVER_INFO, _sglang_arguments, kv_capacity=_sglang_kv_capacity),
     metrics_prefix="sglang",
     gauges_in_flight=("num_running_reqs", "num_queue_reqs"),
     counters=CounterNames(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from trie.engines.declaration import METRICS, SERVER_INFO, Answer, CounterNames, Engine, Facts, JsonAnswer, OwnedBy
@@ -20,6 +21,11 @@ def _vllm_cache(metrics: Answer) -> dict[str, Any]:
     rows = (sample.labels for sample in samples(metrics.body) if sample.name == "vllm:cache_config_info")
     labels = next(rows, {})
     return {name: _number_or_text(labels[name]) for name in VLLM_CACHE_FACTS if name in labels}
+
+
+def _vllm_kv_capacity(facts: Mapping[str, Any]) -> int | None:
+    tokens = facts.get("kv_cache_size_tokens")
+    return tokens if isinstance(tokens, int) else None
 
 
 def _number_or_text(text: str) -> int | str:
@@ -40,7 +46,7 @@ ENGINE = Engine(
         *(JsonAnswer(route, lambda value: "vllm_config" in value, "holds a vllm_config") for route in SERVER_INFO),
     ),
     listed_context=("max_model_len",),
-    facts=Facts((METRICS,), _vllm_cache),
+    facts=Facts((METRICS,), _vllm_cache, kv_capacity=_vllm_kv_capacity),
     metrics_prefix="vllm",
     gauges_in_flight=("num_requests_running", "num_requests_waiting"),
     counters=CounterNames(

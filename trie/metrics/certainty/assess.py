@@ -9,6 +9,7 @@ import numpy as np
 
 from trie.metrics.certainty import measured, workload_estimates
 from trie.metrics.certainty.blocks import LEAST, Blocks, blocks_over, needed_s, whole_run
+from trie.metrics.certainty.cache_limit import at_limit
 from trie.metrics.certainty.estimate import Estimate
 from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.requests_fit import LEAST_REQUESTS, Requests, guard_s, mean_trace_s, requests_between
@@ -53,6 +54,9 @@ def certainty(
     whole = workload_estimates.estimate(rows, requests, facts, population, fit_blocks)
     if fit_blocks is not None:
         whole = workload_estimates.no_surer(whole, columns, steady.get("completion_tok_s"))
+    limit = None if blocks is None else at_limit(columns, facts.kv_capacity, window)
+    if limit is not None:
+        steady, whole = dict.fromkeys(steady), workload_estimates.without_intervals(whole, limit)
     run_blocks = None if blocks is None else whole_run(blocks, rows.wall_time_s)
     of_traces, cut_off = _without_cut_off(rows, values.per_trace)
     return Certainty(
@@ -65,7 +69,12 @@ def certainty(
         per_request=_statistics(values.per_request, columns["sent_s"][columns.outcome("ok")], run_blocks),
         population=whole.estimates,
         model=whole.model,
-        why={**cut_off, **({} if blocks else _too_short(cycle, needs, facts.cycles)), **whole.why},
+        why={
+            **cut_off,
+            **({} if blocks else _too_short(cycle, needs, facts.cycles)),
+            **({} if limit is None else {"steady_state": limit}),
+            **whole.why,
+        },
     )
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from trie.metrics import censored
 from trie.metrics.certainty import check, whole_workload
 from trie.metrics.certainty.blocks import CYCLES, Blocks
+from trie.metrics.certainty.cache_limit import LOST, lost_share
 from trie.metrics.certainty.estimate import Estimate, at_least_as_wide, without_interval
 from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.requests_fit import LEAST_REQUESTS, Model, Requests, fit
@@ -24,7 +23,6 @@ FEW_FIRST = "too few first requests were sent after the warm-up"
 RATES = ("completion_tok_s", "total_prompt_tok_s", "uncached_prompt_tok_s", "trace_per_s")
 SUBAGENTS = "traces that wait for sub-agents take longer than the sum of their requests and waits"
 RAMP = "the number of active traces changes, so one fit does not describe the run"
-LOST = 0.05  # of what the cache could have served, above which the fit does not know why a request took long
 TAIL = "so few first requests were seen that the bounds of this percentile are not known"
 LOSES = (
     "the cache lost {:.0%} of what it could have served: estimates for all traces have intervals at least as wide as "
@@ -46,6 +44,7 @@ class RunFacts:
     load_changes: bool = False  # with time, as it was set to
     traces_ran_out: bool = False  # after the last start, fewer traces were active
     cycles: float = CYCLES  # that a block lasts at least
+    kv_capacity: int | None = None  # tokens that the server's cache holds, where it is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +129,22 @@ def _estimates(
     }
 
 
-def _lost_share(columns: Columns) -> float | None:
-    """Of the tokens that earlier requests of their traces left to the cache, those that it no longer had."""
-    cached, before = columns.cached_tokens, columns["cached_prompt_tokens"]
-    counted = columns.outcome("ok") & np.isfinite(cached) & (before > 0)
-    whole = float(before[counted].sum())
-    return 1.0 - float(cached[counted].sum()) / whole if whole > 0 else None
-
-
 def no_surer(whole: WorkloadEstimates, columns: Columns, steady: Estimate | None) -> WorkloadEstimates:
     """Where the cache loses, no surer than a rate of the steady state is."""
-    lost = _lost_share(columns)
+    lost = lost_share(columns)
     if lost is None or lost <= LOST or whole.estimates == NONE:
         return whole
     why = {**whole.why, "population.intervals": LOSES.format(lost)}
     return replace(whole, estimates=_widened(whole.estimates, steady), why=why)
+
+
+def without_intervals(whole: WorkloadEstimates, why: str) -> WorkloadEstimates:
+    """The values alone."""
+    if whole.estimates == NONE:
+        return whole
+    return replace(
+        whole, estimates=_each(whole.estimates, without_interval), why={**whole.why, "population.intervals": why}
+    )
 
 
 def _widened(estimates: PopulationEstimates, steady: Estimate | None) -> PopulationEstimates:
