@@ -78,6 +78,7 @@ class Lab:
     long_s: float
     block_s: float
     option: str
+    paced: bool
 
     @cached_property
     def workload_file(self) -> Path:
@@ -142,16 +143,28 @@ def shorter(trace: Trace) -> Trace:
 
 
 @contextlib.contextmanager
-def engines(*flags: str) -> Iterator[list[str]]:
-    """Servers with these flags, all on one core; what this process does meanwhile is on the others."""
+def engines(lab: Lab, *flags: str) -> Iterator[list[str]]:
+    """Servers with these flags, their models all on one core; what this process does meanwhile is on the others."""
     cores = os.sched_getaffinity(0)
     os.environ |= {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": str(ENGINE_CORE)}
+    if lab.paced:
+        os.environ["PYTHONPATH"] = str(plugin(lab.folder / "plugin"))
     with contextlib.ExitStack() as stack:
         stack.callback(place, cores, os.SCHED_OTHER, 0)
-        place({ENGINE_CORE}, os.SCHED_RR, ENGINE_PRIORITY)
+        place(cores, os.SCHED_RR, ENGINE_PRIORITY)
         urls = [stack.enter_context(vllm(*of_one.split())).url for of_one in flags]
         place(cores - {ENGINE_CORE}, os.SCHED_RR, CLIENT_PRIORITY)
         yield urls
+
+
+def plugin(folder: Path) -> Path:
+    """paced_steps.py as vLLM finds it: beside the description of a distribution."""
+    about = folder / "paced_steps-1.dist-info"
+    about.mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(__file__).with_name("paced_steps.py"), folder)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: paced_steps\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[vllm.general_plugins]\npaced_steps = paced_steps:register\n")
+    return folder
 
 
 def place(cores: set[int], policy: int, priority: int) -> None:
@@ -175,7 +188,7 @@ def precision(lab: Lab) -> None:
     plan = [(name, lab.short_s) for name in SHORT]
     plan.insert(2, (LONG, lab.long_s))
     if not all(lab.done(name) for name, _ in plan):
-        with engines("") as (url,):
+        with engines(lab, "") as (url,):
             for seed, (name, duration_s) in enumerate(plan):
                 lab.run(url, name, seed, duration_s)
     print(f"\n{lab.short_s:g} s four times, and {lab.long_s:g} s; p99 of trace latency in seconds")
@@ -236,7 +249,7 @@ def options(lab: Lab) -> None:
     names = [f"option-{slug(option) or 'none'}" for option in CANDIDATES]
     for option, name in zip(CANDIDATES, names, strict=True):
         if not lab.done(name):
-            with engines(option) as (url,):
+            with engines(lab, option) as (url,):
                 lab.run(url, name, seed=20, duration_s=lab.block_s)
     print(f"\noptions, {lab.block_s:g} s each")
     table(RUN_HEAD, [precision_line(lab, name) for name in names])
@@ -249,7 +262,7 @@ def pairs(lab: Lab) -> None:
     comparison((first, last), (second, third))
     names = [f"{slug(lab.option)}-{turn}" for turn in ("1a", "2b", "3b", "4a")]
     if not all(map(lab.done, names)):
-        with engines("", lab.option) as urls:
+        with engines(lab, "", lab.option) as urls:
             for seed, name in enumerate(names, start=10):
                 lab.run(urls[name.endswith("b")], name, seed, lab.short_s)
     print(f"\nA/B, B with {lab.option}: two runs of {lab.short_s:g} s on each side")
@@ -282,7 +295,7 @@ def ab(lab: Lab) -> None:
     for option in ("", lab.option):
         directory = lab.folder / f"ab-{slug(option) or 'same'}"
         if not (directory / "ab.json").is_file():
-            with engines("", option) as (one, other):
+            with engines(lab, "", option) as (one, other):
                 arms = [f"a.endpoint.base_url={one}", f"b.endpoint.base_url={other}", "endpoint=vllm"]
                 plan = [f"block={lab.block_s:g}", "pairs=8", "margin=5%", "reset_cache=true"]
                 trie(["ab", *arms, *plan, *lab.settings(), "-o", str(directory)])
@@ -305,10 +318,11 @@ def main() -> None:
     parser.add_argument("--short", type=float, default=120.0, metavar="S", help="length of a short run")
     parser.add_argument("--long", type=float, default=900.0, metavar="S")
     parser.add_argument("--block", type=float, default=60.0, metavar="S", help="of trie ab")
+    parser.add_argument("--unpaced", action="store_true", help="steps as fast as this machine makes them")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     print(f"{machine()}; vLLM on core {ENGINE_CORE}")
-    lab = Lab(options.folder.resolve(), options.short, options.long, options.block, options.option)
+    lab = Lab(options.folder.resolve(), options.short, options.long, options.block, options.option, not options.unpaced)
     for name in options.parts:
         PARTS[name](lab)
 
