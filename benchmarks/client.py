@@ -1,7 +1,9 @@
-"""What a client costs and how wrong its figures are: trie, a floor written in C, and every peer that is installed.
+"""What a client costs and how wrong its figures are: trie, two floors, and every peer that is installed.
 
-    python benchmarks/client.py                 trie, the floor, and the peers that the environment names
-    python benchmarks/client.py --clients trie floor --only streams --duration 5 --repeats 1
+    python benchmarks/client.py                 trie, the floors, and the peers that the environment names
+    python benchmarks/client.py --clients trie floor uvloop --only streams --duration 5 --repeats 1
+
+A floor does nothing but send, and note the time of each read: `floor` in C, `uvloop` in Python on trie's own loop.
 
 Clients take turns, each against a fresh server that keeps its times to some microseconds and logs them (sse_server).
 CPU is that of the client's whole process tree, as the difference of a long and a short run, so that starting and
@@ -17,7 +19,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -34,12 +36,20 @@ BODY_BYTES_A_TOKEN = 6  # of trie's prompts from its word list, near enough
 
 
 def drive_floor(at: Server, load: Load, folder: Path) -> Report:
+    return _drive_floor([build("floor")], at, load, folder)
+
+
+def drive_uvloop_floor(at: Server, load: Load, folder: Path) -> Report:
+    return _drive_floor([sys.executable, Path(__file__).parent / "floor_uvloop.py"], at, load, folder)
+
+
+def _drive_floor(program: list[str | Path], at: Server, load: Load, folder: Path) -> Report:
     log = folder / "floor.csv"
     size = BODY_BYTES_A_TOKEN * load.prompt_tokens
     settings = {"port": at.port, "connections": load.streams, "rounds": load.rounds, "body-bytes": size,
                 "tokens": load.tokens, "log": log}  # fmt: skip
     words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    child = run([build("floor"), *words], folder)
+    child = run([*program, *words], folder)
     rows = pd.read_csv(log)
     rows["ttft_ms"] = (rows.first_token_s - rows.sent_s) * 1e3
     rows["tpot_ms"] = (rows.end_s - rows.first_token_s) / max(load.tokens - 1, 1) * 1e3
@@ -59,33 +69,36 @@ def drive_trie(at: Server, load: Load, folder: Path) -> Report:
     (folder / "load.jsonl").write_text(json.dumps(trace) + "\n")
     settings = [f"endpoint={at.url}", f"concurrency={load.streams}", "workload=./load.jsonl"]
     duration = f"duration={load.deadline_s:.3f}"
-    quiet = ["prompts.calibrate=false", "progress=plain"]
+    quiet = ["prompts.calibrate=false", "progress=plain", "client.priority=normal"]  # which the others have too
     child = run([sys.executable, "-m", "trie", *settings, duration, *quiet], folder)
     directory = folder / child.lines()[-1]
     rows = read_records(directory / "requests").to_pandas()
-    seed = json.loads((directory / "manifest.json").read_text())["seed"]
-    rows["x_request_id"] = [f"{seed:x}-{row.session_id}-{row.turn}" for row in rows.itertuples()]
+    manifest = json.loads((directory / "manifest.json").read_text())
+    rows["x_request_id"] = [f"{manifest['seed']:x}-{row.session_id}-{row.turn}" for row in rows.itertuples()]
     rows["ttft_ms"] = (rows.first_token_s - rows.sent_s) * 1e3
     ended = rows.last_token_s.where(rows.outcome == "ok")
     rows["tpot_ms"] = (ended - rows.first_token_s) / max(load.tokens - 1, 1) * 1e3
     verdict = json.loads((directory / "summary.json").read_text())["verdict"]
     limited = not all(check["ok"] for check in verdict if check["id"].startswith("client"))
-    return _by_request(child, rows, exact=False, was_limit=limited)
+    replay_cpu_s = manifest["end"]["client"]["cpu_s"]
+    return replace(_by_request(child, rows), exact=False, was_limit=limited, replay_cpu_s=replay_cpu_s)
 
 
-def _by_request(child: Child, rows: pd.DataFrame, *, exact: bool = True, was_limit: bool | None = None) -> Report:
+def _by_request(child: Child, rows: pd.DataFrame) -> Report:
     return Report(
         child,
         ttft_p50_ms=rows.ttft_ms.median(),
         ttft_p99_ms=rows.ttft_ms.quantile(0.99),
         tpot_p50_ms=rows.tpot_ms.median(),
         requests=rows[["x_request_id", "ttft_ms", "tpot_ms"]],
-        was_limit=was_limit,
-        exact=exact,
     )
 
 
-OURS = {"floor": Client("floor", drive_floor), "trie": Client("trie", drive_trie)}
+OURS = {
+    "floor": Client("floor", drive_floor),
+    "uvloop": Client("uvloop", drive_uvloop_floor),
+    "trie": Client("trie", drive_trie),
+}
 
 
 # ---- one run
@@ -176,9 +189,11 @@ def streams(client: Client, options: argparse.Namespace, count: int) -> Callable
     def once() -> dict[str, float | None]:
         short, long = measure(client, load.lasting(0.5)), measure(client, load.lasting(options.duration))
         cpu_s = long.report.child.cpu_s - short.report.child.cpu_s
+        cost_s = long.report.cost_s - short.report.cost_s
         (burst50, burst99), (all50, all99) = short.ttft_errors_ms(), long.ttft_errors_ms()
         return {
             "CPU us/chunk": _each(cpu_s, long.chunks - short.chunks, 1e6),
+            "replay": _each(cost_s, long.chunks - short.chunks, 1e6),
             "burst p50": burst50,
             "burst p99": burst99,
             "TTFT err p50": all50,
@@ -239,6 +254,8 @@ TABLES = {
         streams,
         {
             "CPU us/chunk": 1,
+            "replay": 1,
+            "x uvloop": 2,
             "burst p50": 2,
             "burst p99": 2,
             "TTFT err p50": 2,
@@ -279,9 +296,19 @@ def lines(kind: Table, clients: list[Client], options: argparse.Namespace) -> It
                 print(f"{kind.name}: {client.name}, {size:,}, {turn} of {options.repeats} ...", file=sys.stderr)
                 for name, value in _once(kind.measurement(client, options, size)).items():
                     found[client.name][name].append(value)
+            _compare(found)
         for client in mine:
             figures = [spread(found[client.name][name], digits) for name, digits in kind.columns.items()]
             yield [client.name, f"{size:,}", *figures, _said(found[client.name].get("said limit"))]
+
+
+def _compare(found: dict[str, Results]) -> None:
+    """How many times the uvloop floor's CPU a chunk took in the latest turn, in which both had the same machine."""
+    floor = found.get("uvloop", {}).get("replay", [None])[-1]
+    for figures in found.values():
+        cost = figures.get("replay", [None])[-1]
+        if floor is not None and cost is not None:
+            figures["x uvloop"].append(cost / floor)
 
 
 def _once(measurement: Callable[[], dict[str, float | None]]) -> dict[str, float | None]:

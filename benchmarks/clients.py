@@ -51,7 +51,13 @@ class Report:
     tpot_p50_ms: float | None = None
     requests: pd.DataFrame | None = None  # x_request_id, ttft_ms, tpot_ms (NaN: not ended), where it tells them apart
     was_limit: bool | None = None  # whether it called itself the limit
+    replay_cpu_s: float | None = None  # of its CPU what it took while requests were made, where it tells it apart
     exact: bool = True  # made exactly the load's requests, and perhaps a few before; else it went on until a deadline
+
+    @property
+    def cost_s(self) -> float:
+        """CPU of the replay; all of it where nothing is made of the requests afterwards."""
+        return self.child.cpu_s if self.replay_cpu_s is None else self.replay_cpu_s
 
 
 @dataclass(frozen=True)

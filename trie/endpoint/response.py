@@ -143,8 +143,7 @@ class Answer:
             for event, end in zip(data, ends, strict=True):
                 self.event(event, end)
             return
-        for chunk, end in zip(chunks, ends, strict=False):
-            self._chunk(chunk, end)
+        self._chunks(chunks, ends)
         self.done |= count < len(data)
 
     def event(self, data: bytes, end: int) -> None:
@@ -157,7 +156,7 @@ class Answer:
         except ValueError:
             self._fail("bad_response", f"not JSON: {data[:80]!r}")
             return
-        self._chunk(chunk, end)
+        self._chunks((chunk,), (end,))
 
     def _aside(self, aside: Aside) -> None:
         """Take in what a stream says beside its data."""
@@ -176,19 +175,22 @@ class Answer:
         if self.error is None or (kind == "error_event" and (self.error == WORDLESS or self.error[0] != kind)):
             self.error = kind, text
 
-    def _chunk(self, value: Any, end: int) -> None:
-        """Take in the value of one event."""
-        if (text := text_alone(value)) is not None:
-            self._texts.content.append(text)
-        elif (text := thought_alone(value)) is not None:
-            self._texts.reasoning.append(text)
-        else:
-            self._any_chunk(value, end)
-            return
-        self._ends.append(end)
-        self._sizes.append(len(text))
+    def _chunks(self, values: Sequence[Any], ends: Sequence[int]) -> None:
+        """Take in the values of events; this is the loop that each chunk of a run goes through."""
+        content, reasoning = self._texts.content.append, self._texts.reasoning.append
+        place, size = self._ends.append, self._sizes.append
+        for value, end in zip(values, ends, strict=False):
+            if (text := text_alone(value)) is not None:
+                content(text)
+            elif (text := thought_alone(value)) is not None:
+                reasoning(text)
+            else:
+                self._chunk(value, end)
+                continue
+            place(end)
+            size(len(text))
 
-    def _any_chunk(self, value: Any, end: int) -> None:
+    def _chunk(self, value: Any, end: int) -> None:
         chunk = self._checked(value)
         if chunk is None:
             return

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
+from operator import add
 from typing import NamedTuple
 
 import orjson
@@ -66,12 +67,11 @@ def batches(body: bytes) -> Iterator[Batch]:
         if last < 0:  # an event that is longer
             last = body.find(b"\n\n", at)
         stop = last + 2
-        block = body[at:stop] if last >= 0 else b""
-        if not _is_regular(block):
+        data = _regular(body[at:stop]) if last >= 0 else None
+        if data is None:
             break
-        events = block[:-2].split(b"\n\n")
-        after = list(accumulate((len(event) + 2 for event in events), initial=at))
-        yield Batch([event[6:] for event in events], [end - 2 for end in after[1:]])
+        # An event ends behind all data up to it, 6 bytes of its name, and 8 bytes of blank line and name an event before.
+        yield Batch(data, list(map(add, accumulate(map(len, data)), range(at + 6, at + 6 + 8 * len(data), 8))))
         at = stop
     rest = read(body, at)
     while parts := list(islice(rest, BATCH)):
@@ -80,15 +80,12 @@ def batches(body: bytes) -> Iterator[Batch]:
         yield Batch([event.data for event in whole], [event.end for event in whole], asides)
 
 
-def _is_regular(block: bytes) -> bool:
-    """Whether each line begins with `data: `, and each second one is blank."""
-    count = block.count(b"\n\n")
-    return (
-        block.startswith(b"data: ")
-        and block.count(b"\n") == 2 * count
-        and block.count(b"\n\ndata: ") == count - 1
-        and b"\r" not in block
-    )
+def _regular(block: bytes) -> list[bytes] | None:
+    """The data of each event where each line begins with `data: ` and each second one is blank; else None."""
+    if not block.startswith(b"data: ") or b"\r" in block:
+        return None
+    data = block[6:-2].split(b"\n\ndata: ")
+    return data if block.count(b"\n") == 2 * len(data) else None  # or a line is cut that is no blank one
 
 
 def decode(body: bytes) -> Iterator[Event]:

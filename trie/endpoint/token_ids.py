@@ -26,8 +26,9 @@ class IdAnswer(Answer):
     def plain(self, data: bytes) -> None:
         super().plain(without_prompt(data))
 
-    def _chunk(self, value: Any, end: int) -> None:
-        self._any_chunk(value, end)
+    def _chunks(self, values: Sequence[Any], ends: Sequence[int]) -> None:
+        for value, end in zip(values, ends, strict=False):
+            self._chunk(value, end)
 
     def _bears(self, choice: Mapping[str, Any], tokens_so_far: int | None) -> int | None:
         size, ids = super()._bears(choice, tokens_so_far), choice.get("token_ids")
