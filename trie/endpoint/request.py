@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -278,7 +279,7 @@ def _tokens_at_first(answer: response.Answer, arrivals: Sequence[float]) -> int 
     """
     sizes, tokens = answer.token_sizes, answer.completion_tokens or 0
     weights = sizes if tokens > len(sizes) and any(sizes) else [1] * len(sizes)
-    first = sum(weight for weight, instant in zip(weights, arrivals, strict=True) if instant == arrivals[0])
+    first = sum(weights[: bisect_right(arrivals, arrivals[0])])
     if answer.hidden_tokens or len(sizes) > tokens or not LARGE_SHARE * sum(weights) <= first < sum(weights):
         return None
     tokens_at_first = round(tokens * first / sum(weights))
@@ -295,6 +296,8 @@ def _burst_share(row: RequestRecord, answer: response.Answer, arrivals: Sequence
     sizes = answer.token_sizes
     weights = sizes if tokens > len(sizes) and any(sizes) else [1] * len(sizes)
     skipped = int(answer.first_chunk_tokens is not None)
+    if len(set(arrivals)) == len(arrivals):  # each chunk came in a read of its own
+        return max(weights[skipped:], default=0) / sum(weights)
     by_read: Counter[float] = Counter()
     for instant, weight in zip(arrivals[skipped:], weights[skipped:], strict=True):
         by_read[instant] += weight

@@ -15,7 +15,7 @@ from trie.endpoint.answer_text import Texts, has_role
 from trie.endpoint.json_text import loads, shown
 from trie.endpoint.server_errors import NO_REASON, error_in, message
 from trie.endpoint.sse import Aside
-from trie.endpoint.token_chunk import text_alone, thought_alone
+from trie.endpoint.token_chunk import run_of_texts, text_alone, thought_alone
 from trie.endpoint.tool_calls import ToolCall
 from trie.endpoint.usage import counts_of, first_choice, hidden_tokens, usage_of
 
@@ -49,6 +49,8 @@ class Answer:
         "prompt_tokens",
         "reasoning_tokens",
     )
+
+    _run = staticmethod(run_of_texts)  # of the chunks that need no look of their own
 
     def __init__(self, cached_at: Sequence[str] = ()) -> None:
         self._cached_at = cached_at
@@ -134,7 +136,19 @@ class Answer:
             self._aside(aside)
         if not data:
             return
-        count = len(data) - (data[-1] == DONE)
+        run = self._run(data)
+        if run is None:
+            self._events(data, ends)
+            return
+        stop = run.start + len(run.texts)
+        self._events(data[: run.start], ends[: run.start])
+        self._texts.content += run.texts
+        self._ends += ends[run.start : stop]
+        self._sizes += map(len, run.texts)
+        self._events(data[stop:], ends[stop:])
+
+    def _events(self, data: Sequence[bytes], ends: Sequence[int]) -> None:
+        count = len(data) - (data[-1:] == [DONE])
         try:
             chunks = orjson.loads(b"[%b]" % b",".join(data[:count]))
         except orjson.JSONDecodeError:
@@ -176,7 +190,7 @@ class Answer:
             self.error = kind, text
 
     def _chunks(self, values: Sequence[Any], ends: Sequence[int]) -> None:
-        """Take in the values of events; this is the loop that each chunk of a run goes through."""
+        """Take in the values of events, most of them texts alone."""
         content, reasoning = self._texts.content.append, self._texts.reasoning.append
         place, size = self._ends.append, self._sizes.append
         for value, end in zip(values, ends, strict=False):

@@ -70,7 +70,7 @@ def batches(body: bytes) -> Iterator[Batch]:
         data = _regular(body[at:stop]) if last >= 0 else None
         if data is None:
             break
-        # An event ends behind all data up to it, 6 bytes of its name, and 8 bytes of blank line and name an event before.
+        # An event ends behind all data up to it, the 6 bytes of its name, and 8 for each event before.
         yield Batch(data, list(map(add, accumulate(map(len, data)), range(at + 6, at + 6 + 8 * len(data), 8))))
         at = stop
     rest = read(body, at)

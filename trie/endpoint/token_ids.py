@@ -17,6 +17,10 @@ class IdAnswer(Answer):
 
     __slots__ = ()
 
+    @staticmethod
+    def _run(data: Sequence[bytes]) -> None:
+        """Each chunk has ids of its own."""
+
     def events(self, data: Sequence[bytes], ends: Sequence[int], asides: Sequence[Aside] = ()) -> None:
         super().events([without_prompt(event) for event in data], ends, asides)
 
