@@ -7,6 +7,7 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
 from helpers.scripted_server import DONE, END, HEAD, chunked, event, playing
+from hypothesis import given
+from hypothesis import strategies as st
 
 import trie
 from trie.config import EndpointConfig
@@ -97,6 +100,64 @@ async def test_a_body_comes_whole_and_each_read_is_stamped() -> None:
         await connections.post("/completions", b"{}", exchange)
     assert (exchange.error_kind, exchange.body) == (None, stream), f"{AIOHTTP} keeps bodies elsewhere"
     assert (exchange.read_size[0], exchange.read_size[-1]) == (9, len(stream)), f"{AIOHTTP} counts bytes in another way"
+
+
+class _Transport(asyncio.Transport):
+    def is_closing(self) -> bool:
+        return False
+
+    def writelines(self, list_of_data: object) -> None:
+        """Nobody reads it."""
+
+    def close(self) -> None:
+        """There is no socket."""
+
+
+class _Parsing(StampedProtocol):
+    """The same, with every read through aiohttp's parser."""
+
+    def data_received(self, data: bytes) -> None:
+        self._skips = False
+        super().data_received(data)
+
+
+PAYLOAD = st.sampled_from(
+    [event("a"), event("Dd"), b"data: crlf\r\n\r\n", DONE, b"x", b"data: [", b"DONE]\n\n", event("e" * 300)]
+)
+FRAME = st.one_of(
+    PAYLOAD.map(chunked),
+    PAYLOAD.map(lambda payload: chunked(payload).upper()),  # the size too
+    PAYLOAD.map(lambda payload: b"0" + chunked(payload)),
+    PAYLOAD.map(lambda payload: chunked(payload).replace(b"\r\n", b";name=value\r\n", 1)),
+    st.sampled_from([END, b"zz\r\n", b"1c\r\n", chunked(event("a"))[:-1], b"+5\r\nhello\r\n"]),
+)
+
+
+async def _received(kind: type[StampedProtocol], reads: list[bytes]) -> tuple[object, ...]:
+    protocol, exchange = kind(asyncio.get_running_loop()), Exchange()
+    protocol.connection_made(_Transport())
+    protocol.send(exchange, b"", b"")
+    for read in reads:
+        protocol.data_received(read)
+    if protocol.body is not None:
+        aiohttp_protocol.take_out(protocol.body, exchange)
+    instants = (exchange.headers, exchange.answered, exchange.end)
+    failure = protocol.failure
+    return exchange.body, list(exchange.read_size), [at is None for at in instants], type(failure), str(failure)
+
+
+@given(frames=st.lists(FRAME, max_size=8), cuts=st.lists(st.integers(0, 40), max_size=6), at_frames=st.booleans())
+def test_reads_that_are_whole_chunks_say_without_the_parser_what_they_say_through_it(
+    *, frames: list[bytes], cuts: list[int], at_frames: bool
+) -> None:
+    """Whatever follows each other, and however the network cuts it: mostly between two chunks, as servers write."""
+    reads = [HEAD, *frames]
+    if not at_frames:
+        whole = b"".join(reads)
+        places = sorted({len(HEAD) + 7 * cut for cut in cuts})
+        reads = [whole[start:stop] for start, stop in pairwise([0, *places, len(whole)]) if start < stop]
+    both = [asyncio.run(_received(kind, reads)) for kind in (StampedProtocol, _Parsing)]
+    assert both[0] == both[1]
 
 
 def test_the_list_is_whole_and_no_other_module_has_private_parts_of_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -235,7 +236,24 @@ CHUNK = st.sampled_from([
 ])  # fmt: skip
 
 
-@given(st.lists(CHUNK, max_size=12))
+AROUND = st.sampled_from([
+    b'{"choices":[{"index":0,"text":"%b","finish_reason":null}],"usage":null}',
+    b'{"id":"x","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}',
+    b'{"choices":[{"delta":{"content":"%b","role":"assistant"},"finish_reason":null}]}',
+    b'{"text":"%b","choices":[{"text":"b","finish_reason":null}]}',
+    b'{"choices":[{"text":"%b","finish_reason":null,"text":"last"}]}',
+    b'{"choices":[{"delta":{"reasoning_content":"%b"},"finish_reason":null}]}',
+])  # fmt: skip
+INNER = st.sampled_from(
+    [b" a", b" b", b"\xc3\xa9", b"", b"[DONE]", b'\\"', b"\\n", b"\n", b"\t", b'","text":"', b"\xff", b" c" * 9]
+)
+ALIKE = st.builds(
+    lambda around, inner: [around % text for text in inner], AROUND, st.lists(INNER, min_size=6, max_size=14)
+)
+STREAM = st.builds(lambda *parts: list(chain(*parts)), st.lists(CHUNK, max_size=3), ALIKE, st.lists(CHUNK, max_size=3))
+
+
+@given(st.lists(CHUNK, max_size=12) | STREAM)
 def test_events_together_say_what_they_say_one_by_one(data: list[bytes]) -> None:
     ends = list(range(10, 10 + len(data)))
     together, apart = Answer(), Answer()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+from itertools import chain
 from time import perf_counter
 
 import aiohttp
@@ -28,6 +29,7 @@ OPEN_AFTER_DONE_S = 0.1  # how long the body's end may follow [DONE] before the 
 D = ord("D")
 SMALL_READ = 24  # bytes below which a read may hold a part of [DONE], with what frames a chunk
 TAIL_BYTES = 1 << 10  # in which [DONE] is looked for: comments may follow it in the same read
+FRAME_SIZE = re.compile(rb"(0*[1-9a-fA-F][0-9a-fA-F]{0,7})\r\n")
 DONE_LINE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\][ \t]*(?:$|[\r\n])")
 
 
@@ -42,6 +44,8 @@ class StampedProtocol(ResponseHandler):
         super().__init__(loop=loop)
         self._exchange = Exchange()
         self._ended = loop.create_future()
+        self._between = False  # two chunks of the transfer coding: the parser has read nothing of the next one
+        self._skips = False  # the parser, when a read is one whole chunk: it stands between two, and has seen one
         self.message: RawResponseMessage | None = None
         self.body: StreamReader | None = None
 
@@ -60,6 +64,7 @@ class StampedProtocol(ResponseHandler):
             max_field_size=MAX_HEADER_BYTES,
         )
         self._payload = self.message = self.body = None  # what came before says nothing of this answer
+        self._between = self._skips = False
         self._ended = self._loop.create_future()
         exchange.sent = perf_counter()
         self._exchange = exchange
@@ -83,33 +88,73 @@ class StampedProtocol(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         now = perf_counter()
-        exchange = self._exchange
+        exchange, body = self._exchange, self.body
+        head = frame_head(len(data)) if self._skips else None
+        if head is not None and D not in data and data.startswith(head) and data.endswith(b"\r\n"):
+            assert body is not None
+            exchange.pieces.append(data[len(head) : -2])
+            exchange.read_at.append(now)
+            body.total_bytes += len(data) - len(head) - 2
+            exchange.read_size.append(body.total_bytes)
+            if body.total_bytes > MAX_BODY_BYTES:
+                self._skips = False
+                self._drain(body, exchange)
+                self._settle()
+            return
         if exchange.end is not None:  # unasked: whose answer it would be can't be known
             self.force_close()
             return
+        between = self._between
+        self._between = self._skips = False
         super().data_received(data)
-        body = self.body
-        if body is not None and exchange.end is None:  # which a call from within that one may have set
-            if exchange.headers is None:
-                exchange.headers = now
-            size = body.total_bytes
-            if size > (exchange.read_size[-1] if exchange.read_size else 0):
-                exchange.read_at.append(now)
-                exchange.read_size.append(size)
-                # D is looked for first: most reads have none, and one byte is found at a fifth of the cost.
-                may_end = (D in data and b"DONE]" in data) or len(data) < SMALL_READ
-                if may_end and exchange.answered is None and ends_stream(body):
-                    exchange.answered = now
-                    self._loop.call_later(OPEN_AFTER_DONE_S, self._give_up, exchange)
-            if body.is_eof():
-                exchange.end = exchange.end or now  # aiohttp may call again from within, for what follows a 101
-                self._settle()
-            elif body._size > DRAIN_AT:  # noqa: SLF001 - see take_out
-                self._drain(body, exchange)
-            if body.exception() is not None:  # can't be decoded
-                self._settle()
+        if self.body is not None and exchange.end is None:  # which a call from within that one may have set
+            begins, body = body is None, self.body
+            self._note(data, now, exchange, body)
+            if exchange.end is None and self._exception is None and body.exception() is None:
+                self._between = self._ends_between(data, body, begins=begins, between=between)
+                seen = body._http_chunk_splits is not None  # noqa: SLF001
+                if self._between and seen and exchange.answered is None:
+                    take_out(body, exchange)
+                    self._skips = True
         if self._exception is not None:  # malformed
             self._settle()
+
+    def _note(self, data: bytes, now: float, exchange: Exchange, body: StreamReader) -> None:
+        """What a read that went through the parser brought."""
+        if exchange.headers is None:
+            exchange.headers = now
+        size = body.total_bytes
+        if size > (exchange.read_size[-1] if exchange.read_size else 0):
+            exchange.read_at.append(now)
+            exchange.read_size.append(size)
+            # D is looked for first: most reads have none, and one byte is found at a fifth of the cost.
+            may_end = (D in data and b"DONE]" in data) or len(data) < SMALL_READ
+            if may_end and exchange.answered is None and ends_stream(body, exchange):
+                exchange.answered = now
+                self._loop.call_later(OPEN_AFTER_DONE_S, self._give_up, exchange)
+        if body.is_eof():
+            exchange.end = exchange.end or now  # aiohttp may call again from within, for what follows a 101
+            self._settle()
+        elif body._size > DRAIN_AT:  # noqa: SLF001 - see take_out
+            self._drain(body, exchange)
+        if body.exception() is not None:  # can't be decoded
+            self._settle()
+
+    def _ends_between(self, data: bytes, body: StreamReader, *, begins: bool, between: bool) -> bool:
+        """Whether the parser stands between two chunks of a body that goes on, nothing of the next one read.
+
+        That is known behind the head of a response, and behind any number of whole chunks from such a place on.
+        """
+        message = self.message
+        if message is None or not message.chunked or message.compression:
+            return False
+        if not begins:
+            return between and are_frames(data)
+        rest = data.partition(b"\r\n\r\n")[2]
+        if rest:
+            head = frame_head(len(rest))
+            return head is not None and rest.startswith(head) and len(rest) - len(head) - 2 == body.total_bytes
+        return data.endswith(b"\r\n\r\n") and body._http_chunk_splits is None  # noqa: SLF001 - no chunk has begun
 
     def _drain(self, body: StreamReader, exchange: Exchange) -> None:
         take_out(body, exchange)
@@ -142,10 +187,33 @@ class StampedProtocol(ResponseHandler):
         return self.body.exception()
 
 
-def ends_stream(payload: StreamReader) -> bool:
+@functools.lru_cache(1 << 12)
+def frame_head(length: int) -> bytes | None:
+    """The line before the payload in a chunk of so many bytes with all its framing; None where it is small, or none."""
+    for digits in range(1, 7):
+        size = length - digits - 4
+        if size > 0 and len(f"{size:x}") == digits and length >= SMALL_READ:
+            return b"%x\r\n" % size
+    return None
+
+
+def are_frames(data: bytes) -> bool:
+    """Whether bytes are whole chunks of the transfer coding, one behind the other, and no last one."""
+    at = 0
+    while at < len(data):
+        line = FRAME_SIZE.match(data, at)
+        if line is None:
+            return False
+        at = line.end() + int(line[1], 16) + 2
+        if not data.startswith(b"\r\n", at - 2):
+            return False
+    return True
+
+
+def ends_stream(payload: StreamReader, exchange: Exchange) -> bool:
     """Whether the line that ends a stream stands in the last bytes that came, however reads cut it."""
     tail = b""
-    for piece in reversed(payload._buffer):  # noqa: SLF001
+    for piece in chain(reversed(payload._buffer), reversed(exchange.pieces)):  # noqa: SLF001
         tail = piece + tail
         if len(tail) >= TAIL_BYTES:
             break
