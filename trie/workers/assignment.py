@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,8 @@ from trie.config import RunConfig
 from trie.config.run import AUTO_WORKERS
 from trie.preflight.steps import Prepared
 from trie.replay.share import Share
+
+log = logging.getLogger("trie")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +58,17 @@ def worker_count(config: RunConfig, cores: int | None = None) -> int:
         cores: that workers=auto takes; None: those of this machine that are left.
     """
     auto = config.workers == AUTO_WORKERS
-    wanted = (_free_cores(config) if cores is None else cores) if auto else int(config.workers)
+    if auto and config.load.idle_gap_cap_s is not None:
+        return 1  # which cuts the waits of the whole run at once
+    wanted = (free_cores(config) if cores is None else cores) if auto else int(config.workers)
     most = (wanted, config.slots, config.client.max_in_flight, config.max_traces)
-    return max(min(number for number in most if number is not None), 1)
+    count = max(min(number for number in most if number is not None), 1)
+    if count < wanted and not auto:
+        log.info("workers=%d: %d, since no more of them would have something to do", wanted, count)
+    return count
 
 
-def _free_cores(config: RunConfig) -> int:
-    """The cores of this process, without that of an embedded endpoint; one where waits are cut for the whole run."""
-    if config.load.idle_gap_cap_s is not None:
-        return 1
+def free_cores(config: RunConfig) -> int:
+    """The cores of this process, without that of an embedded endpoint; at least 1."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return cores - (config.endpoint.base_url is None)
+    return max(cores - (config.endpoint.base_url is None), 1)

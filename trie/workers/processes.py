@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import platform
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Sequence
@@ -11,9 +12,11 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from trie.child_process import child
-from trie.workers.assignment import Assignment
+from trie.workers.assignment import Assignment, free_cores
 from trie.workers.messages import Command, Message
 from trie.workers.stdio import LENGTH, framed, unframed
+
+log = logging.getLogger("trie")
 
 MODULE = "trie.workers.stdio"
 
@@ -70,6 +73,11 @@ async def _process() -> AsyncIterator[ProcessHandle]:
 @asynccontextmanager
 async def processes(assignments: Sequence[Assignment]) -> AsyncIterator[Sequence[ProcessHandle]]:
     """A process for each assignment; those that are left at the end of the block are killed."""
+    cores = free_cores(assignments[0].ready.config)
+    if len(assignments) > cores:
+        log.warning(
+            "%d workers on %d free cores: they will be late (workers=auto takes one a core)", len(assignments), cores
+        )
     async with AsyncExitStack() as stack:
         handles = []
         for assignment in assignments:
