@@ -29,7 +29,6 @@ from trie.metrics.sections import Steadiness
 from trie.metrics.steadiness.blocks import CONTEXT, HITS, RATE, TPOT
 from trie.metrics.steadiness.judge import steadiness
 from trie.metrics.throughput import Points
-from trie.metrics.traces import traces
 from trie.replay.virtual import VirtualReplay
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
@@ -116,7 +115,7 @@ def all_traces(workload: str) -> Sequence[Trace]:
 def judged(rows: Sequence[RequestRecord], until: float) -> Steadiness:
     """The run as it would have been with an earlier deadline."""
     columns = Columns(to_table([cut(row, until) for row in rows if row.queued_s < until]))
-    return steadiness(columns, traces(columns), Points.of(columns))
+    return steadiness(columns, Points.of(columns))
 
 
 def cut(row: RequestRecord, until: float) -> RequestRecord:

@@ -136,7 +136,7 @@ def units(run: EvaluatedRun) -> Units:
     rates = dict(_rates(columns, sessions, wall_time_s, settings.num_gpus))
     sums = {
         path: Ratio(columns.with_subagents(above), columns.with_subagents(below))
-        for path, (above, below) in ratios(columns, stream=settings.stream).items()
+        for path, (above, below) in ratios(columns, stream=settings.stream)
     }
     held_s = float((np.where(sessions.cancelled, wall_time_s, sessions.last_s) - sessions.began_s).sum())
     cycles = wall_time_s * len(begins) / held_s if held_s > 0 else 0.0

@@ -7,7 +7,7 @@ that differ by the excess: what the client may have added, at most.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from trie.metrics.sections import Excess, Excesses
 JUDGED = ("p50", "p90", "p99")
 LEAST = {part.key: part.least for part in STATISTICS if part.key in JUDGED}
 
+Formula = Callable[[Columns], Floats]
 ByMetric = Mapping[str, Mapping[str, Excess]]
 
 
@@ -27,35 +28,59 @@ def excesses(columns: Columns, of_traces: Mapping[str, Floats], *, stream: bool)
 
 
 def _of_requests(columns: Columns, *, stream: bool) -> ByMetric:
-    ok = columns.outcome("ok")
-    ttft, latency = columns["first_token_s"] - columns["sent_s"], columns["end_s"] - columns["sent_s"]
-    first, later = _lags(columns)
-    times = {"ttft_s": _percentiles(ttft[ok], first[ok])} if stream else {}
-    return {**times, "latency_s": _percentiles(latency[ok], np.maximum(first, later)[ok])}
+    split = _split(columns)
+
+    def ttft(block: Columns) -> Floats:
+        return block["first_token_s"] - block["sent_s"]
+
+    def latency(block: Columns) -> Floats:
+        return block["end_s"] - block["sent_s"]
+
+    times = {"ttft_s": _of_ok(columns, ttft, lambda block: _lags(block, split)[0])} if stream else {}
+    return {**times, "latency_s": _of_ok(columns, latency, lambda block: np.maximum(*_lags(block, split)))}
+
+
+def _of_ok(columns: Columns, time: Formula, lag: Formula) -> dict[str, Excess]:
+    return _percentiles(
+        columns.each(lambda block: time(block)[block.outcome("ok")]),
+        columns.each(lambda block: lag(block)[block.outcome("ok")]),
+    )
 
 
 def _of_traces(columns: Columns, of_traces: Mapping[str, Floats]) -> ByMetric:
     """A first token that came late in one request delays all later requests of its trace, as its sub-agents do."""
-    first, later = _lags(columns)
-    each = np.maximum(first, later)
+    split = _split(columns)
+    each = columns.each(lambda block: np.maximum(*_lags(block, split)))
     whole = columns.with_subagents(each)
+    first = columns.each(lambda block: _lags(block, split)[0])
     until_final = whole - each[columns.ends] + first[columns.ends]
     lags = {"ttft_s": first[columns.starts], "ttfat_s": until_final, "latency_s": whole}
     return {key: _percentiles(of_traces[key], lag) for key, lag in lags.items()}
 
 
-def _lags(columns: Columns) -> tuple[Floats, Floats]:
-    """Until the first token, and after it; rows from before these columns have one lag for the whole request."""
-    first, later, whole = columns["first_token_lag_s"], columns["later_lag_s"], columns["loop_lag_s"]
-    return (first, later) if first.any() or later.any() else (whole, whole)
+def _split(columns: Columns) -> bool:
+    """Whether rows say how long the loop stood still before and after the first token; those of old runs don't."""
+    return any(block["first_token_lag_s"].any() or block["later_lag_s"].any() for block in columns.blocks())
+
+
+def _lags(columns: Columns, split: bool) -> tuple[Floats, Floats]:
+    """Until the first token, and after it; where the rows don't tell them apart, that of the whole request."""
+    if split:
+        return columns["first_token_lag_s"], columns["later_lag_s"]
+    return columns["loop_lag_s"], columns["loop_lag_s"]
 
 
 def _percentiles(values: Floats, lags: Floats) -> dict[str, Excess]:
     measured = np.isfinite(values)
-    values, without = values[measured], np.maximum(values - lags, 0.0)[measured]
+    values, lags = values[measured], lags[measured]
     names = [name for name, least in LEAST.items() if len(values) >= least]
     ranks = [int(name[1:]) for name in names]
-    pairs = zip(np.percentile(values, ranks), np.percentile(without, ranks), strict=True) if names else ()
+    if not names:
+        return {}
+    reported = np.percentile(values, ranks)
+    on_time = not lags.any() and not (values < 0.0).any()
+    without = reported if on_time else np.percentile(np.maximum(values - lags, 0.0), ranks)
+    pairs = zip(reported, without, strict=True)
     return {name: _excess(float(a), float(b)) for name, (a, b) in zip(names, pairs, strict=False)}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Bools", "Columns", "Floats", "Stats"]
 
 Each = TypeVar("Each", bound=np.generic)
+Amount = TypeVar("Amount", int, float, Floats)
 
 
 class Columns:
@@ -70,7 +72,11 @@ class Columns:
 
     def each(self, formula: Callable[[Columns], NDArray[Each]]) -> NDArray[Each]:
         """What a formula gives for the rows or the traces of each block, one behind the other."""
-        return np.concatenate([formula(block) for block in self.blocks()])
+        return formula(self) if self.small else np.concatenate([formula(block) for block in self.blocks()])
+
+    def summed(self, formula: Callable[[Columns], Amount]) -> Amount:
+        """The sum of what a formula gives for each block."""
+        return reduce(add, (formula(block) for block in self.blocks()))
 
     @cached_property
     def with_warm_up(self) -> Columns:
@@ -142,6 +148,16 @@ class Columns:
         return int((self["depth"] == 0).sum())
 
     @cached_property
+    def whole_run(self) -> Columns:
+        """That which a block is a part of."""
+        return self if self._run is None else self._run
+
+    @cached_property
+    def traces_before(self) -> int:
+        """How many traces of the run come before those of a block."""
+        return 0 if self._run is None else int(np.searchsorted(self._run.starts, self._begin))
+
+    @cached_property
     def starts(self) -> NDArray[np.intp]:
         """Index of each trace's first row."""
         return np.flatnonzero(self.first_of_session[: self._own])
@@ -199,16 +215,23 @@ class Columns:
         """As the server reports them, 0 where it leaves a zero out, NaN where it does not report them."""
         return self.kept("cached tokens", _cached_tokens)
 
-    def kept(self, name: str, formula: Callable[[Columns], NDArray[Each]]) -> NDArray[Each]:
-        """A value for each row by a formula, worked out once; of very many rows each time that it is asked for."""
-        if not self.small:
-            return self.each(lambda block: block.kept(name, formula))
+    def remembered(self, name: str, formula: Callable[[Columns], Any]) -> Any:
+        """What a formula gives, worked out once; for what is small beside the rows."""
         if name not in self._derived:
             self._derived[name] = formula(self)
         return self._derived[name]
 
+    def once(self, name: str, formula: Callable[[Columns], Any]) -> Any:
+        """What a formula gives for a block, worked out once; of very many rows each time that it is asked for."""
+        return self.remembered(name, formula) if self.small else formula(self)
+
+    def kept(self, name: str, formula: Callable[[Columns], NDArray[Each]]) -> NDArray[Each]:
+        """The values of a formula for rows or traces, block by block, and otherwise as `once` has it."""
+        values: NDArray[Each] = self.once(name, lambda columns: columns.each(formula))
+        return values
+
     @cached_property
-    def _derived(self) -> dict[str, NDArray[Any]]:
+    def _derived(self) -> dict[str, Any]:
         return {}
 
     @cached_property

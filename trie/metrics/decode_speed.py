@@ -17,6 +17,7 @@ from trie.metrics.columns import Bools, Columns, Floats
 
 AGREES = 0.1  # by which the reference's figure may differ from what was seen
 BURST_SHARE = 0.5  # of an answer in one read, above which it was not seen coming
+NOT_SEEN = ("one_chunk", "one_read", "burst", "too_fast")  # why an answer of several tokens has no speed
 FASTEST_TOK_S = 20_000.0  # of one request: above it tokens came out of a buffer, not out of an engine
 
 
@@ -41,6 +42,11 @@ class DecodeSpeeds:
 
 def decode_speeds(columns: Columns) -> DecodeSpeeds:
     """The decode speed of each request, and why others have none."""
+    speeds: DecodeSpeeds = columns.once("decode speeds", _decode_speeds)
+    return speeds
+
+
+def _decode_speeds(columns: Columns) -> DecodeSpeeds:
     tokens, chunks = columns.completion_tokens, columns["chunks"]
     first, end, last = columns["first_token_s"], columns["end_s"], columns["last_token_s"]
     last = np.where(np.isnan(last), end, last)
@@ -50,12 +56,9 @@ def decode_speeds(columns: Columns) -> DecodeSpeeds:
     several = (tokens > 1) & np.isfinite(first)
     not_seen: dict[str, Bools] = {}
     left = several
-    for why, mask in {
-        "one_chunk": chunks == 1,
-        "one_read": last <= first,
-        "burst": (columns["burst_share"] > BURST_SHARE) | (after <= 0),
-        "too_fast": seen_tok_s > FASTEST_TOK_S,
-    }.items():
+    in_bursts = (columns["burst_share"] > BURST_SHARE) | (after <= 0)
+    masks = (chunks == 1, last <= first, in_bursts, seen_tok_s > FASTEST_TOK_S)
+    for why, mask in zip(NOT_SEEN, masks, strict=True):
         not_seen[why] = left & mask
         left = left & ~mask
     agrees = (hidden == 0) & (np.abs(reference_tok_s - seen_tok_s) <= AGREES * seen_tok_s)

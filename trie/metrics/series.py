@@ -98,8 +98,7 @@ class Bins:
 
 def cumulative(points: Points, bins: Bins) -> Mapping[str, Floats]:
     """Tokens of completed requests until each edge, by key of the workload's metrics."""
-    reached = np.searchsorted(points.at, bins.edges, side="right")
-    return {key: np.r_[0.0, total][reached] for key, total in points.total.items()}
+    return points.cumulated(bins.edges)
 
 
 def completion_rate(columns: Columns, bins: Bins) -> Floats:

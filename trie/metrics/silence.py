@@ -24,19 +24,17 @@ def silence(columns: Columns, *, rate_limited: bool = False) -> Silence:
         columns: of the rows.
         rate_limited: count requests that were answered with 429: they wait as long as the server told them to.
     """
-    open_ = columns.outcome("cancelled") & np.isfinite(columns["sent_s"]) & np.isfinite(columns["end_s"])
-    open_ &= rate_limited | (columns["rate_limited"] == 0)
+    open_ = columns.each(lambda block: _open(block, rate_limited=rate_limited))
     if not open_.any():
         return Silence()
     until = float(columns["end_s"][open_].max())
-    reads = np.r_[columns["first_token_s"], columns["last_token_s"], columns["end_s"][~open_]]
-    sent = columns["sent_s"]
-    last_read = float(np.nanmax(reads, initial=0.0))
-    at_end = max(until - max(last_read, float(sent[open_].min())), 0.0)
+    last_read = max(_last_read(block, rate_limited=rate_limited) for block in columns.blocks())
+    at_end = max(until - max(last_read, float(columns["sent_s"][open_].min())), 0.0)
     least = min(max(LEAST_S, LEAST_SHARE * until), MOST_S)
     longest = _longest(columns, open_, last_read) if at_end > least else None  # a sort of all instants, seldom needed
-    waited = until - np.fmax(columns["attempt_sent_s"], columns["last_token_s"])[open_]
-    wait = _longest_wait(columns)
+    waited = until - np.fmax(columns["attempt_sent_s"][open_], columns["last_token_s"][open_])
+    waits = [wait for block in columns.blocks() if (wait := _longest_wait(block)) is not None]
+    wait = max(waits, default=None)
     stuck = waited > max(least, FACTOR * wait) if wait is not None else np.zeros(len(waited), dtype=np.bool_)
     return Silence(
         open_requests=int(open_.sum()),
@@ -47,6 +45,18 @@ def silence(columns: Columns, *, rate_limited: bool = False) -> Silence:
         stuck_s=float(waited[stuck].sum()),
         longest_wait_s=wait,
     )
+
+
+def _open(columns: Columns, *, rate_limited: bool) -> Bools:
+    """Which requests were in flight at the end."""
+    open_ = columns.outcome("cancelled") & np.isfinite(columns["sent_s"]) & np.isfinite(columns["end_s"])
+    return np.asarray(open_ & (rate_limited | (columns["rate_limited"] == 0)))
+
+
+def _last_read(columns: Columns, *, rate_limited: bool) -> float:
+    """When a token or an end was last read."""
+    ends = columns["end_s"][~_open(columns, rate_limited=rate_limited)]
+    return float(np.nanmax(np.r_[columns["first_token_s"], columns["last_token_s"], ends], initial=0.0))
 
 
 def dead_until(columns: Columns) -> float | None:

@@ -19,9 +19,9 @@ from trie.metrics.certainty.workload_estimates import RunFacts
 from trie.metrics.checks.check import Check
 from trie.metrics.client_error import excesses
 from trie.metrics.column_store import Source
-from trie.metrics.columns import Columns, Floats, Stats
+from trie.metrics.columns import Bools, Columns, Floats, Stats
 from trie.metrics.cost import Cost, cost_of
-from trie.metrics.decode_speed import decode_speeds
+from trie.metrics.decode_speed import NOT_SEEN, decode_speeds
 from trie.metrics.definitions.cache import reports_hits
 from trie.metrics.definitions.metric import RunRows
 from trie.metrics.drift import drift
@@ -173,7 +173,7 @@ def summarize(rows: Source | Columns, manifest: Manifest, population: Population
         client=replace(_client(columns, manifest, wall_time_s, _take(numbers, Client, "client")), excess=excess),
         engine=engine(columns.with_warm_up, manifest),
         silence=silence(columns),
-        steadiness=steadiness(columns, sessions, points),
+        steadiness=steadiness(columns, points),
         load=load_served(columns, sessions, manifest, wall_time_s),
         decode=_decode(columns) if stream else None,
         certainty=certainty(
@@ -248,10 +248,13 @@ def _take(numbers: dict[str, float | None], kind: type, section: str = "") -> di
 
 
 def _cache(columns: Columns, sessions: Traces, numbers: Mapping[str, Any]) -> Cache:
-    left_out = columns.any_in_session(np.isnan(columns.cached_tokens) | np.isnan(columns["usage_prompt_tokens"]))
+    def unmeasured(block: Columns) -> Bools:
+        return block.any_in_session(np.isnan(block.cached_tokens) | np.isnan(block["usage_prompt_tokens"]))
+
+    left_out = columns.each(unmeasured)
     return Cache(
-        requests_with_cached_tokens=int(reports_hits(columns).sum()),
-        omitted_zero_requests=int((columns.outcome("ok") & columns.omitted_zeros).sum()),
+        requests_with_cached_tokens=columns.summed(lambda block: int(reports_hits(block).sum())),
+        omitted_zero_requests=columns.summed(lambda block: int((block.outcome("ok") & block.omitted_zeros).sum())),
         traces_measured=int((sessions.completed & sessions.whole & ~left_out).sum()),
         traces_left_out=int((sessions.completed & sessions.whole & left_out).sum()),
         **numbers,
@@ -259,17 +262,31 @@ def _cache(columns: Columns, sessions: Traces, numbers: Mapping[str, Any]) -> Ca
 
 
 def _decode(columns: Columns) -> DecodeSeen:
+    several, hidden, hidden_tokens, adjusted, surplus, surplus_chunks, *unseen = columns.summed(_decode_counts)
+    return DecodeSeen(
+        requests=int(several),
+        not_measured={why: int(count) for why, count in zip(NOT_SEEN, unseen, strict=True)},
+        hidden_requests=int(hidden),
+        hidden_tokens=int(hidden_tokens),
+        adjusted_requests=int(adjusted),
+        surplus_requests=int(surplus),
+        surplus_chunks=int(surplus_chunks),
+    )
+
+
+def _decode_counts(columns: Columns) -> Floats:
     ok, requests = columns.outcome("ok"), decode_speeds(columns)
     surplus = np.maximum(columns["chunks"] - columns["usage_completion_tokens"], 0.0)[ok]
-    return DecodeSeen(
-        requests=int((requests.several & ok).sum()),
-        not_measured={why: int((mask & ok).sum()) for why, mask in requests.not_seen.items()},
-        hidden_requests=int((ok & (requests.hidden_tokens > 0)).sum()),
-        hidden_tokens=int(requests.hidden_tokens[ok].sum()),
-        adjusted_requests=int((requests.adjusted & ok).sum()),
-        surplus_requests=int((surplus > 0).sum()),
-        surplus_chunks=int(np.nansum(surplus)),
-    )
+    counts = [
+        (requests.several & ok).sum(),
+        (ok & (requests.hidden_tokens > 0)).sum(),
+        requests.hidden_tokens[ok].sum(),
+        (requests.adjusted & ok).sum(),
+        (surplus > 0).sum(),
+        np.nansum(surplus),
+        *((requests.not_seen[why] & ok).sum() for why in NOT_SEEN),
+    ]
+    return np.array(counts, np.float64)
 
 
 def _client(columns: Columns, manifest: Manifest, wall_time_s: float, numbers: Mapping[str, Any]) -> Client:

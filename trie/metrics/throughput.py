@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from trie.metrics.columns import Columns, Floats
+from trie.metrics.columns import Bools, Columns, Floats
+from trie.metrics.definitions import WORKLOAD, declared
 from trie.metrics.silence import dead_until
 from trie.metrics.values import tokens
 
@@ -27,19 +28,55 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Tokens of completed requests, cumulated over the instants of their ends; totals by key of the metric."""
+    """Tokens of completed requests over the instants of their ends, by key of the metric."""
 
-    at: Floats
-    total: Mapping[str, Floats]
+    at: Floats  # in order
+    columns: Columns
     dead_until: float | None = None  # the end of the run, where the server had fallen silent before
 
     @classmethod
     def of(cls, columns: Columns) -> Points:
         """One point for each request that ended well while the load was kept up, by the trace's own accounting."""
-        done = np.flatnonzero(columns.outcome("ok") & (columns["end_s"] <= columns.load_ended_s))
-        order = done[np.argsort(columns["end_s"][done], kind="stable")]
-        totals = {key: np.cumsum(added[order]) for key, added in tokens(columns).items()}
-        return cls(columns["end_s"][order], totals, dead_until(columns))
+        points: Points = columns.remembered("points", cls._of)
+        return points
+
+    @classmethod
+    def _of(cls, columns: Columns) -> Points:
+        at = columns.each(lambda block: block["end_s"][_done(block)])
+        return cls(np.sort(at), columns, dead_until(columns))
+
+    def added(self) -> Iterator[tuple[Floats, Mapping[str, Floats]]]:
+        """The instants of points in no order, and the tokens that each adds; a block after the other."""
+        for block in self.columns.blocks():
+            yield block.once("tokens of points", _added)
+
+    def cumulated(self, instants: Floats) -> dict[str, Floats]:
+        """All tokens until each of some instants, which are in order; those of points at an instant are among them."""
+        totals = {metric.key: np.zeros(len(instants)) for metric in declared(WORKLOAD)}
+        for at, tokens_of in self.added():
+            place = np.searchsorted(instants, at, side="left")
+            for key, of_key in tokens_of.items():
+                totals[key] += np.cumsum(np.bincount(place, of_key, len(instants) + 1))[:-1]
+        return totals
+
+    def behind(self, first: int) -> dict[str, float]:
+        """All tokens of the points behind one, which is the first of those at its instant."""
+        instant, reached = self.at[first], False
+        totals = {metric.key: 0.0 for metric in declared(WORKLOAD)}
+        for at, tokens_of in self.added():
+            counted = at >= instant
+            if not reached and len(ties := np.flatnonzero(at == instant)):
+                counted[ties[0]], reached = False, True
+            for key, of_key in tokens_of.items():
+                totals[key] += float(of_key[counted].sum())
+        return totals
+
+    @property
+    def total(self) -> dict[str, Floats]:
+        """The tokens by key, cumulated over the points."""
+        done = np.flatnonzero(_done(self.columns))
+        order = done[np.argsort(self.columns["end_s"][done], kind="stable")]
+        return {key: np.cumsum(of_key[order]) for key, of_key in tokens(self.columns).items()}
 
     def first_since(self, instant: float) -> int:
         """Index of the first point at or after an instant."""
@@ -71,23 +108,35 @@ class Points:
 
 def rates(points: Points, *, wall_time_s: float, num_gpus: int | None) -> dict[str, Rates]:
     """The throughputs, by key."""
-    return {key: _rates(points, total, wall_time_s, num_gpus) for key, total in points.total.items()}
+    keys = [metric.key for metric in declared(WORKLOAD)]
+    if not len(points.at):
+        return dict.fromkeys(keys, Rates(0.0 if wall_time_s > 0 else None, None, None, None))
+    every = points.cumulated(np.array([np.inf]))
+    steady, last = _slopes(points, points.steady_since), _slopes(points, points.until - LAST_S)
+    return {
+        key: Rates(
+            overall=float(every[key][0]) / wall_time_s if wall_time_s > 0 else None,
+            last_30s=last.get(key),
+            steady_state=steady.get(key),
+            steady_state_per_gpu=steady[key] / num_gpus if key in steady and num_gpus else None,
+        )
+        for key in keys
+    }
 
 
-def _rates(points: Points, total: Floats, wall_time_s: float, num_gpus: int | None) -> Rates:
-    if not len(total):
-        return Rates(0.0 if wall_time_s > 0 else None, None, None, None)
-    steady = _slope(points, total, points.steady_since)
-    return Rates(
-        overall=float(total[-1]) / wall_time_s if wall_time_s > 0 else None,
-        last_30s=_slope(points, total, points.until - LAST_S),
-        steady_state=steady,
-        steady_state_per_gpu=steady / num_gpus if steady is not None and num_gpus else None,
-    )
-
-
-def _slope(points: Points, total: Floats, since: float) -> float | None:
-    """Between the first point at or after `since` and the end of the window."""
+def _slopes(points: Points, since: float) -> dict[str, float]:
+    """Between the first point at or after `since` and the end of the window; none over no time."""
     first, begin, end = points.window(since)
-    added = float(total[-1] - total[first]) if first < len(total) else 0.0
-    return added / (end - begin) if end > begin else None
+    if not end > begin:
+        return {}
+    added = points.behind(first) if first < len(points.at) else {metric.key: 0.0 for metric in declared(WORKLOAD)}
+    return {key: of_key / (end - begin) for key, of_key in added.items()}
+
+
+def _added(columns: Columns) -> tuple[Floats, dict[str, Floats]]:
+    done = _done(columns)
+    return columns["end_s"][done], {key: of_key[done] for key, of_key in tokens(columns).items()}
+
+
+def _done(columns: Columns) -> Bools:
+    return columns.outcome("ok") & (columns["end_s"] <= columns.load_ended_s)

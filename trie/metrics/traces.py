@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -24,9 +24,22 @@ class Traces:
     last_s: Floats  # end of the last request that started, of sub-agents too
     progress: Floats  # share of its requests that ended well
 
+    def part(self, first: int, end: int) -> Traces:
+        """Some of them."""
+        return Traces(*(getattr(self, column.name)[first:end] for column in fields(self)))
+
 
 def traces(columns: Columns) -> Traces:
-    """All traces of a run, in the order they started; one fails with its sub-agents."""
+    """All traces of a run, or of a block of it, in the order they started; one fails with its sub-agents."""
+    run = columns.whole_run
+    every: Traces = run.remembered("traces", _traces)
+    if run is columns:
+        return every
+    first = columns.traces_before
+    return every.part(first, first + len(columns.starts))
+
+
+def _traces(columns: Columns) -> Traces:
     ok = columns.outcome("ok")
     final = columns["is_final"] > 0
     completed = columns.any_in_session(ok & final)
@@ -66,6 +79,10 @@ def eligible_tokens(columns: Columns) -> Floats:
     back has changed of them; of a first request what others had sent of the prefix that it shares. NaN for the first of
     a session that began before the run, inside its trace.
     """
+    return columns.kept("eligible tokens", _eligible_tokens)
+
+
+def _eligible_tokens(columns: Columns) -> Floats:
     first = columns.first_of_session
     context = columns["usage_prompt_tokens"] + columns.completion_tokens
     eligible: Floats = np.r_[0.0, context[:-1]] if len(context) else context

@@ -15,20 +15,39 @@ from trie.metrics.traces import Traces
 def per_trace(columns: Columns, sessions: Traces, *, stream: bool) -> dict[str, Floats]:
     """One value for each session, by key; NaN where it was not measured or the trace did not complete."""
     return {
-        metric.key: np.where(sessions.completed & sessions.whole, formula.of(columns), np.nan)
+        metric.key: np.where(sessions.completed & sessions.whole, columns.kept(metric.path, formula.of), np.nan)
         if stream or not formula.streaming
         else np.full(len(sessions.completed), np.nan)
         for metric, formula in _values(definitions.PER_TRACE)
     }
 
 
-def per_request(columns: Columns, *, stream: bool) -> dict[str, Floats]:
-    """One value for each request that ended well, by key; NaN where it was not measured."""
-    ok = columns.outcome("ok")
-    return {
-        metric.key: formula.of(columns)[ok] if stream or not formula.streaming else np.full(int(ok.sum()), np.nan)
-        for metric, formula in _values(definitions.PER_REQUEST)
-    }
+class RequestValues(Mapping[str, Floats]):
+    """One value for each request that ended well, by key; NaN where it was not measured.
+
+    Of very many requests those of a metric are worked out each time that they are asked for.
+    """
+
+    def __init__(self, columns: Columns, *, stream: bool) -> None:
+        self._columns, self._stream = columns, stream
+        self._metrics = {metric.key: (metric, formula) for metric, formula in _values(definitions.PER_REQUEST)}
+
+    def __getitem__(self, key: str) -> Floats:
+        metric, formula = self._metrics[key]
+        if not self._stream and formula.streaming:
+            return np.full(int(self._columns.outcome("ok").sum()), np.nan)
+        return self._columns.kept(metric.path, lambda block: formula.of(block)[block.outcome("ok")])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._metrics)
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
+
+def per_request(columns: Columns, *, stream: bool) -> RequestValues:
+    """The values of requests."""
+    return RequestValues(columns, stream=stream)
 
 
 def tokens(columns: Columns) -> dict[str, Floats]:
@@ -36,19 +55,17 @@ def tokens(columns: Columns) -> dict[str, Floats]:
     return {metric.key: formula.of(columns) for metric, formula in _values(definitions.WORKLOAD)}
 
 
-def ratios(columns: Columns, *, stream: bool) -> dict[str, Sums]:
-    """The two sums of each metric that is a ratio, row by row, by path in summary.json."""
-    return {
-        metric.path: metric.formula.of(columns)
-        for metric in definitions.METRICS
-        if isinstance(metric.formula, Ratio) and (stream or not metric.formula.streaming)
-    }
+def ratios(columns: Columns, *, stream: bool) -> Iterator[tuple[str, Sums]]:
+    """The two sums of each metric that is a ratio, row by row, with its path in summary.json."""
+    for metric in definitions.METRICS:
+        if isinstance(metric.formula, Ratio) and (stream or not metric.formula.streaming):
+            yield metric.path, metric.formula.of(columns)
 
 
 def of_run(rows: RunRows, *, stream: bool) -> dict[str, float | None]:
     """Every number of a run that has a formula, by path in summary.json."""
     numbers: dict[str, float | None] = {}
-    quotients = {path: quotient(*both) for path, both in ratios(rows.columns, stream=stream).items()}
+    quotients = _quotients(rows.columns, stream=stream)
     for metric in definitions.declared(definitions.RUN):
         if isinstance(metric.formula, Ratio):
             numbers[metric.path] = quotients.get(metric.path)
@@ -60,10 +77,13 @@ def of_run(rows: RunRows, *, stream: bool) -> dict[str, float | None]:
     return numbers
 
 
-def quotient(above: Floats, below: Floats) -> float | None:
-    """The ratio of two sums; None where there is nothing below the line."""
-    whole = float(below.sum())
-    return float(above.sum()) / whole if whole > 0 else None
+def _quotients(columns: Columns, *, stream: bool) -> dict[str, float | None]:
+    """The ratios, by path; None where there is nothing below the line."""
+    totals: dict[str, Floats] = {}
+    for block in columns.blocks():
+        for path, (above, below) in ratios(block, stream=stream):
+            totals[path] = totals.get(path, 0.0) + np.array([above.sum(), below.sum()])
+    return {path: float(above) / float(below) if below > 0 else None for path, (above, below) in totals.items()}
 
 
 def _values(section: definitions.Section) -> Iterator[tuple[Metric, Values]]:

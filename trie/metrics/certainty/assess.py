@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trie.metrics.certainty import measured, workload_estimates
-from trie.metrics.certainty.blocks import LEAST, Blocks, blocks_over, needed_s, whole_run
+from trie.metrics.certainty.blocks import LEAST, Blocks, Places, blocks_over, needed_s, whole_run
 from trie.metrics.certainty.cache_limit import at_limit
-from trie.metrics.certainty.estimate import Estimate
 from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.requests_fit import LEAST_REQUESTS, Requests, guard_s, mean_trace_s, requests_between
 from trie.metrics.certainty.section import Certainty, Estimates
 from trie.metrics.certainty.workload_estimates import RunFacts
-from trie.metrics.columns import Floats
+from trie.metrics.columns import Columns, Floats
 from trie.metrics.definitions import declared
 from trie.metrics.definitions.metric import PER_TRACE, RunRows
 from trie.metrics.shown_numbers import CUT_OFF_SHARE
@@ -49,7 +49,8 @@ def certainty(
     needs = None
     if cycle is not None and blocks is None:
         needs = needed_s(cycle, facts.cycles, lost_share=WARM_UP, lost_s=guard)
-    steady = {} if blocks is None else _rates(points, values.workload, blocks)
+    values_of = {key: rates.steady_state for key, rates in values.workload.items()}
+    steady = {} if blocks is None else measured.rates(points, values_of, blocks)
     fit_blocks = None if blocks is None or not until > since else Blocks(since, until, blocks.count)
     whole = workload_estimates.estimate(rows, requests, facts, population, fit_blocks)
     if fit_blocks is not None:
@@ -57,7 +58,7 @@ def certainty(
     limit = None if blocks is None else at_limit(columns, facts.kv_capacity, window)
     if limit is not None:
         steady, whole = dict.fromkeys(steady), workload_estimates.without_intervals(whole, limit)
-    run_blocks = None if blocks is None else whole_run(blocks, rows.wall_time_s)
+    traces, ok = (None, None) if blocks is None else _places(columns, whole_run(blocks, rows.wall_time_s))
     of_traces, cut_off = _without_cut_off(rows, values.per_trace)
     return Certainty(
         blocks=None if blocks is None else blocks.count,
@@ -65,8 +66,8 @@ def certainty(
         window_s=window,
         needs_s=needs,
         steady_state=steady,
-        per_trace=_statistics(of_traces, columns["sent_s"][columns.starts], run_blocks),
-        per_request=_statistics(values.per_request, columns["sent_s"][columns.outcome("ok")], run_blocks),
+        per_trace=_statistics(of_traces, traces),
+        per_request=_statistics(values.per_request, ok),
         population=whole.estimates,
         model=whole.model,
         why={
@@ -96,15 +97,19 @@ def _cycle_s(
     return float(active.sum()) / starts if starts else None
 
 
-def _rates(points: Points, workload: Mapping[str, Rates], blocks: Blocks) -> dict[str, Estimate | None]:
-    values = {key: rates.steady_state for key, rates in workload.items()}
-    return {key: None if value is None else measured.rate(points, key, value, blocks) for key, value in values.items()}
-
-
-def _statistics(values: Mapping[str, Floats], at: Floats, blocks: Blocks | None) -> dict[str, Estimates]:
-    if blocks is None:
+def _statistics(values: Mapping[str, Floats], places: Places | None) -> dict[str, Estimates]:
+    if places is None:
         return {}
-    return {key: measured.statistics(of_key, at, blocks) for key, of_key in values.items()}
+    return {key: measured.statistics(of_key, places) for key, of_key in values.items()}
+
+
+def _places(columns: Columns, blocks: Blocks) -> tuple[Places, Places]:
+    """The blocks in which traces, and requests that ended well, were sent."""
+
+    def of_ok(block: Columns) -> NDArray[np.int16]:
+        return blocks.places(block["sent_s"][block.outcome("ok")]).of
+
+    return blocks.places(columns["sent_s"][columns.starts]), Places(columns.each(of_ok), blocks.count)
 
 
 def _without_cut_off(rows: RunRows, values: Mapping[str, Floats]) -> tuple[Mapping[str, Floats], dict[str, str]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trie.metrics.certainty.estimate import LEAST_BLOCKS
-from trie.metrics.columns import Floats
+from trie.metrics.columns import Bools, Floats
 
 CYCLES = 3.0  # mean traces that a block lasts at least
 STOP_CYCLES = (
@@ -36,11 +36,32 @@ class Blocks:
         place[inside] = ((at[inside] - self.since) / self.width_s).astype(np.intp)
         return np.where(inside, np.minimum(place, self.count - 1), -1)
 
+    def places(self, at: Floats) -> Places:
+        """The same for many sums over the same instants."""
+        return Places(self.of(at).astype(np.int16), self.count)
+
     def sums(self, at: Floats, amount: Floats) -> Floats:
         """The sum of the amounts in each block."""
         place = self.of(at)
         inside = place >= 0
         return np.bincount(place[inside], amount[inside], self.count).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The block of each value; -1 for one that is in none."""
+
+    of: NDArray[np.int16]
+    count: int
+
+    def sums(self, amount: Floats) -> Floats:
+        """The sum of the amounts in each block; those that are not finite count for nothing."""
+        counted = (self.of >= 0) & np.isfinite(amount)
+        return np.bincount(self.of[counted], amount[counted], self.count).astype(np.float64)
+
+    def counts(self, chosen: Bools) -> Floats:
+        """How many of the chosen ones are in each block."""
+        return np.bincount(self.of[chosen & (self.of >= 0)], minlength=self.count).astype(np.float64)
 
 
 def blocks_over(since: float, until: float, cycle_s: float | None, cycles: float = CYCLES) -> Blocks | None:

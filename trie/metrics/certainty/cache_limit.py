@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trie.metrics.columns import Columns
+from trie.metrics.columns import Columns, Floats
 from trie.metrics.kv_demand import held_kv
 
 LOST = 0.05  # of what the cache could have served, above which it is one that loses
@@ -22,10 +22,14 @@ AT_LIMIT = (
 
 def lost_share(columns: Columns) -> float | None:
     """Of the tokens that earlier requests of their traces left to the cache, those that it no longer had."""
+    cached, whole = columns.summed(_cached_and_before)
+    return 1.0 - float(cached) / float(whole) if whole > 0 else None
+
+
+def _cached_and_before(columns: Columns) -> Floats:
     cached, before = columns.cached_tokens, columns["cached_prompt_tokens"]
     counted = columns.outcome("ok") & np.isfinite(cached) & (before > 0)
-    whole = float(before[counted].sum())
-    return 1.0 - float(cached[counted].sum()) / whole if whole > 0 else None
+    return np.array([cached[counted].sum(), before[counted].sum()])
 
 
 def at_limit(columns: Columns, capacity: int | None, window: tuple[float, float]) -> str | None:

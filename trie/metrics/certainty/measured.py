@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from trie.metrics.certainty.blocks import Blocks
+from trie.metrics.certainty.blocks import Blocks, Places
 from trie.metrics.certainty.estimate import CONFIDENCE, Estimate, jackknife
 from trie.metrics.certainty.student import t_quantile
 from trie.metrics.columns import Floats
@@ -15,11 +17,16 @@ PERCENTILES = ("p50", "p90")
 LEAST = {part.key: part.least for part in STATISTICS}
 
 
-def rate(points: Points, key: str, value: float, blocks: Blocks) -> Estimate | None:
-    """A steady-state rate: `value`, with the interval that the rates of the blocks give."""
-    added = np.diff(points.total[key], prepend=0.0)
-    of_blocks = blocks.sums(points.at, added) / blocks.width_s
-    return jackknife(value, _means_without(of_blocks))
+def rates(points: Points, values: Mapping[str, float | None], blocks: Blocks) -> dict[str, Estimate | None]:
+    """Steady-state rates: their values, with the intervals that the rates of the blocks give."""
+    totals = {key: np.zeros(blocks.count) for key in values}
+    for at, tokens_of in points.added():
+        for key in totals:
+            totals[key] += blocks.sums(at, tokens_of[key])
+    return {
+        key: None if value is None else jackknife(value, _means_without(totals[key] / blocks.width_s))
+        for key, value in values.items()
+    }
 
 
 def _means_without(of_blocks: Floats) -> Floats:
@@ -27,32 +34,30 @@ def _means_without(of_blocks: Floats) -> Floats:
     return without
 
 
-def mean(values: Floats, at: Floats, blocks: Blocks) -> Estimate | None:
-    """The mean of values that belong to instants; those that are NaN do not count."""
+def mean(values: Floats, places: Places) -> Estimate | None:
+    """The mean of values that belong to blocks; those that are NaN do not count."""
     measured = np.isfinite(values)
     if not measured.any():
         return None
-    sums = blocks.sums(at[measured], values[measured])
-    counts = blocks.sums(at[measured], np.ones(int(measured.sum())))
+    sums, counts = places.sums(values), places.counts(measured)
     left = counts.sum() - counts
     if (left == 0).any():
         return None
     return jackknife(float(values[measured].mean()), (sums.sum() - sums) / left)
 
 
-def percentile(values: Floats, at: Floats, blocks: Blocks, name: str) -> Estimate | None:
+def percentile(values: Floats, places: Places, name: str) -> Estimate | None:
     """A percentile, with the interval between the percentiles that its share may in truth be at (Woodruff's).
 
     None where the values are too few for the percentile, or for one of the bounds.
     """
     measured = np.isfinite(values)
-    values, at = values[measured], at[measured]
-    if len(values) < LEAST[name]:
+    finite = values[measured]
+    if len(finite) < LEAST[name]:
         return None
     share = int(name[1:]) / 100
-    value = float(np.quantile(values, share))
-    below = blocks.sums(at, (values <= value).astype(np.float64))
-    counts = blocks.sums(at, np.ones(len(values)))
+    value = float(np.quantile(finite, share))
+    below, counts = places.counts(measured & (values <= value)), places.counts(measured)
     left = counts.sum() - counts
     if (left == 0).any():
         return None
@@ -60,15 +65,15 @@ def percentile(values: Floats, at: Floats, blocks: Blocks, name: str) -> Estimat
     if of_share is None or of_share.half_width is None or of_share.degrees_of_freedom is None:
         return None
     low, high = share - of_share.half_width, share + of_share.half_width
-    if low <= 0.0 or high >= 1.0 - 1.0 / len(values):
+    if low <= 0.0 or high >= 1.0 - 1.0 / len(finite):
         return None
-    from_, to = (float(bound) for bound in np.quantile(values, (low, high)))
+    from_, to = (float(bound) for bound in np.quantile(finite, (low, high)))
     freedom = of_share.degrees_of_freedom
     error = (to - from_) / 2 / t_quantile((1 + CONFIDENCE) / 2, freedom)
     return Estimate(value, from_, to, error, freedom)
 
 
-def statistics(values: Floats, at: Floats, blocks: Blocks) -> dict[str, Estimate | None]:
+def statistics(values: Floats, places: Places) -> dict[str, Estimate | None]:
     """The mean and the percentiles of one metric."""
-    named = {name: percentile(values, at, blocks, name) for name in PERCENTILES}
-    return {"mean": mean(values, at, blocks), **named}
+    named = {name: percentile(values, places, name) for name in PERCENTILES}
+    return {"mean": mean(values, places), **named}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
@@ -37,9 +37,10 @@ class BlockSums:
     @classmethod
     def of(cls, x: Floats, y: Floats, block: NDArray[np.intp], count: int) -> BlockSums:
         """Of rows and the block of each, which is 0 or above."""
-        order = np.argsort(block.astype(np.uint8), kind="stable")
-        cuts = np.searchsorted(block[order], np.arange(count + 1))
-        x, y = x[order], y[order]
+        cuts = np.r_[0, np.cumsum(np.bincount(block, minlength=count))]
+        if count > 1:
+            order = np.argsort(block.astype(np.uint8), kind="stable")
+            x, y = x[order], y[order]
         parts = [(x[begin:end], y[begin:end]) for begin, end in pairwise(cuts)]
         return cls(
             xx=np.array([features.T @ features for features, _ in parts]),
@@ -48,6 +49,9 @@ class BlockSums:
             y=np.array([target.sum() for _, target in parts]),
             rows=np.diff(cuts).astype(np.float64),
         )
+
+    def __add__(self, other: BlockSums) -> BlockSums:
+        return BlockSums(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(self)))
 
     def fit(self, columns: Sequence[int]) -> Fit:
         """Fit some of the features; the coefficients of the others are 0."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +30,14 @@ OF_LATER = ("requests", "new_prompt_tokens", "context_tokens")
 
 
 @dataclass(frozen=True, slots=True)
-class Requests:
-    """Requests that ended well, chosen by when they were sent and never by how they ended."""
+class RequestsPart:
+    """Those of some whole sessions."""
 
     x: Floats  # features
     took_s: Floats  # from when it was due to its end
     ttft_s: Floats  # NaN without streaming
     sent_s: Floats
     session: Floats
-    trace: Floats
 
     def __len__(self) -> int:
         return len(self.took_s)
@@ -47,38 +48,76 @@ class Requests:
         return self.x[:, FEATURES.index("first")] > 0
 
 
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Requests that ended well, chosen by when they were sent and never by how they ended."""
+
+    columns: Columns
+    since: float
+    until: float
+    count: int
+    sent_s: tuple[float, float]  # the first and the last
+
+    def __len__(self) -> int:
+        return self.count
+
+    def parts(self) -> Iterator[RequestsPart]:
+        """All of them, some sessions at a time."""
+        for block in self.columns.blocks():
+            yield block.once(f"requests from {self.since} to {self.until}", self._part)
+
+    def _part(self, columns: Columns) -> RequestsPart:
+        at = np.flatnonzero(_counted(columns, self.since, self.until))
+
+        def of(name: str) -> Floats:
+            return columns[name][at]
+
+        lengths = ("requested_completion_tokens", "new_prompt_tokens", "cached_prompt_tokens", "turn")
+        return RequestsPart(
+            x=features(*map(of, lengths)),
+            took_s=of("end_s") - of("queued_s"),
+            ttft_s=of("first_token_s") - of("queued_s"),
+            sent_s=of("sent_s"),
+            session=of("session_id"),
+        )
+
+
 def guard_s(columns: Columns) -> float:
     """How long before the end the last request that counts is sent: long ones would be cut off more often."""
-    took = (columns["end_s"] - columns["sent_s"])[columns.outcome("ok")]
+    took = columns.each(lambda block: (block["end_s"] - block["sent_s"])[block.outcome("ok")])
     took = took[np.isfinite(took)]
     return float(np.quantile(took, GUARD)) if len(took) else 0.0
 
 
 def requests_between(columns: Columns, since: float, until: float) -> Requests:
     """The requests that were sent in a window."""
+    sent = columns.each(lambda block: block["sent_s"][_counted(block, since, until)])
+    return Requests(columns, since, until, len(sent), (sent.min(initial=np.inf), sent.max(initial=-np.inf)))
+
+
+def _counted(columns: Columns, since: float, until: float) -> Bools:
     sent = columns["sent_s"]
-    counted = columns.outcome("ok") & (sent >= since) & (sent <= until) & np.isfinite(columns["end_s"])
-    at = np.flatnonzero(counted)
-
-    def of(name: str) -> Floats:
-        return columns[name][at]
-
-    x = features(of("requested_completion_tokens"), of("new_prompt_tokens"), of("cached_prompt_tokens"), of("turn"))
-    return Requests(
-        x=x,
-        took_s=of("end_s") - of("queued_s"),
-        ttft_s=of("first_token_s") - of("queued_s"),
-        sent_s=of("sent_s"),
-        session=of("session_id"),
-        trace=of("trace_id"),
-    )
+    return columns.outcome("ok") & (sent >= since) & (sent <= until) & np.isfinite(columns["end_s"])
 
 
 def mean_trace_s(requests: Requests, population: Population) -> float:
     """How long a trace of the workload takes on average."""
-    once = np.zeros(len(requests), np.intp)
-    fit = BlockSums.of(requests.x, requests.took_s, once, 1).fit(_columns(BASE))
+    sums = _total(BlockSums.of(part.x, part.took_s, np.zeros(len(part), np.intp), 1) for part in requests.parts())
+    fit = sums.fit(_columns(BASE))
     return float(population.wait_s.mean() + population.whole.mean(0) @ fit.coefficients)
+
+
+def _total(sums: Iterable[BlockSums]) -> BlockSums:
+    return reduce(add, sums)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTokens:
+    """First requests that got a first token."""
+
+    x: Floats
+    ttft_s: Floats
+    block: NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,57 +128,89 @@ class Model:
     took: Fit
     first_ttft: Fit | None  # None without streaming
     later_ttft: Fit | None
-    requests: Requests
-    block: NDArray[np.intp]
-    blocks: int
+    first: FirstTokens
+    later_ttft_variance: float  # of the residuals
     per_request: Floats  # coefficients of the squared residual, by feature
     per_session: float  # variance that all requests of a session share
-
-    def residuals(self) -> Floats:
-        """What each request took beyond the fit."""
-        return self.requests.took_s - self.requests.x @ self.took.coefficients
 
 
 def fit(requests: Requests, blocks: Blocks, *, stream: bool) -> Model:
     """Choose the features by how well blocks predict the ones left out, and fit them."""
-    block = blocks.of(requests.sent_s)
-    sums = BlockSums.of(requests.x, requests.took_s, block, blocks.count)
+    sums = _total(BlockSums.of(part.x, part.took_s, blocks.of(part.sent_s), blocks.count) for part in requests.parts())
     fits: Mapping[tuple[str, ...], Fit] = {names: sums.fit(_columns(names)) for names in CHOICES}
     chosen: tuple[str, ...] = CHOICES[0]
     for names in CHOICES[1:]:
         if fits[names].left_out_error < BETTER * fits[chosen].left_out_error:
             chosen = names
-    residuals = requests.took_s - requests.x @ fits[chosen].coefficients
-    squares = BlockSums.of(requests.x, residuals**2, block, blocks.count).fit(_columns(BASE))
-    first = requests.first
+    coefficients = fits[chosen].coefficients
+    squares = _squares(requests, blocks, coefficients)
+    later = _ttft(requests, blocks, OF_LATER, first=False) if stream else None
     return Model(
         chosen=chosen,
         took=fits[chosen],
-        first_ttft=_ttft(requests, first, block, blocks.count, OF_FIRST) if stream else None,
-        later_ttft=_ttft(requests, ~first, block, blocks.count, OF_LATER) if stream else None,
-        requests=requests,
-        block=block,
-        blocks=blocks.count,
+        first_ttft=_ttft(requests, blocks, OF_FIRST, first=True) if stream else None,
+        later_ttft=later,
+        first=_first_tokens(requests, blocks),
+        later_ttft_variance=0.0 if later is None else _variance(requests, later.coefficients),
         per_request=squares.coefficients,
-        per_session=_shared_variance(requests, residuals, squares.coefficients),
+        per_session=_shared_variance(requests, coefficients, squares.coefficients),
     )
 
 
-def _ttft(requests: Requests, rows: Bools, block: NDArray[np.intp], blocks: int, names: tuple[str, ...]) -> Fit | None:
+def _squares(requests: Requests, blocks: Blocks, coefficients: Floats) -> Fit:
+    """The squared residuals, by what the requests were."""
+
+    def of(part: RequestsPart) -> BlockSums:
+        residuals = part.took_s - part.x @ coefficients
+        return BlockSums.of(part.x, residuals**2, blocks.of(part.sent_s), blocks.count)
+
+    return _total(map(of, requests.parts())).fit(_columns(BASE))
+
+
+def _ttft(requests: Requests, blocks: Blocks, names: tuple[str, ...], *, first: bool) -> Fit | None:
     """None where too few requests have a first token, or a block has none of them."""
-    rows = rows & np.isfinite(requests.ttft_s)
-    sums = BlockSums.of(requests.x[rows], requests.ttft_s[rows], block[rows], blocks)
+
+    def of(part: RequestsPart) -> BlockSums:
+        rows = (part.first == first) & np.isfinite(part.ttft_s)
+        return BlockSums.of(part.x[rows], part.ttft_s[rows], blocks.of(part.sent_s[rows]), blocks.count)
+
+    sums = _total(map(of, requests.parts()))
     return sums.fit(_columns(names)) if sums.rows.sum() > 2 * len(names) else None
+
+
+def _first_tokens(requests: Requests, blocks: Blocks) -> FirstTokens:
+    def of(part: RequestsPart) -> tuple[Floats, Floats, NDArray[np.intp]]:
+        rows = part.first & np.isfinite(part.ttft_s)
+        return part.x[rows], part.ttft_s[rows], blocks.of(part.sent_s[rows])
+
+    return FirstTokens(*(np.concatenate(column) for column in zip(*map(of, requests.parts()), strict=True)))
+
+
+def _variance(requests: Requests, coefficients: Floats) -> float:
+    """That of what first tokens of later requests took beyond a fit."""
+
+    def residuals() -> Iterator[Floats]:
+        for part in requests.parts():
+            rows = ~part.first & np.isfinite(part.ttft_s)
+            yield part.ttft_s[rows] - part.x[rows] @ coefficients
+
+    counts, totals = zip(*((len(of_part), of_part.sum()) for of_part in residuals()), strict=True)
+    mean = sum(totals) / sum(counts)
+    return float(sum(((of_part - mean) ** 2).sum() for of_part in residuals()) / sum(counts))
 
 
 def _columns(names: tuple[str, ...]) -> list[int]:
     return [FEATURES.index(name) for name in names]
 
 
-def _shared_variance(requests: Requests, residuals: Floats, per_request: Floats) -> float:
+def _shared_variance(requests: Requests, coefficients: Floats, per_request: Floats) -> float:
     """By moments: the square of a session's sum of residuals is that of its requests, and n squared times the rest."""
-    _, session = np.unique(requests.session, return_inverse=True)
-    sums = np.bincount(session, residuals)
-    counts = np.bincount(session).astype(np.float64)
-    own = np.bincount(session, np.maximum(requests.x @ per_request, 0.0))
-    return max(float((sums**2 - own).sum() / (counts**2).sum()), 0.0)
+    shared = pairs = 0.0
+    for part in requests.parts():
+        _, session = np.unique(part.session, return_inverse=True)
+        sums = np.bincount(session, part.took_s - part.x @ coefficients)
+        counts = np.bincount(session).astype(np.float64)
+        own = np.bincount(session, np.maximum(part.x @ per_request, 0.0))
+        shared += float((sums**2 - own).sum())
+        pairs += float((counts**2).sum())
+    return max(shared / pairs, 0.0)

@@ -10,10 +10,9 @@ import numpy as np
 
 from trie.metrics.certainty.estimate import CONFIDENCE, Estimate, jackknife
 from trie.metrics.certainty.population import FEATURES, Population
-from trie.metrics.certainty.regression import Fit
 from trie.metrics.certainty.requests_fit import Model
 from trie.metrics.certainty.student import t_quantile
-from trie.metrics.columns import Bools, Floats
+from trie.metrics.columns import Floats
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 MOST_TRACES = 20_000  # that the distributions are made of
@@ -106,11 +105,10 @@ def ttfat(model: Model, population: Population) -> Distribution | None:
     last_without = np.where(
         only, model.first_ttft.without @ population.last.T, model.later_ttft.without @ population.last.T
     )
-    residuals = _ttft_residuals(model, model.later_ttft, ~model.requests.first)
     return _normal(
         population.wait_s + before @ model.took.coefficients + last,
         population.wait_s + model.took.without @ before.T + last_without,
-        _deviation(model, before, float(residuals.var())),
+        _deviation(model, before, model.later_ttft_variance),
     )
 
 
@@ -142,8 +140,7 @@ def ttft(model: Model, population: Population) -> Distribution | None:
     fit = model.first_ttft
     if fit is None:
         return None
-    rows = model.requests.first & np.isfinite(model.requests.ttft_s)
-    x, y, block = model.requests.x[rows], model.requests.ttft_s[rows], model.block[rows]
+    x, y, block = model.first.x, model.first.ttft_s, model.first.block
     expected, without = population.first @ fit.coefficients, fit.without @ population.first.T
     residuals = np.sort(y - x @ fit.coefficients)
     return Distribution(
@@ -162,12 +159,6 @@ def ttft(model: Model, population: Population) -> Distribution | None:
 def _with_residuals(expected: Floats, residuals: Floats, time_s: float) -> float:
     """Of all traces with all residuals, the share that took at most so long."""
     return float(np.searchsorted(residuals, time_s - expected, side="right").mean()) / max(len(residuals), 1)
-
-
-def _ttft_residuals(model: Model, fit: Fit, rows: Bools) -> Floats:
-    rows = rows & np.isfinite(model.requests.ttft_s)
-    residuals: Floats = model.requests.ttft_s[rows] - model.requests.x[rows] @ fit.coefficients
-    return residuals
 
 
 def normal_probability(z: Floats) -> Floats:

@@ -69,7 +69,7 @@ def estimate(
     if len(requests) < LEAST_REQUESTS:
         few = f"{len(requests)} requests ended well that were sent between warm-up and end; {LEAST_REQUESTS} are needed"
         return WorkloadEstimates(why={"population": few})
-    used = blocks or Blocks(float(requests.sent_s.min()), float(requests.sent_s.max()), PROVISIONAL_BLOCKS)
+    used = blocks or Blocks(*requests.sent_s, PROVISIONAL_BLOCKS)
     model = fit(requests, used, stream=facts.stream)
     checked = _checked(rows, model, population)
     fitted = FittedModel(model.chosen, model.took.r2, len(requests), checked)

@@ -47,8 +47,9 @@ def _shared_prefix_hits(columns: Columns) -> Sums:
 
 
 def _impossible_requests(run: RunRows) -> int:
-    columns = run.columns
-    return int((reports_hits(columns) & (columns.cached_tokens > columns["usage_prompt_tokens"])).sum())
+    return run.columns.summed(
+        lambda block: int((reports_hits(block) & (block.cached_tokens > block["usage_prompt_tokens"])).sum())
+    )
 
 
 CACHE_METRICS = (

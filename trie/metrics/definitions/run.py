@@ -6,7 +6,7 @@ from math import isfinite
 
 import numpy as np
 
-from trie.metrics.columns import Columns
+from trie.metrics.columns import Columns, Floats
 from trie.metrics.definitions.metric import (
     PERCENT,
     RUN,
@@ -20,6 +20,8 @@ from trie.metrics.definitions.metric import (
     Sums,
     sums,
 )
+
+SPANS = ("prefill", "decode", "retries", "tool_wait", "client")  # of the time of a trace
 
 
 def _trace_per_s(run: RunRows) -> float | None:
@@ -36,29 +38,29 @@ def _active_traces(run: RunRows) -> float | None:
 
 
 def _in_flight_requests(run: RunRows) -> float | None:
-    return run.per_s(float(np.nansum(run.columns["end_s"] - run.columns["sent_s"])))
+    return run.per_s(run.columns.summed(lambda block: float(np.nansum(block["end_s"] - block["sent_s"]))))
 
 
 def _budget(run: RunRows) -> dict[str, float | None] | None:
     """Where the time of completed traces went; without first tokens, prefill and decode are one."""
-    columns, sessions = run.columns, run.sessions
+    sessions = run.sessions
     seen = sessions.completed & sessions.whole
     if not seen.any():
         return None
+    spans = run.columns.each(_spans)
+    totals = {key: float(spans[seen, at].sum()) for at, key in enumerate(SPANS)}
+    whole = float((sessions.last_s - sessions.began_s)[seen].sum())
+    return {key: total / whole if isfinite(total) and whole > 0 else None for key, total in totals.items()}
+
+
+def _spans(columns: Columns) -> Floats:
+    """A row for each trace, with the seconds of each kind."""
     sent, end, first = columns["sent_s"], columns["end_s"], columns["first_token_s"]
     attempt = columns["attempt_sent_s"]
     before = np.r_[np.nan, end[:-1]]
     before[columns.starts] = columns["queued_s"][columns.starts]
-    spans = {
-        "prefill": first - attempt,
-        "decode": end - first,
-        "retries": attempt - sent,
-        "tool_wait": columns["queued_s"] - before,
-        "client": sent - columns["queued_s"],
-    }
-    totals = {key: float(columns.per_session(span)[seen].sum()) for key, span in spans.items()}
-    whole = float((sessions.last_s - sessions.began_s)[seen].sum())
-    return {key: total / whole if isfinite(total) and whole > 0 else None for key, total in totals.items()}
+    spans = (first - attempt, end - first, attempt - sent, columns["queued_s"] - before, sent - columns["queued_s"])
+    return np.stack([columns.per_session(span) for span in spans], axis=1)
 
 
 COUNTS = (

@@ -153,9 +153,9 @@ def _statistic(run: Run, objective: Objective) -> Estimate | None:
     blocks = run.blocks
     if blocks is not None:
         estimate = (
-            measured.mean(values, at, blocks)
+            measured.mean(values, blocks.places(at))
             if objective.statistic == "mean"
-            else measured.percentile(values, at, blocks, objective.statistic)
+            else measured.percentile(values, blocks.places(at), objective.statistic)
         )
         if estimate is not None:
             return estimate

@@ -14,14 +14,13 @@ from trie.metrics.steadiness.blocks import CONTEXT, HITS, LEAST, MOST, RATE, REQ
 from trie.metrics.steadiness.changes import Fit
 from trie.metrics.steadiness.truncation import mser5
 from trie.metrics.throughput import Points
-from trie.metrics.traces import Traces
 
 EFFECT = 0.05  # a smaller change matters to nobody: a share, or as much of the eligible tokens for hits
 LEAST_S = 60.0  # a shorter window is that of a trial
 FINE = 5  # values of MSER-5 for each block
 
 
-def steadiness(columns: Columns, sessions: Traces, points: Points) -> Steadiness:
+def steadiness(columns: Columns, points: Points) -> Steadiness:
     """Whether rates and cache stayed the same over the window of steady state, and where they did not."""
     since, until = points.steady_since, points.until
     requests = len(points.at) - points.first_since(since)
@@ -32,7 +31,7 @@ def steadiness(columns: Columns, sessions: Traces, points: Points) -> Steadiness
             f"{LEAST_S:.0f} s to judge it"
         )
         return Steadiness(why=why)
-    run = blocks(columns, sessions, (since, until), count)
+    run = blocks(columns, (since, until), count)
     drift = {name: _trend(name, series.values[run.before :]) for name, series in run.series.items()}
     shifts = sorted(_shifts(run), key=lambda shift: shift.at_s)
     return Steadiness(
