@@ -61,7 +61,7 @@ async def handle_of(
 ) -> RayHandle:
     offset = ClockOffset(max_drift)
     await burst(offset, actor.clock)
-    return RayHandle(actor, Host("node1"), offset, failure=GoneError, warn=warnings.append, **limits)
+    return RayHandle(actor, 1, Host("node1"), offset, failure=GoneError, warn=warnings.append, **limits)
 
 
 async def test_instants_of_a_fast_clock_that_is_ahead_are_those_of_the_coordinator() -> None:
@@ -105,12 +105,13 @@ async def test_worker_that_has_ended_is_heard_to_the_end() -> None:
 
 
 async def test_actor_that_has_died_is_gone_at_once_and_in_one_line() -> None:
-    actor = PlayedActor(
-        failure=GoneError("The actor died.\n\tclass_name: RemoteWorker\n\tactor_id: 1f\nIt was killed.")
+    told = (
+        "The actor died.\n\tclass_name: RemoteWorker\n\tactor_id: 1f\nIt was killed. Some common causes are: (1) one."
     )
+    actor = PlayedActor(failure=GoneError(told))
     handle = await handle_of(actor, [])
     assert await handle.receive() is None
-    assert await handle.ending() == "The actor died. It was killed."
+    assert await handle.ending() == "The actor died. It was killed"
 
 
 async def test_node_that_is_silent_is_reported_and_then_taken_for_dead() -> None:
@@ -118,6 +119,6 @@ async def test_node_that_is_silent_is_reported_and_then_taken_for_dead() -> None
     actor = PlayedActor(silent=True)
     handle = await handle_of(actor, warnings, silent_s=0.05, lost_s=0.1)
     assert await handle.receive() is None
-    assert warnings == ["node1 has not answered for 0.05 s"]
+    assert warnings == ["worker 1: node1 has not answered for 0.05 s"]
     assert await handle.ending() == "its node has not answered for 0.1 s"
     assert actor.killed  # it may live, and must not go on sending

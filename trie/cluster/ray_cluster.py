@@ -134,7 +134,7 @@ async def _workers(group: Any, assignments: Sequence[Assignment]) -> AsyncIterat
     async with AsyncExitStack() as stack:
         for actor in actors:
             stack.callback(actor.kill)
-        yield [await _handle(stack, actor) for actor in actors]
+        yield [await _handle(stack, actor, index) for index, actor in enumerate(actors)]
 
 
 class _Actor:
@@ -164,7 +164,7 @@ class _Actor:
         ray.kill(self._remote)
 
 
-async def _handle(stack: AsyncExitStack, actor: _Actor) -> RayHandle:
+async def _handle(stack: AsyncExitStack, actor: _Actor, index: int) -> RayHandle:
     """The handle of an actor that has started."""
     from ray.exceptions import RayError
 
@@ -177,7 +177,7 @@ async def _handle(stack: AsyncExitStack, actor: _Actor) -> RayHandle:
         raise WorkerError(f"a worker did not start within {START_S:g} s") from None
     except RayError as error:
         raise WorkerError(f"a worker did not start: {one_line(error)}") from error
-    handle = RayHandle(actor, host, offset, failure=RayError, warn=log.warning)
+    handle = RayHandle(actor, index, host, offset, failure=RayError, warn=log.warning)
     stack.push_async_callback(handle.close)
     return handle
 

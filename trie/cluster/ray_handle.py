@@ -20,6 +20,8 @@ ASK_EVERY_S = 0.25
 SILENT_S = 2.0  # an actor that does not answer for so long is reported
 LOST_S = 10.0  # and taken for dead after so long
 MOST_WAITING = 256  # messages that are not written yet; then its worker is asked no further
+_NAMES = ("class_name", "actor_id", "pid", "namespace", "ip")  # begin lines of Ray's errors
+_ADVICE = ("Some common causes", "The task may or may not")  # and sentences
 NEGLIGIBLE_S = 1e-6  # a clock that has drifted by less has not
 
 
@@ -41,6 +43,7 @@ class RayHandle:
 
     Args:
         actor: on its node.
+        index: of the worker.
         host: where that is.
         offset: of its clock, found by a burst of exchanges.
         failure: the error that says that an actor is gone.
@@ -52,6 +55,7 @@ class RayHandle:
     def __init__(
         self,
         actor: Actor,
+        index: int,
         host: Host,
         offset: ClockOffset,
         *,
@@ -61,7 +65,7 @@ class RayHandle:
         lost_s: float = LOST_S,
     ) -> None:
         self.node = host.node
-        self._actor = actor
+        self._actor, self._index = actor, index
         self._offset = offset
         self._failure = failure
         self._warn = warn
@@ -135,6 +139,7 @@ class RayHandle:
                 return f"its node has not answered for {self._lost_s:g} s"
             reply = asked.result()
         except self._failure as error:
+            self.kill()  # Ray also says so of an actor that it can't reach
             return one_line(error)
         self._offset.add(Ping(sent_s, reply.clock_s, perf_counter()))
         for message in reply.messages:
@@ -145,7 +150,7 @@ class RayHandle:
         """Return when it is done, or lost."""
         await asyncio.wait([asked], timeout=self._silent_s)
         if not asked.done():
-            self._warn(f"{self.node} has not answered for {self._silent_s:g} s")
+            self._warn(f"worker {self._index}: {self.node} has not answered for {self._silent_s:g} s")
             await asyncio.wait([asked], timeout=self._lost_s - self._silent_s)
 
     async def _hand_over(self, message: Message) -> None:
@@ -178,7 +183,9 @@ def moved(rows: pa.Table, seconds: float) -> pa.Table:
 
 
 def one_line(error: BaseException) -> str:
-    """What Ray says of an actor that is gone, without its advice."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("class_name", "actor_id", "pid", "namespace", "ip"))]
-    return " ".join(told[:2])[:300] or type(error).__name__
+    """What Ray says of an actor or a cluster, without the lines of names and the advice."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = " ".join(line for line in lines if line and not line.startswith(_NAMES))
+    sentences = (told or type(error).__name__).split(". ")
+    kept = [sentence for sentence in sentences if not sentence.startswith(_ADVICE)][:3]
+    return ". ".join(kept).rstrip(".")[:300]

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from math import isinf
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -174,6 +175,7 @@ class Coordinator:
         walls = [float(facts["wall_time_s"]) for facts in ended]
         return {
             **merge.end_facts(ended),
+            "began_monotonic_s": None if isinf(self.clock.began) else self.clock.began,
             "wall_time_s": max((*walls, *(member.died_s or 0.0 for member in self._members)), default=0.0),
             "workers": [_end_of(member) for member in self._members],
         }
