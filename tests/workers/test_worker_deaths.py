@@ -63,6 +63,9 @@ def test_a_worker_that_is_killed_is_missed_at_once_and_the_other_goes_on(tmp_pat
     assert last_s[1 - dead.worker_id] > end.wall_time_s - 0.5
     assert [check.id for check in evaluated.summary.verdict if check.id == "workers_lived" and not check.ok]
     assert not evaluated.summary.valid
+    left_open = rows.groupby("session_id").turn.max() < 1  # a trace has two requests
+    outcomes = evaluated.trace_frame().set_index("session_id").outcome
+    assert set(outcomes[left_open]) <= {"cancelled"}
     for file in (file for file in tmp_path.rglob("*") if file.is_file()):
         assert KEY.encode() not in file.read_bytes(), file
 

@@ -13,6 +13,7 @@ from helpers.scripted_server import Script, plain_response, playing
 from helpers.simulator import QUICK, Serve
 from helpers.worker_tasks import tasks
 
+from trie import Client
 from trie.cluster import places
 from trie.config import (
     ClientConfig,
@@ -194,6 +195,14 @@ async def test_workers_go_on_to_the_ends_of_their_traces(sim: Serve, tmp_path: P
     assert result.manifest.end is not None
     assert result.manifest.end.reason == "deadline"
     assert result.manifest.end.drain_s == pytest.approx(result.manifest.end.wall_time_s - 0.3, abs=0.05)
+
+
+async def test_workers_in_the_python_api(sim: Serve, tmp_path: Path) -> None:
+    async with sim(SimConfig(**QUICK)) as url:
+        client = Client(url, tokenizer_model="words")
+        given: dict[str, Any] = {"concurrency": 4, "duration": 0.3, "progress": "none", "live": 0, "show": False}
+        result = await client.run(TRACES, workers=2, directory=tmp_path / "run", **given)
+    assert set(result.rows.worker_id) == {0, 1}
 
 
 def test_there_are_no_more_workers_than_have_something_to_do() -> None:

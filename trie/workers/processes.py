@@ -53,14 +53,14 @@ class ProcessHandle:
             self._process.kill()
 
     async def ending(self) -> str:
-        """How the process has ended, for people."""
+        """How the process has ended, for people; the log has all of what it printed."""
         code = await self._process.wait()
-        return f"killed by signal {-code}" if code < 0 else f"exit code {code}; {self._last_words()}"
-
-    def _last_words(self) -> str:
         self._stderr.seek(0)
-        lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        printed = self._stderr.read().decode("utf-8", "replace").strip()
+        if printed:
+            log.error("%s", printed)
+        *_, last = printed.splitlines() or ["it said nothing"]
+        return f"killed by signal {-code}" if code < 0 else f"exit code {code}; {last}"
 
 
 @asynccontextmanager
