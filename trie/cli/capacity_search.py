@@ -55,10 +55,14 @@ class CapacityCells(Cells):
         self._begin(directory)
         results: list[Any] = []
         lines: list[str] = []
-        for product, about in products:
-            measured, answers = self._search(product, about, loads, settings, directory)
-            results += measured
-            lines += answers
+        try:
+            for product, about in products:
+                measured, answers = self._search(product, about, loads, settings, directory)
+                results += measured
+                lines += answers
+        except KeyboardInterrupt:
+            log.warning("run the same command again to resume; what is done so far: %s", directory)
+            raise
         show(directory, sweep_dir.find(directory), capacities=lines)
         return results
 
@@ -76,7 +80,7 @@ class CapacityCells(Cells):
         self, product: list[str], about: str, loads: range, settings: CommandConfig, directory: Path
     ) -> tuple[list[Any], list[str]]:
         """One search, of all tiers at once: the results of its cells, and the answers in words."""
-        from trie.decide.capacity_report import load_of, report  # numpy, not for mistakes
+        from trie.decide.capacity_report import measured_load, refuse_unmeasured, report  # numpy, not for mistakes
 
         searches = {tier: Search(loads[0], loads[-1]) for tier in tiers(settings.slo)}
         results: list[Any] = []
@@ -89,7 +93,9 @@ class CapacityCells(Cells):
             if job.planned.to_do:
                 log.info("load %d, cell %d of the search: %s", load, len(cells) + 1, job.planned.name)
                 results += self._launch([job], directory)
-            cells.append(load_of(directory / job.planned.name, settings.slo))
+            cells.append(measured_load(directory / job.planned.name, load, settings.slo))
+            if len(cells) == 1:
+                refuse_unmeasured(cells[0])
             answers = cells[-1].answers
             for tier, search in searches.items():
                 search.record(load, answers[tier])

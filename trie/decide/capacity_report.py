@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from trie.decide.capacity import Search
-from trie.errors import RunDirError
+from trie.errors import ConfigError, EndpointError, RunDirError
+from trie.metrics.columns import Columns
 from trie.metrics.evaluate_run import evaluate
 from trie.metrics.slo.answers import answers, believed, doubts
 from trie.metrics.slo.evaluate import Judged, Met
@@ -18,8 +19,10 @@ from trie.metrics.slo.of_run import judged_run
 from trie.report.html.document import Block, Cell, Check, Column, Page, Table, Tone, Value, Verdict
 from trie.report.html.plot import GREY, Plot
 from trie.report.number_format import fine
+from trie.storage import sweep_dir
 from trie.storage.run_dir import RunDir, write_json
 
+CONNECT = "connect"  # kind of error
 RESULT, PAGE = "capacity.json", "capacity.html"
 TONES: dict[Met, Tone] = {"yes": "good", "no": "bad", "unsure": "warn"}
 
@@ -32,6 +35,7 @@ class Load:
     directory: str
     judged: tuple[Judged, ...]
     doubts: tuple[str, ...]  # why its numbers can't be believed: then no limit is surely met
+    gone_s: float | None = None  # since when nobody listened at the server's address, until the end of the cell
 
     @property
     def answers(self) -> dict[str, Met]:
@@ -48,7 +52,49 @@ def load_of(path: Path, slo: str | Mapping[str, Any] | None) -> Load:
     """
     run = evaluate(RunDir.open(path))
     load, judged = run.manifest.settings.concurrency.value, judged_run(run, parse_all(slo))
-    return Load(load, path.name, judged, tuple(doubts(run.summary.verdict)))
+    return Load(load, path.name, judged, tuple(doubts(run.summary.verdict)), _gone_s(run.columns))
+
+
+def _gone_s(columns: Columns) -> float | None:
+    """When a connection was refused after which no request ended well; None for a server that was there."""
+    first_s = next((row["first_s"] for row in columns.errors() if row["error_kind"] == CONNECT), None)
+    if first_s is None or (columns["end_s"][columns.outcome("ok")] > first_s).any():
+        return None
+    return float(first_s)
+
+
+def measured_load(path: Path, load: int, slo: Any) -> Load:
+    """What a cell says.
+
+    Raises:
+        EndpointError: for one that came to nothing, or whose server went away: it is measured again next time.
+    """
+    again = "run the same command again to resume"
+    try:
+        cell = load_of(path, slo)
+    except RunDirError:
+        raise EndpointError(f"the search stopped at load {load}, whose cell came to nothing; {again}") from None
+    if cell.gone_s is not None:
+        with sweep_dir.failure_noted(path):
+            raise EndpointError(
+                f"the search stopped at load {load}: from {cell.gone_s:.1f} s on nobody listened at the server's "
+                f"address; start it and {again}, or search below that load if it dies there again"
+            )
+    return cell
+
+
+def refuse_unmeasured(cell: Load) -> None:
+    """Refuse limits on what even the first cell gives no number for, as TPOT without streaming.
+
+    Raises:
+        ConfigError: naming the limit.
+    """
+    for judged in cell.judged:
+        if judged.value is None and judged.met == "unsure":
+            raise ConfigError(
+                f"slo: {judged.expression!r}: load {cell.load} gave no value: these settings do not measure it, or "
+                "cells are too short (duration=...)"
+            )
 
 
 def report(directory: Path, about: str, searches: Mapping[str, Search], slo: Any, loads: Sequence[Load]) -> list[str]:

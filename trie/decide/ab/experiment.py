@@ -43,8 +43,8 @@ class Experiment:
         """Measure pair after pair; yields the result after each, and ends when it is decided or there are no more.
 
         Pairs that ab.json has are kept. A pair of which one block is there is measured again, both blocks: two blocks
-        that are hours apart would not let a drift of the surroundings fall out. Where nothing is left to measure, the
-        one result is that of before.
+        that are hours apart would not let a drift of the surroundings fall out. So is a last pair that can't be
+        believed, and the result says so. Where nothing is left to measure, the one result is that of before.
 
         Raises:
             TrieError: for what the user can mend; what was measured before stays in the folder.
@@ -54,6 +54,7 @@ class Experiment:
             result = saved.restored(self.arms, self.plan, workloads, self.directory)
             if result.pairs or result.tries:
                 log.info("%s: %d pairs were measured before", self.directory, len(result.pairs))
+            result.drop_doubtful()
             if result.ended:
                 yield result
             while not result.ended and not result.interrupted:

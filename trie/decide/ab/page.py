@@ -46,6 +46,7 @@ def page_of(result: Result) -> Page:
 
 
 def _checks(result: Result) -> Iterator[Check]:
+    yield from (Check("warning", "a pair was measured again", doubt) for doubt in result.dropped)
     for pair in result.pairs:
         yield from (Check("error", "a block can't be believed", doubt) for doubt in pair.doubts)
         yield from (Check("warning", "a block was not steady", change) for change in pair.unsteady)

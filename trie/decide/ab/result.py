@@ -60,6 +60,7 @@ class Result:
     pairs: list[Pair]
     interrupted: bool = False
     tries: int = 0  # how often the next pair was begun
+    dropped: list[str] = field(default_factory=list)  # doubts for which pairs were measured again
 
     @property
     def doubts(self) -> list[str]:
@@ -88,6 +89,12 @@ class Result:
     def needs_more(self) -> int | None:
         """How many more pairs it takes; None: more than the plan allows."""
         return self.plan.rule.needs_more(self.differences_of(self.plan.metric))
+
+    def drop_doubtful(self) -> None:
+        """Leave out the last pair where it can't be believed, to be measured again."""
+        if self.pairs and self.pairs[-1].doubts:
+            self.dropped += self.pairs.pop().doubts
+            self.tries = 1
 
     def differences_of(self, key: str) -> list[float]:
         """Of the pairs that tell it."""

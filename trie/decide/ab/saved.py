@@ -59,6 +59,7 @@ def to_json(result: Result) -> dict[str, Any]:
             for pair in result.pairs
         ],
         "tries_of_next_pair": result.tries,
+        "dropped": result.dropped,
     }
 
 
@@ -108,7 +109,7 @@ def restored(arms: Sequence[Arm], plan: Plan, workloads: Mapping[str, Workload],
             Pair(pair["number"], pair["first"], pair["log_ratios"], pair["doubts"], pair["unsteady"])
             for pair in content["pairs"]
         ]
-        tries = content["tries_of_next_pair"]
+        tries, dropped = content["tries_of_next_pair"], content["dropped"]
     except (KeyError, TypeError, AttributeError) as error:
         raise RunDirError(f"{path}: is of another version of trie, and can't be resumed; give a new folder") from error
     if changed is not None:
@@ -116,7 +117,7 @@ def restored(arms: Sequence[Arm], plan: Plan, workloads: Mapping[str, Workload],
             f"{directory}: was begun with {changed.key}={changed.baseline}, not {changed.candidate}; resume it with "
             "the same settings, or give a new folder"
         )
-    return Result(plan, directory, pairs, tries=tries)
+    return Result(plan, directory, pairs, tries=tries, dropped=dropped)
 
 
 def _changed(

@@ -58,6 +58,8 @@ def lines(result: Result) -> Iterator[tuple[str, str]]:
         yield finding.decision, f"{spread(finding)}{note}"
     for doubt in result.doubts[1:]:
         yield "doubt", doubt
+    for doubt in result.dropped:
+        yield "again", f"measured again, since it could not be believed: {doubt}"
     unsteady = [line for pair in result.pairs for line in pair.unsteady]
     if unsteady:
         yield "unsteady", f"{unsteady[0]}{f' ({len(unsteady) - 1} more such)' if unsteady[1:] else ''}"
