@@ -92,6 +92,23 @@ def test_noise_alone_is_called_noise(tmp_path: Path) -> None:
     assert verdicts.count("noise") >= 0.8 * len(verdicts)
 
 
+def test_a_first_token_is_known_no_better_than_the_client_was_on_time(tmp_path: Path) -> None:
+    """Clients that are late by 1 and 3 ms make the interval of TTFT wider by 4 ms on both sides, and no other."""
+    a, b = written(tmp_path / "a", Server(seed=1)), written(tmp_path / "b", Server(seed=2))
+    before = by_key(pair(a, b))
+    for folder, late_s in ((a, 0.001), (b, 0.003)):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        late = manifest["end"]["client"]["loop_lag_p99_s"] + late_s
+        manifest["end"]["client"]["loop_lag_p99_s"] = late
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    after = by_key(pair(a, b))
+    assert before["client.suspect_share"].verdict is None
+    for key, wider in (("per_request.ttft_s.p50", 0.004), ("per_request.tpot_s.p50", 0.0)):
+        for bound, sign in (("low", -1), ("high", 1)):
+            moved = getattr(after[key], bound) - getattr(before[key], bound)
+            assert moved == pytest.approx(sign * wider, abs=1e-12)
+
+
 def test_traces_of_another_workload_are_never_paired(tmp_path: Path) -> None:
     a = written(tmp_path / "a", Server(seed=1))
     b = written(tmp_path / "b", Server(seed=2), sha256="bb" * 32)

@@ -16,6 +16,8 @@ from trie.metrics.certainty.estimate import Estimate
 from trie.metrics.definitions import number_of
 
 REPEATS = 2  # runs on each side, from which how runs differ is known
+CLIENTS_OWN = ("client.", "per_request.client_s.")  # no noise of a server is in them
+FIRST_TOKENS = ".ttft_s."
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,9 @@ def intervals(baseline: Run, candidate: Run, confidence: float, *, same_workload
         for kept, centre, weights in _forms(a, b, change, relative):
             within = _of_estimates(estimates, key, weights) or _within(rows, pairs, key, weights)
             between = _between(sides, key, weights) if repeated else None
-            bounds = [_interval(centre, part, confidence) for part in (within, between) if part is not None]
+            late = sum(abs(weight) * _late_s(one) for one, weight in zip(sides, weights, strict=True))
+            parts = (within, late if FIRST_TOKENS in key else 0.0), (between, 0.0)
+            bounds = [_interval(centre, part, confidence, floor) for part, floor in parts if part is not None]
             if bounds:
                 kept[key] = max(bounds, key=lambda interval: interval.high - interval.low)
     known = all(units is not None for side in rows for units in side)
@@ -77,9 +81,15 @@ def _forms(a: float, b: float, change: dict[str, Interval], relative: dict[str, 
         yield relative, (b - a) / abs(a), (-b / (a * abs(a)), 1 / abs(a))
 
 
-def _interval(centre: float, part: Noise, confidence: float) -> Interval:
-    half = part.half_width(confidence)
-    return Interval(centre - half, centre + half, part.detectable(confidence))
+def _late_s(side: Run) -> float:
+    """How late the client's event loop was in the worst of a side's runs: a busy machine makes a whole run so."""
+    return max(run.summary.client.loop_lag_p99_s or 0.0 for run in side.runs)
+
+
+def _interval(centre: float, part: Noise, confidence: float, floor: float) -> Interval:
+    """With a floor: what runs differ by beyond the noise within them, at most."""
+    half = part.half_width(confidence) + floor
+    return Interval(centre - half, centre + half, part.detectable(confidence) + floor)
 
 
 def _within(
@@ -87,6 +97,8 @@ def _within(
     weights: tuple[float, float],
 ) -> Noise | None:  # fmt: skip
     """The noise that the runs themselves show, of the weighted sum of both sides' means."""
+    if key.startswith(CLIENTS_OWN):
+        return None
     if pairs is not None and all(_pairs_up(units, key) for pair in pairs for units in pair):
         return _mean([_of_pair(a, b, key, weights) for a, b in pairs])
     means = [_mean([_of_run(units, key, weight) for units in side]) for side, weight in zip(rows, weights, strict=True)]
