@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import worker_tasks
-from helpers.scripted_server import Script, plain_response, playing
+from helpers.scripted_server import HEAD, Script, plain_response, playing
 from helpers.simulator import QUICK, Serve
 from helpers.worker_tasks import tasks
 
@@ -149,10 +150,19 @@ async def test_a_limit_on_failures_is_that_of_the_run(sim: Serve, tmp_path: Path
     assert result.summary.requests["failed"] >= 4
 
 
-async def test_a_run_that_is_stopped_ends_with_the_reason_in_its_rows(sim: Serve, tmp_path: Path) -> None:
-    async with sim(SimConfig(**{**QUICK, "decode_base_s": 0.5})) as url:
+async def test_a_run_that_is_stopped_ends_with_the_reason_in_its_rows(tmp_path: Path) -> None:
+    all_sent, posts = asyncio.Event(), count(1)
+
+    def begun(raw: bytes) -> Script:
+        if not raw.startswith(b"POST"):
+            return (MODELS,)
+        if next(posts) == 4:
+            all_sent.set()
+        return (HEAD, 60.0)
+
+    async with playing(begun) as (url, _):
         running = asyncio.create_task(replayed(url, tmp_path / "run", concurrency=4))
-        await asyncio.sleep(1.0)
+        await all_sent.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
