@@ -61,7 +61,7 @@ async def handle_of(
 ) -> RayHandle:
     offset = ClockOffset(max_drift)
     await burst(offset, actor.clock)
-    return RayHandle(actor, 1, Host("node1"), offset, failure=GoneError, warn=warnings.append, **limits)
+    return RayHandle(actor, 1, Host("node1", "another", "1"), offset, failure=GoneError, warn=warnings.append, **limits)
 
 
 async def test_instants_of_a_fast_clock_that_is_ahead_are_those_of_the_coordinator() -> None:
@@ -78,9 +78,10 @@ async def test_instants_of_a_fast_clock_that_is_ahead_are_those_of_the_coordinat
     assert end_s - (ended_s - began_s) > 0.02  # what the worker wrote down is wrong by so much
     actor.messages = [Rows(to_table([row(end_s=end_s, first_token_s=None)])), Ended("deadline", Counters(), {})]
     rows, ended = await handle.receive(), await handle.receive()
+    waited_s = perf_counter() - ended_s  # rows are moved by what the clock gained until they were asked for
     assert isinstance(rows, Rows)
     assert isinstance(ended, Ended)
-    assert rows.table["end_s"][0].as_py() == pytest.approx(ended_s - began_s, abs=0.01)
+    assert rows.table["end_s"][0].as_py() == pytest.approx(ended_s - began_s, abs=0.005 + 0.05 * waited_s)
     assert rows.table["first_token_s"][0].as_py() is None
     assert handle.clock["offset_begin_s"] == pytest.approx(1000.0, abs=0.1)
     assert handle.clock["drift"] == pytest.approx(0.05, abs=0.02)

@@ -172,6 +172,20 @@ def test_actor_that_is_killed_takes_its_worker_along_and_a_run_waits_for_a_node_
     assert found_s < 2.0
 
 
+def test_ctrl_c_ends_the_workers_of_all_nodes_in_order(cluster: Nodes, running: Callable[..., Run]) -> None:
+    """Ray takes signals for itself when it connects; they are trie's again afterwards."""
+    cluster.room_for(2)
+    started = running("duration=120")
+    both_have_rows(started)
+    started.process.send_signal(signal.SIGINT)
+    _, errors = started.process.communicate(timeout=30)
+    assert (started.process.returncode, errors) == (130, "trie: interrupted\n")
+    assert end_of(started).reason == "interrupted"
+    rows = started.rows().records().to_pandas()
+    assert set(rows[rows.error_kind == "interrupted"].worker_id) == {0, 1}
+    assert not any(named(node, b"trie.workers") for node in cluster.nodes)
+
+
 def test_workers_without_a_coordinator_end_and_send_nothing_more(
     cluster: Nodes, running: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

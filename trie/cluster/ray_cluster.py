@@ -13,12 +13,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
 
-import trie
+from yarl import URL
+
 from trie.cluster.clock_offset import ClockOffset, burst
 from trie.cluster.ray_handle import RayHandle, one_line
-from trie.cluster.remote_worker import Bulk, Host, RemoteWorker
+from trie.cluster.remote_worker import Bulk, Host, RemoteWorker, this_host
 from trie.config import RunConfig
 from trie.config.cluster import LOCAL
+from trie.endpoint.proxy import is_this_machine
 from trie.errors import ConfigError, WorkerError
 from trie.signals import NUMBERS
 from trie.workers.assignment import Assignment, worker_count
@@ -134,7 +136,7 @@ async def _workers(group: Any, assignments: Sequence[Assignment]) -> AsyncIterat
     async with AsyncExitStack() as stack:
         for actor in actors:
             stack.callback(actor.kill)
-        yield [await _handle(stack, actor, index) for index, actor in enumerate(actors)]
+        yield [await _handle(stack, actor, index, assignments[index].base_urls) for index, actor in enumerate(actors)]
 
 
 class _Actor:
@@ -164,13 +166,13 @@ class _Actor:
         ray.kill(self._remote)
 
 
-async def _handle(stack: AsyncExitStack, actor: _Actor, index: int) -> RayHandle:
+async def _handle(stack: AsyncExitStack, actor: _Actor, index: int, base_urls: Sequence[str]) -> RayHandle:
     """The handle of an actor that has started."""
     from ray.exceptions import RayError
 
     try:
         host = await asyncio.wait_for(actor.start(), START_S)
-        _check_versions(host)
+        check_host(host, base_urls)
         offset = ClockOffset()
         await burst(offset, actor.clock)
     except TimeoutError:
@@ -182,8 +184,16 @@ async def _handle(stack: AsyncExitStack, actor: _Actor, index: int) -> RayHandle
     return handle
 
 
-def _check_versions(host: Host) -> None:
-    if host.trie_version != trie.__version__:
-        raise WorkerError(
-            f"{host.node} has trie {host.trie_version}, this machine {trie.__version__}: install the same"
-        )
+def check_host(host: Host, base_urls: Sequence[str]) -> None:
+    """Refuse a node that would be another client, or that would look for the server on itself.
+
+    Raises:
+        WorkerError: naming the node.
+    """
+    here = this_host()
+    if host.trie_version != here.trie_version:
+        versions = f"{host.trie_version}, this machine {here.trie_version}"
+        raise WorkerError(f"{host.node} has trie {versions}: install the same version")
+    for url in base_urls:
+        if host.machine != here.machine and is_this_machine(URL(url)):
+            raise WorkerError(f"{host.node} can't reach {url}, which is on this machine alone; give its host's name")

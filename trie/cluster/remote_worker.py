@@ -11,7 +11,9 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter
 
 import trie
@@ -54,8 +56,16 @@ class Host:
     """Where an actor is."""
 
     node: str  # the machine's name
-    trie_version: str = trie.__version__
-    python_version: str = platform.python_version()
+    machine: str  # tells it, or a container's network, apart from all others
+    trie_version: str
+
+
+def this_host() -> Host:
+    """That of this process."""
+    node = machine = platform.node()
+    with suppress(OSError):  # on another system than Linux
+        machine = Path("/proc/sys/kernel/random/boot_id").read_text() + str(Path("/proc/self/ns/net").readlink())
+    return Host(node, machine, trie.__version__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,7 @@ class RemoteWorker:
     async def start(self) -> Host:
         """Start the worker."""
         self._work = asyncio.create_task(self._supervise())
-        return Host(platform.node())
+        return this_host()
 
     async def clock(self) -> float:
         """This machine's `perf_counter`."""

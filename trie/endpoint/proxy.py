@@ -67,11 +67,17 @@ def proxy_for(endpoint: EndpointConfig, url: URL) -> Proxy | None:
     return _proxy(proxies[kind], f"{kind.upper()}_PROXY")
 
 
+def is_this_machine(url: URL) -> bool:
+    """Whether a host is whatever machine asks for it."""
+    host = (url.host or "").lower()
+    return host == "localhost" or host.endswith(".localhost") or _holds("127.0.0.0/8", host) or _holds("::1", host)
+
+
 def _is_direct(url: URL, proxies: dict[str, str]) -> bool:
     """Whether a host is this machine, or NO_PROXY names it, its domain, its port, or a network that it is in."""
-    host = (url.host or "").lower()
-    if host == "localhost" or host.endswith(".localhost") or _holds("127.0.0.0/8", host) or _holds("::1", host):
+    if is_this_machine(url):
         return True
+    host = (url.host or "").lower()
     for entry in (entry.strip().lower().lstrip(".") for entry in proxies.get("no", "").split(",")):
         names = entry in ("*", host, f"{host}:{url.port}") or (bool(entry) and host.endswith(f".{entry}"))
         if names or _holds(entry, host):
