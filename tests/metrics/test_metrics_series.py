@@ -7,7 +7,7 @@ import pytest
 from helpers.rows import row
 
 from trie.metrics.columns import Columns
-from trie.metrics.series import Bins, completion_rate, cumulative, lateness, medians, phases, ratios
+from trie.metrics.series import Bins, completion_rate, cumulative, lateness, medians, phases, ratios, sums
 from trie.metrics.throughput import Points, rates
 from trie.metrics.traces import traces
 from trie.storage.parquet_parts import to_table
@@ -103,7 +103,7 @@ def test_medians_and_ratios_of_each_bin():
     at, values = floats(0.5, 0.6, 0.7, 1.5, np.nan), floats(1, 9, 2, 7, 3)
     found = medians(at, values, bins, least=2)
     assert (found[0], np.isnan(found[1:]).all()) == (2.0, True)  # of one value there is none
-    found = ratios(at, floats(1, 1, 1, 3, 1), floats(2, 2, 2, 4, 0), bins)
+    found = ratios(sums(at, floats(1, 1, 1, 3, 1), floats(2, 2, 2, 4, 0), bins))
     assert found[:2].tolist() == [0.5, 0.75]
     assert np.isnan(found[2])
     assert len(medians(at, values, Bins(1.0, floats(0)), least=1)) == 0

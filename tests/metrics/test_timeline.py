@@ -7,17 +7,15 @@ from typing import Any
 from helpers.rows import row
 
 from trie.metrics.columns import Columns
-from trie.metrics.series import PHASES, Timeline, phases, timeline
-from trie.metrics.traces import traces
+from trie.metrics.series import PHASES, Timeline, timeline
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
 
 
 def shown(*rows: RequestRecord, wall: float = 10.0, most: int = 100, slots: int = 8, **about: Any) -> Timeline:
     columns = Columns(to_table(rows))
-    spans = phases(columns, traces(columns), wall_time_s=wall)
     window = about.pop("window", (0.0, wall))
-    return timeline(columns, spans, window, wall_time_s=wall, most=most, slots=slots)
+    return timeline(columns, window, wall_time_s=wall, most=most, slots=slots)
 
 
 def bars(found: Timeline) -> list[tuple[int, str, float, float]]:

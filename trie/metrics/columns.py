@@ -152,6 +152,11 @@ class Columns:
         """That which a block is a part of."""
         return self if self._run is None else self._run
 
+    @property
+    def first_row(self) -> int:
+        """Of a block, where it begins in the run."""
+        return self._begin
+
     @cached_property
     def traces_before(self) -> int:
         """How many traces of the run come before those of a block."""

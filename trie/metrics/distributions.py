@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trie.metrics.columns import Columns, Floats
+from trie.metrics.columns import Bools, Columns, Floats
 from trie.metrics.definitions.metric import STATISTICS
 from trie.metrics.traces import eligible_tokens, percent
 
@@ -40,23 +40,26 @@ class ByTurn:
 
 def cache_by_turn(columns: Columns, *, most: int = 200) -> ByTurn:
     """The first `most` turns, those without a request left out."""
+    requests, *tokens = columns.summed(lambda block: _by_turn(block, most))
+    cached, prompt, usable, eligible = tokens
+    by_turn = (np.arange(most, dtype=np.float64), requests, percent(cached, prompt), percent(usable, eligible))
+    return ByTurn(*(values[requests > 0] for values in by_turn))
+
+
+def _by_turn(columns: Columns, most: int) -> Floats:
+    """Sums by turn: requests, cached and prompt tokens; cached and eligible ones where these are known."""
     cached, prompt, eligible = columns.cached_tokens, columns["usage_prompt_tokens"], eligible_tokens(columns)
     measured = columns.outcome("ok") & np.isfinite(cached) & np.isfinite(prompt) & (columns["turn"] < most)
     turn = columns["turn"][measured].astype(np.intp)
     usable = np.isfinite(eligible[measured])
-
-    def sums(values: Floats) -> Floats:
-        return np.bincount(turn, values, minlength=1).astype(np.float64)
-
-    requests = np.bincount(turn, minlength=1).astype(np.float64)
-    hits = np.where(usable, cached[measured], 0.0)
-    by_turn = (
-        np.arange(len(requests), dtype=np.float64),
-        requests,
-        percent(sums(cached[measured]), sums(prompt[measured])),
-        percent(sums(hits), sums(np.where(usable, eligible[measured], 0.0))),
+    amounts = (
+        np.ones(len(turn)),
+        cached[measured],
+        prompt[measured],
+        np.where(usable, cached[measured], 0.0),
+        np.where(usable, eligible[measured], 0.0),
     )
-    return ByTurn(*(values[requests > 0] for values in by_turn))
+    return np.array([np.bincount(turn, amount, most) for amount in amounts], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +101,30 @@ def new_tokens(columns: Columns) -> Floats:
 
 def ttft_by_new_tokens(columns: Columns, *, most: int) -> PrefillTimes:
     """A sample of at most `most` requests, the same for the same rows, and percentiles in bins of equal ratio."""
-    ttft, new = columns["first_token_s"] - columns["sent_s"], new_tokens(columns)
-    measured = columns.outcome("ok") & np.isfinite(ttft) & (new > 0)
-    first = columns["turn"] == 0
+    measured = columns.each(_prefill_measured)
     rows = np.flatnonzero(measured)
     return PrefillTimes(
         requests=len(rows),
         sample=sample(rows, most),
-        first=_trend(new[measured & first], ttft[measured & first]),
-        later=_trend(new[measured & ~first], ttft[measured & ~first]),
+        first=_trend(*_new_and_ttft(columns, first=True)),
+        later=_trend(*_new_and_ttft(columns, first=False)),
     )
+
+
+def _ttft(columns: Columns) -> Floats:
+    return columns["first_token_s"] - columns["sent_s"]
+
+
+def _prefill_measured(columns: Columns) -> Bools:
+    return np.asarray(columns.outcome("ok") & np.isfinite(_ttft(columns)) & (new_tokens(columns) > 0))
+
+
+def _new_and_ttft(columns: Columns, *, first: bool) -> tuple[Floats, Floats]:
+    def chosen(block: Columns) -> Bools:
+        return _prefill_measured(block) & ((block["turn"] == 0) == first)
+
+    new = columns.each(lambda block: new_tokens(block)[chosen(block)])
+    return new, columns.each(lambda block: _ttft(block)[chosen(block)])
 
 
 def _trend(x: Floats, times: Floats) -> Trend:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trie.metrics.columns import Columns, Floats
 from trie.metrics.throughput import Points
-from trie.metrics.traces import Traces
+from trie.metrics.traces import Traces, traces
 
 WIDTHS_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)  # as people count time
 PHASES = ("prefill", "decode", "tool wait", "failed")  # of a request, and one that failed
@@ -106,29 +107,46 @@ def completion_rate(columns: Columns, bins: Bins) -> Floats:
 
     Requests that ended well; NaN where no first token was seen at all, as without streaming.
     """
-    first, last = columns["first_token_s"], columns["last_token_s"]
-    if np.isnan(first).all():
+    if all(np.isnan(block["first_token_s"]).all() for block in columns.blocks()):
         return np.full(len(bins), np.nan)
+    return columns.summed(lambda block: _decoded(block, bins)) / bins.widths
+
+
+def _decoded(columns: Columns, bins: Bins) -> Floats:
     ok = columns.outcome("ok")
-    return bins.spread(first[ok], last[ok], columns.completion_tokens[ok]) / bins.widths
+    return bins.spread(columns["first_token_s"][ok], columns["last_token_s"][ok], columns.completion_tokens[ok])
 
 
 def medians(at: Floats, values: Floats, bins: Bins, *, least: int) -> Floats:
     """The median of the values whose instants fall into each bin; NaN for fewer than `least`."""
-    measured = np.isfinite(at) & np.isfinite(values)
-    which = bins.index(at[measured])
-    order = np.argsort(which, kind="stable")
-    parts = np.split(values[measured][order], np.cumsum(np.bincount(which, minlength=len(bins)))[:-1])
-    return np.array([np.median(part) if len(part) >= least else np.nan for part in parts][: len(bins)])
+    return medians_of(places(at, bins), values, bins, least=least)
 
 
-def ratios(at: Floats, above: Floats, below: Floats, bins: Bins) -> Floats:
+def places(at: Floats, bins: Bins) -> NDArray[np.uint16]:
+    """The bin of each instant; that behind the last for NaN."""
+    return np.where(np.isfinite(at), bins.index(at), len(bins)).astype(np.uint16)
+
+
+def medians_of(which: NDArray[np.uint16], values: Floats, bins: Bins, *, least: int) -> Floats:
+    """The same of values whose bins are known."""
+    which = np.where(np.isfinite(values), which, np.uint16(len(bins)))
+    in_order = values[np.argsort(which, kind="stable")]
+    parts = np.split(in_order, np.cumsum(np.bincount(which, minlength=len(bins) + 1))[:-1])
+    return np.array([np.median(part) if len(part) >= least else np.nan for part in parts[: len(bins)]])
+
+
+def ratios(sums: Floats) -> Floats:
     """The ratio of two sums in each bin; NaN where there is nothing below the line."""
+    parts, whole = sums
+    quotients: Floats = np.divide(parts, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return quotients
+
+
+def sums(at: Floats, above: Floats, below: Floats, bins: Bins) -> Floats:
+    """Both sums of a ratio in each bin."""
     measured = np.isfinite(at) & np.isfinite(above) & np.isfinite(below)
     which = bins.index(at[measured])
-    parts, whole = (np.bincount(which, part[measured], len(bins)) for part in (above, below))
-    quotients: Floats = np.divide(parts, whole, out=np.full(len(bins), np.nan), where=whole > 0)
-    return quotients
+    return np.array([np.bincount(which, part[measured], len(bins)) for part in (above, below)], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +176,39 @@ def phases(columns: Columns, sessions: Traces, *, wall_time_s: float) -> Phases:
     )
 
 
+def phases_of(columns: Columns, *, wall_time_s: float) -> Phases:
+    """The same of a block of a run."""
+    spans: Phases = columns.once(
+        f"phases until {wall_time_s}", lambda block: phases(block, traces(block), wall_time_s=wall_time_s)
+    )
+    return spans
+
+
+def open_phases(columns: Columns, bins: Bins, *, wall_time_s: float) -> Mapping[str, Floats]:
+    """How many traces were in each phase, as the mean over each bin's time; by the names of `Phases`."""
+
+    def spread(block: Columns) -> Floats:
+        spans = phases_of(block, wall_time_s=wall_time_s)
+        return np.array([bins.spread(*getattr(spans, part.name)) for part in fields(Phases)])
+
+    seconds = columns.summed(spread)
+    return {part.name: of_part / bins.widths for part, of_part in zip(fields(Phases), seconds, strict=True)}
+
+
 def lateness(columns: Columns, bins: Bins) -> Floats:
     """Worst lateness (s) of the client's event loop, by the requests that ended in each bin; NaN for none."""
+    worst = reduce(np.maximum, (_worst(block, bins) for block in columns.blocks()))
+    return np.where(np.isfinite(worst), worst, np.nan)
+
+
+def _worst(columns: Columns, bins: Bins) -> Floats:
     end, lag = columns["end_s"], columns["loop_lag_s"]
     measured = np.isfinite(end) & np.isfinite(lag)
     worst = np.full(len(bins), -np.inf)
     which = np.searchsorted(bins.edges, end[measured], side="left") - 1
     inside = (which < len(bins)) & (len(bins) > 0)
     np.maximum.at(worst, np.maximum(which[inside], 0), lag[measured][inside])
-    return np.where(np.isfinite(worst), worst, np.nan)
+    return worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,59 +225,81 @@ class Timeline:
     end_s: Floats
 
 
-def timeline(
-    columns: Columns, phases: Phases, window: tuple[float, float], *, wall_time_s: float, most: int, slots: int
-) -> Timeline:
+@dataclass(frozen=True, slots=True)
+class _Intervals:
+    """One phase each, of some slots."""
+
+    row: NDArray[np.intp]
+    phase: NDArray[np.intp]
+    start: Floats
+    end: Floats
+    every: bool  # whether all slots are shown
+
+    def between(self, since: float, until: float) -> _Intervals:
+        """Those that reach into a window."""
+        inside = (self.end > since) & (self.start < until)
+        return _Intervals(self.row[inside], self.phase[inside], self.start[inside], self.end[inside], self.every)
+
+
+def timeline(columns: Columns, window: tuple[float, float], *, wall_time_s: float, most: int, slots: int) -> Timeline:
     """All of a run where that is at most `most` intervals, else as many as fit from the middle of `window` on.
 
     Args:
         columns: of the run.
-        phases: of the same columns.
         window: seconds; where the run was steady, say.
         wall_time_s: of the run.
         most: intervals in the result.
         slots: show slots below this number only.
     """
-    row, phase, start, end = _intervals(columns, phases, wall_time_s)
-    shown = columns["slot"][row] < slots
-    row, phase, start, end = row[shown], phase[shown], start[shown], end[shown]
+
+    def intervals() -> Iterator[_Intervals]:
+        for block in columns.blocks():
+            yield block.once(f"intervals of {slots} slots", lambda block: _intervals(block, wall_time_s, slots))
+
+    counts, every = zip(*((len(part.row), part.every) for part in intervals()), strict=True)
     since, until = 0.0, wall_time_s
-    if len(row) > most:
+    if sum(counts) > most:
         since = float(np.floor(min(sum(window) / 2, wall_time_s)))
-        until = _until(start, end, since, most, wall_time_s)
-        inside = (end > since) & (start < until)
-        row, phase, start, end = row[inside], phase[inside], start[inside], end[inside]
+        until = _until(intervals(), since, most, wall_time_s)
+    shown = [part.between(since, until) if sum(counts) > most else part for part in intervals()]
+    row, phase, start, end = (
+        np.concatenate([getattr(part, name) for part in shown]) for name in ("row", "phase", "start", "end")
+    )
+    order = np.lexsort((row, phase))
     return Timeline(
         since_s=since,
         until_s=until,
         slots=int(min(slots, columns["slot"].max() + 1)) if len(columns) else 0,
-        whole=bool(shown.all()) and (since, until) == (0.0, wall_time_s),
-        row=row,
-        phase=phase,
-        start_s=np.maximum(start, since),
-        end_s=np.minimum(end, until),
+        whole=all(every) and (since, until) == (0.0, wall_time_s),
+        row=row[order],
+        phase=phase[order],
+        start_s=np.maximum(start, since)[order],
+        end_s=np.minimum(end, until)[order],
     )
 
 
-def _intervals(
-    columns: Columns, phases: Phases, wall_time_s: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:
+def _intervals(columns: Columns, wall_time_s: float, slots: int) -> _Intervals:
     """Every interval with its row and phase; a request that failed is one interval of its own kind."""
-    failed = columns.outcome("failed")
-    whole = (columns["sent_s"], columns["end_s"])
+    spans, failed = phases_of(columns, wall_time_s=wall_time_s), columns.outcome("failed")
+    shown = columns["slot"] < slots
     parts = []
-    for at, (start, end) in enumerate((phases.prefill, phases.decode, phases.tool_wait, whole)):
+    every = True
+    whole = (columns["sent_s"], columns["end_s"])
+    for at, (start, end) in enumerate((spans.prefill, spans.decode, spans.tool_wait, whole)):
         there = (np.minimum(end, wall_time_s) > start) & (failed if at == PHASES.index("failed") else ~failed)
-        rows = np.flatnonzero(there)
+        every = every and not (there & ~shown).any()
+        rows = np.flatnonzero(there & shown)
         parts.append((rows, np.full(len(rows), at, np.intp), start[rows], np.minimum(end[rows], wall_time_s)))
     row, phase, start, end = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return row, phase, start, end
+    return _Intervals(row + columns.first_row, phase, start, end, every)
 
 
-def _until(start: Floats, end: Floats, since: float, most: int, wall_time_s: float) -> float:
+def _until(intervals: Iterable[_Intervals], since: float, most: int, wall_time_s: float) -> float:
     """The end of the longest window from `since` that holds at most `most` intervals, in round seconds where it can."""
-    coming = start[end > since]
+    coming = np.empty(0)
+    for part in intervals:
+        coming = np.sort(np.r_[coming, part.start[part.end > since]])[: most + 1]
     if len(coming) <= most:
         return wall_time_s
-    until = float(np.partition(coming, most)[most])
+    until = float(coming[most])
     return max(float(np.floor(until)), since + (until - since) / 2)

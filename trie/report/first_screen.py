@@ -10,7 +10,7 @@ import numpy as np
 from trie.metrics.columns import Columns, Floats
 from trie.metrics.definitions import PER_REQUEST, PER_TRACE, STATISTICS, WORKLOAD
 from trie.metrics.first_numbers import FirstNumber, first_numbers
-from trie.metrics.series import Bins, completion_rate, cumulative, medians, ratios
+from trie.metrics.series import Bins, completion_rate, cumulative, medians, medians_of, places, ratios, sums
 from trie.metrics.shown_numbers import MARKED
 from trie.metrics.summary import Summary
 from trie.metrics.throughput import Points
@@ -125,22 +125,30 @@ def _details(first: FirstNumber, summary: Summary) -> Iterable[str]:
 def _courses(run: Measured, num_gpus: int) -> dict[str, Floats]:
     """Each of the six over the run, in the unit of summary.json, by the metric's path; empty for a run of no time."""
     bins = Bins.over(run.wall_time_s, most=COURSE_BINS)
-    columns, ok = run.columns, run.columns.outcome("ok")
+    columns = run.columns
     if not len(bins) or not len(columns):
         return {}
-    ends = columns["end_s"][ok]
-    failed = columns.outcome("failed")
-    ended = (ok | failed).astype(np.float64)
+    ended = columns.each(lambda block: places(block["end_s"][block.outcome("ok")], bins))
     came = completion_rate(columns, bins)
     if np.isnan(came).all():  # without streaming
         came = np.diff(cumulative(run.points, bins)["completion_tok_s"]) / bins.widths
-    eligible = np.where(ok, eligible_tokens(columns), np.nan)
     return {
         f"{WORKLOAD.key}.completion_tok_s": came / num_gpus,
-        f"{PER_REQUEST.key}.ttft_s": medians(ends, run.requests["ttft_s"], bins, least=LEAST),
-        f"{PER_REQUEST.key}.tpot_s": medians(ends, run.requests["tpot_s"], bins, least=LEAST),
+        f"{PER_REQUEST.key}.ttft_s": medians_of(ended, run.requests["ttft_s"], bins, least=LEAST),
+        f"{PER_REQUEST.key}.tpot_s": medians_of(ended, run.requests["tpot_s"], bins, least=LEAST),
         f"{PER_TRACE.key}.latency_s": medians(run.sessions.last_s, run.of_traces["latency_s"], bins, least=LEAST),
         f"{PER_TRACE.key}.eligible_cache_hit_rate_pct": 100.0
-        * ratios(columns["end_s"], columns.cached_tokens * (eligible > 0), eligible, bins),
-        "requests_failed_share": ratios(columns["end_s"], failed.astype(np.float64), ended, bins),
+        * ratios(columns.summed(lambda block: _hits(block, bins))),
+        "requests_failed_share": ratios(columns.summed(lambda block: _failures(block, bins))),
     }
+
+
+def _hits(columns: Columns, bins: Bins) -> Floats:
+    eligible = np.where(columns.outcome("ok"), eligible_tokens(columns), np.nan)
+    return sums(columns["end_s"], columns.cached_tokens * (eligible > 0), eligible, bins)
+
+
+def _failures(columns: Columns, bins: Bins) -> Floats:
+    failed = columns.outcome("failed")
+    ended = (columns.outcome("ok") | failed).astype(np.float64)
+    return sums(columns["end_s"], failed.astype(np.float64), ended, bins)

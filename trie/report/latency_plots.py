@@ -129,7 +129,7 @@ def ttft_against_new_tokens(columns: Columns) -> Plot:
     factor, heading = metric.display.factor, f"TTFT ({metric.display.unit})"
     times = ttft_by_new_tokens(columns, most=SCATTERED)
     rows = times.sample
-    new, ttft = new_tokens(columns)[rows], (columns["first_token_s"] - columns["sent_s"])[rows] * factor
+    new, ttft = new_tokens(columns)[rows], (columns["first_token_s"][rows] - columns["sent_s"][rows]) * factor
     x = zoomable("x", field="new", type="quantitative", title="new prompt tokens", **magnitude(new, SHORT_TICKS))
     y = zoomable("y", field="ttft", type="quantitative", title=heading, **magnitude(ttft))
     some = len(rows) < times.requests

@@ -9,7 +9,7 @@ from typing import Any
 from trie.metrics.columns import Columns
 from trie.metrics.definitions import PER_REQUEST, PER_TRACE, WORKLOAD, declared
 from trie.metrics.evaluate_run import EvaluatedRun
-from trie.metrics.series import phases, timeline
+from trie.metrics.series import timeline
 from trie.metrics.summary import Summary
 from trie.metrics.throughput import Points
 from trie.metrics.traces import traces
@@ -124,15 +124,13 @@ def measured(columns: Columns, summary: Summary, manifest: Manifest) -> Measured
 def every_plot(run: Measured, summary: Summary, manifest: Manifest) -> dict[str, Plot]:
     """All plots of a run by key; the page shows nine at most, and `trie report --plots` writes them all."""
     wall, columns, sessions = run.wall_time_s, run.columns, run.sessions
-    spans = phases(columns, sessions, wall_time_s=wall)
     steady = run.points.steady_window() or (0.0, wall)
-    intervals = timeline(columns, spans, steady, wall_time_s=wall, most=INTERVALS, slots=SLOTS)
+    intervals = timeline(columns, steady, wall_time_s=wall, most=INTERVALS, slots=SLOTS)
     plots = [
         *time_plots(
             columns,
             run.points,
             sessions,
-            spans,
             rates=summary.workload,
             wall_time_s=wall,
             configured=_configured(manifest.settings, summary),

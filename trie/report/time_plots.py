@@ -9,7 +9,7 @@ import numpy as np
 
 from trie.metrics.columns import Columns, Floats
 from trie.metrics.definitions import WORKLOAD, metric_of
-from trie.metrics.series import Bins, Phases, completion_rate, cumulative, lateness
+from trie.metrics.series import Bins, completion_rate, cumulative, lateness, open_phases
 from trie.metrics.throughput import Points, Rates
 from trie.metrics.traces import Traces
 from trie.report.html.plot import (
@@ -41,7 +41,6 @@ def time_plots(
     columns: Columns,
     points: Points,
     sessions: Traces,
-    phases: Phases,
     *,
     rates: Mapping[str, Rates],
     wall_time_s: float,
@@ -57,14 +56,18 @@ def time_plots(
     yield _completion_rate(columns, points, coarse, steady, rates[COMPLETION.key].steady_state)
     yield _prompt_rate(points, coarse, steady)
     yield _concurrency(columns, sessions, mean, wall_time_s, configured)
-    yield _phases(phases, mean)
+    yield _phases(columns, mean, wall_time_s)
 
 
 def outcomes_over_time(columns: Columns, *, wall_time_s: float) -> Plot:
     """Requests by how and when they ended."""
     bins = Bins.over(wall_time_s, most=RATE_BINS)
-    kinds = {name: columns["end_s"][columns.outcome(name)] for name in OUTCOMES}
-    data = {"from_s": bins.edges[:-1], "to_s": bins.edges[1:], **{name: bins.count(at) for name, at in kinds.items()}}
+
+    def counts(block: Columns) -> Floats:
+        return np.array([bins.count(block["end_s"][block.outcome(name)]) for name in OUTCOMES])
+
+    kinds = dict(zip(OUTCOMES, columns.summed(counts), strict=True))
+    data = {"from_s": bins.edges[:-1], "to_s": bins.edges[1:], **kinds}
     x = _time("from_s")
     color, _ = by_hue("outcome", OUTCOMES, symbol="square")
     return Plot(
@@ -189,7 +192,7 @@ def _concurrency(
     data = {
         "t_s": bins.middles,
         "active": bins.open(sessions.began_s, until),
-        "in_flight": bins.open(columns["sent_s"], columns["end_s"]),
+        "in_flight": columns.summed(lambda block: bins.spread(block["sent_s"], block["end_s"])) / bins.widths,
     }
     series = {"active": ("active traces", GREEN), "in_flight": ("requests in flight", BLUE)}
     spec = _lines(series, "traces, requests", ",.2f")
@@ -210,19 +213,18 @@ def _concurrency(
     )
 
 
-def _phases(phases: Phases, bins: Bins) -> Plot:
-    shown: dict[str, tuple[str, str, tuple[Floats, Floats]]] = {
-        "prefill": ("prefill (send to first token)", GREEN, phases.prefill),
-        "decode": ("decode", BLUE, phases.decode),
-        "tool_wait": ("tool wait", PALE, phases.tool_wait),
+def _phases(columns: Columns, bins: Bins, wall_time_s: float) -> Plot:
+    series = {
+        "prefill": ("prefill (send to first token)", GREEN),
+        "decode": ("decode", BLUE),
+        "tool_wait": ("tool wait", PALE),
     }
-    data = {"t_s": bins.middles, **{key: bins.open(*intervals) for key, (_, _, intervals) in shown.items()}}
-    series = {key: (label, color) for key, (label, color, _) in shown.items()}
+    data = {"t_s": bins.middles, **open_phases(columns, bins, wall_time_s=wall_time_s)}
     return Plot(
         key="phases",
         title="What the traces were doing",
         caption=f"Traces in each phase, mean over each {_width(bins)}, stacked; prefill includes the server's queue.",
-        data={"rows": data if len(phases.prefill[0]) else {}},
+        data={"rows": data if len(columns) else {}},
         labels=_labels(series, "traces"),
         zoom_group=GROUP,
         wide=True,

@@ -152,7 +152,7 @@ def _bars(columns: Columns, timeline: Timeline) -> dict[str, Any]:
         "session": columns["session_id"][rows],
         "turn": columns["turn"][rows],
         "outcome": np.where(ok, "ok", np.where(failed, "failed", "cancelled")).tolist(),
-        "prompt": prompt_tokens(columns)[rows],
+        "prompt": columns.each(prompt_tokens)[rows],
         "completion": columns.completion_tokens[rows],
     }
 

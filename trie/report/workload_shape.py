@@ -46,4 +46,6 @@ def _mean(values: Floats, group: Bools) -> float | None:
 def _of_requests(run: Measured, values: Floats, group: Bools) -> float | None:
     """Over all requests of these traces that were sent."""
     columns = run.columns
-    return _mean(values, group[columns.trace_of] & np.isfinite(columns["sent_s"]))
+    sent = columns.each(lambda block: np.isfinite(block["sent_s"]).astype(np.float64))
+    requests = float(columns.with_subagents(sent)[group].sum())
+    return float(columns.with_subagents(values * sent)[group].sum()) / requests if requests else None
