@@ -7,7 +7,9 @@ so that memory does not grow with the number of columns. A column whose values a
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,12 +132,10 @@ class ColumnStore:
         return kept[begin:end] if len(kept) == self.count else np.broadcast_to(kept, end - begin)
 
     @cached_property
-    def _temporary(self) -> tempfile.TemporaryDirectory[str]:
-        return tempfile.TemporaryDirectory(prefix="trie-rows-")
-
-    @property
     def _folder(self) -> Path:
-        return Path(self._temporary.name)
+        folder = tempfile.mkdtemp(prefix="trie-rows-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
 
 
 def _narrow(values: NDArray[Any]) -> NDArray[Any]:

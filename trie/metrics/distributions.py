@@ -121,7 +121,7 @@ def _prefill_measured(columns: Columns) -> Bools:
 
 def _new_and_ttft(columns: Columns, *, first: bool) -> tuple[Floats, Floats]:
     def chosen(block: Columns) -> Bools:
-        return _prefill_measured(block) & ((block["turn"] == 0) == first)
+        return np.asarray(_prefill_measured(block) & ((block["turn"] == 0) == first))
 
     new = columns.each(lambda block: new_tokens(block)[chosen(block)])
     return new, columns.each(lambda block: _ttft(block)[chosen(block)])
