@@ -150,11 +150,7 @@ def run_directory(folder: Path, count: int) -> None:
     config = plain(RunConfig(workload=WorkloadConfig(path="w.jsonl")))
     concurrency = {**config["concurrency"], "value": max(48, count // PER_SLOT)}
     manifest = {
-        "config": {
-            **config,
-            "concurrency": {**config["concurrency"], "value": max(48, count // PER_SLOT)},
-            "duration": wall_time_s,
-        },
+        "config": {**config, "concurrency": concurrency, "duration": wall_time_s},
         "workload": {"name": "generated", "source": "generated", "traces": TRACES, "synthetic": False},
         "server": {"base_url": "http://h/v1", "embedded": False, "model": "m"},
         "prompts": {"name": "none", "finding": "none"},
