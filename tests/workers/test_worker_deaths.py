@@ -33,7 +33,7 @@ def end_of(ended: Run) -> End:
 
 
 def test_a_worker_that_is_killed_is_missed_at_once_and_the_other_goes_on(tmp_path: Path) -> None:
-    settings = (*SETTINGS, "duration=4", write_workload(tmp_path))
+    settings = (*SETTINGS, "duration=3", write_workload(tmp_path))
     with (
         logging_server(tmp_path / "log") as url,
         run(tmp_path, f"endpoint={url}", *settings, OPENAI_API_KEY=KEY) as hit,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isinf
 from pathlib import Path
 from time import perf_counter
@@ -62,6 +62,8 @@ class Member:
     ended: Ended | None = None
     died: str | None = None  # how, for people
     died_s: float | None = None  # of the run
+    lost_requests: int | None = None  # in flight when a dead one was heard last
+    lost_traces: int | None = None  # active then
     writer: PartsWriter | None = None  # of one that sends its rows
 
     @property
@@ -116,6 +118,8 @@ class Coordinator:
             share = assignment.share
             self._members.append(Member(share.index, handle, len(share.below(self._config.slots))))
         self._listening = [asyncio.create_task(self._listen(member)) for member in self._members]
+        for task in self._listening:
+            task.add_done_callback(lambda _: self._news.set())
         self._stack.push_async_callback(self._end_listening)
         await self._until(lambda member: member.ready or member.over)
         self._raise_failure()
@@ -238,7 +242,10 @@ class Coordinator:
 
     def _lost(self, member: Member) -> None:
         """A worker is gone; the others go on."""
+        last = member.counters
         member.died_s = self.clock.now_s
+        member.lost_requests, member.lost_traces = last.requests_in_flight, last.traces_active
+        self._count(member, replace(last, requests_in_flight=0, traces_active=0))
         log.warning("worker %d is gone (%s); the others go on without its traces", member.index, member.died)
 
     def _count(self, member: Member, counters: Counters) -> None:
@@ -259,6 +266,9 @@ class Coordinator:
         while not all(map(condition, self._members)):
             self._news.clear()
             await self._news.wait()
+            for task in self._listening:
+                if task.done():
+                    task.result()  # a bug ends the run with its traceback
 
     async def _end_listening(self) -> None:
         for task in self._listening:
@@ -292,7 +302,7 @@ def _end_of(member: Member) -> dict[str, Any]:
         "died": member.died,
         "wall_time_s": facts.get("wall_time_s", member.died_s),
         "client": facts.get("client"),
-        "lost_requests": None if member.died is None else member.counters.requests_in_flight,
-        "lost_traces": None if member.died is None else member.counters.traces_active,
+        "lost_requests": member.lost_requests,
+        "lost_traces": member.lost_traces,
         "clock": member.handle.clock,
     }
