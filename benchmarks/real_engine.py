@@ -48,13 +48,6 @@ AGENTIC = "agentic" if os.environ.get("TRIE_DATASET_CACHE") else "agentic-synthe
 TRACES, SHORTER, CONCURRENCY = 1_500, 10, 6
 ENGINE_CORE = 0
 ENGINE_PRIORITY, CLIENT_PRIORITY = 10, 20  # of real time; a nice value says nothing to processes of other sessions
-CANDIDATES = (
-    "",
-    "--no-enable-prefix-caching",
-    "--max-num-seqs 3",
-    "--max-num-seqs 4",
-    "--max-num-batched-tokens 256",
-)
 RATE, P99 = "completion_tok_s", "p99"
 COMPARED = (
     "certainty.population.completion_tok_s",
@@ -244,17 +237,6 @@ def errors(lab: Lab) -> None:
     table(["run     ", "all traces", "steady state", "p99 all traces", "p99 completed"], lines)
 
 
-def options(lab: Lab) -> None:
-    """What each option that may cost speed does to a run."""
-    names = [f"option-{slug(option) or 'none'}" for option in CANDIDATES]
-    for option, name in zip(CANDIDATES, names, strict=True):
-        if not lab.done(name):
-            with engines(lab, option) as (url,):
-                lab.run(url, name, seed=20, duration_s=lab.block_s)
-    print(f"\noptions, {lab.block_s:g} s each")
-    table(RUN_HEAD, [precision_line(lab, name) for name in names])
-
-
 def pairs(lab: Lab) -> None:
     """A/A of the short runs, in the order A B B A, and so A/B with the option."""
     print(f"\nA/A: two runs of {lab.short_s:g} s on each side")
@@ -304,10 +286,11 @@ def ab(lab: Lab) -> None:
             f"\ntrie ab, B {'with ' + option if option else 'as A'}: {result['decision']}, {len(result['pairs'])} pairs"
         )
         for key, finding in result["findings"].items():
-            print(f"  {key}: {finding['decision']}, {finding['low']} to {finding['high']}")
+            bounds = [f"{100 * finding[bound]:+.1f}" for bound in ("low", "high") if finding[bound] is not None]
+            print(f"  {key}: {finding['decision']}, {' to '.join(bounds)} %", flush=True)
 
 
-PARTS = {"precision": precision, "options": options, "pairs": pairs, "ab": ab}
+PARTS = {"precision": precision, "pairs": pairs, "ab": ab}
 
 
 def main() -> None:
