@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.int32]
 
-BLOCK_ROWS = 2**20  # that are worked on at a time
+BLOCK_ROWS = 2**20  # that are held in memory at a time
+PARTS = 4  # of so many rows, in which a run of more of them is worked on: memory is for what comes of them
 TURNS = 2**21  # more than any trace has
 EXACT = 2**24  # up to which float32 holds every integer
 
@@ -49,7 +51,9 @@ class _File:
     dtype: np.dtype[Any]
 
     def read(self, begin: int, end: int) -> NDArray[Any]:
-        return np.fromfile(self.path, self.dtype, end - begin, offset=begin * self.dtype.itemsize)
+        """Some of the values; all from `begin` on for an end of -1."""
+        count = end - begin if end >= 0 else -1
+        return np.fromfile(self.path, self.dtype, count, offset=begin * self.dtype.itemsize)
 
 
 class ColumnStore:
@@ -90,6 +94,15 @@ class ColumnStore:
             self._kept[key] = self._stored(key, codes)
         return self._part(key, begin, end), self._texts[name]
 
+    def derived(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Values that were worked out of the columns before, or now."""
+        key = f"derived {name}"
+        if key not in self._kept:
+            values = make()
+            self._kept[key] = values if self.whole else self._filed(key, values)
+        kept = self._kept[key]
+        return kept.read(0, -1) if isinstance(kept, _File) else kept
+
     def rows(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
         """Where rows stand in the source."""
         return places if self.order is None else self.order[places].astype(np.intp)
@@ -116,7 +129,9 @@ class ColumnStore:
             return values[:1].copy()
         if self.whole:
             return values.astype(np.float64, copy=False) if values.dtype.kind != "i" else values
-        values = _narrow(values)
+        return self._filed(name, _narrow(values))
+
+    def _filed(self, name: str, values: NDArray[Any]) -> _File:
         path = self._folder / f"{len(self._kept)}"
         try:
             values.tofile(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trie.metrics.column_store import BLOCK_ROWS, Bools, Codes, ColumnStore, Floats, Source
+from trie.metrics.column_store import BLOCK_ROWS, PARTS, Bools, Codes, ColumnStore, Floats, Source
 from trie.workload.session_tree import SUBAGENT_IDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Bools", "Columns", "Floats", "Stats"]
+__all__ = ["Bools", "Columns", "Floats", "Stats", "in_order", "quantiles"]
 
 Each = TypeVar("Each", bound=np.generic)
 Amount = TypeVar("Amount", int, float, Floats)
@@ -66,7 +66,7 @@ class Columns:
     def _bounds(self) -> list[tuple[int, int]]:
         """Where blocks begin and end: at the first session that begins behind so many rows."""
         starts = np.flatnonzero(self.first_of_session)
-        wanted = np.arange(0, len(self), self._store.block_rows)
+        wanted = np.arange(0, len(self), max(self._store.block_rows // PARTS, 1))
         begins = np.unique(starts[np.minimum(np.searchsorted(starts, wanted), len(starts) - 1)])
         return [(int(begin), int(end)) for begin, end in zip(begins, [*begins[1:], len(self)], strict=True)]
 
@@ -230,10 +230,17 @@ class Columns:
         """What a formula gives for a block, worked out once; of very many rows each time that it is asked for."""
         return self.remembered(name, formula) if self.small else formula(self)
 
-    def kept(self, name: str, formula: Callable[[Columns], NDArray[Each]]) -> NDArray[Each]:
-        """The values of a formula for rows or traces, block by block, and otherwise as `once` has it."""
-        values: NDArray[Each] = self.once(name, lambda columns: columns.each(formula))
+    def derived(self, name: str, make: Callable[[], Floats]) -> Floats:
+        """Values of the whole run that were worked out before, or now."""
+        values: Floats = self._store.derived(name, make)
         return values
+
+    def kept(self, name: str, formula: Callable[[Columns], NDArray[Each]]) -> NDArray[Each]:
+        """The values of a formula for rows or traces, block by block, worked out once."""
+        if self._run is not None:
+            values: NDArray[Each] = self.once(name, formula)
+            return values
+        return self._store.derived(name, lambda: self.each(formula))
 
     @cached_property
     def _derived(self) -> dict[str, Any]:
@@ -287,10 +294,25 @@ class Stats:
     n: int | None = None  # None in a summary from before it was counted
 
     @classmethod
-    def of(cls, values: Floats) -> Stats | None:
-        """Statistics of the values that were measured; None when none was."""
+    def of(cls, values: Floats, ordered: Floats | None = None) -> Stats | None:
+        """Statistics of the values that were measured; None when none was. `ordered` are these in order, if at hand."""
         values = values[np.isfinite(values)]
         if not len(values):
             return None
-        p50, p90, p95, p99 = (float(value) for value in np.percentile(values, (50, 90, 95, 99)))
-        return cls(float(values.mean()), float(values.min()), p50, p90, p95, p99, float(values.max()), len(values))
+        ordered = np.sort(values) if ordered is None else ordered
+        p50, p90, p95, p99 = quantiles(ordered, (0.5, 0.9, 0.95, 0.99)).tolist()
+        return cls(float(values.mean()), float(ordered[0]), p50, p90, p95, p99, float(ordered[-1]), len(values))
+
+
+def in_order(values: Floats) -> Floats:
+    """The values that were measured, sorted."""
+    return np.sort(values[np.isfinite(values)])
+
+
+def quantiles(ordered: Floats, shares: Sequence[float] | Floats) -> Floats:
+    """Those of values in order, as `numpy.quantile` interpolates them, which would have to search each time."""
+    place = (len(ordered) - 1) * np.asarray(shares, np.float64)
+    below = np.floor(place).astype(np.intp)
+    low, high = ordered[below], ordered[np.minimum(below + 1, len(ordered) - 1)]
+    weight = place - below
+    return np.where(weight >= 0.5, high - (high - low) * (1 - weight), low + (high - low) * weight)

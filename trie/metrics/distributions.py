@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trie.metrics.columns import Bools, Columns, Floats
+from trie.metrics.columns import Bools, Columns, Floats, in_order, quantiles
 from trie.metrics.definitions.metric import STATISTICS
 from trie.metrics.traces import eligible_tokens, percent
 
@@ -21,11 +21,15 @@ def ecdf(values: Floats, *, most: int = 200) -> tuple[Floats, Floats]:
 
     More are thinned to quantiles, interpolated as in the tables, closer together in the upper tail.
     """
-    values = values[np.isfinite(values)]
-    if len(values) <= most:
-        return np.sort(values), np.arange(1, len(values) + 1) / max(len(values), 1)
+    return ecdf_of(in_order(values), most=most)
+
+
+def ecdf_of(ordered: Floats, *, most: int = 200) -> tuple[Floats, Floats]:
+    """The same of values in order."""
+    if len(ordered) <= most:
+        return ordered, np.arange(1, len(ordered) + 1) / max(len(ordered), 1)
     shares = np.r_[np.linspace(0.0, 0.98, most - len(TAIL)), TAIL]
-    return np.asarray(np.quantile(values, shares), np.float64), shares
+    return quantiles(ordered, shares), shares
 
 
 @dataclass(frozen=True, slots=True)

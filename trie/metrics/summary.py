@@ -161,7 +161,7 @@ def summarize(rows: Source | Columns, manifest: Manifest, population: Population
         traces={key: int(getattr(sessions, key).sum()) for key in ("completed", "failed", "cancelled")},
         requests={key: int(columns.outcome(key).sum()) for key in ("ok", "failed", "cancelled")},
         per_trace={key: Stats.of(values) for key, values in of_traces.items()},
-        per_request={key: Stats.of(values) for key, values in of_requests.items()},
+        per_request={key: Stats.of(values, of_requests.ordered(key)) for key, values in of_requests.items()},
         workload=workload,
         errors=columns.failures(),
         workers=workers(columns),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from trie.metrics import definitions
-from trie.metrics.columns import Columns, Floats
+from trie.metrics.columns import Columns, Floats, in_order
 from trie.metrics.definitions.metric import Metric, Ratio, RunRows, Several, Single, Sums, Values
 from trie.metrics.traces import Traces
 
@@ -37,6 +37,11 @@ class RequestValues(Mapping[str, Floats]):
         if not self._stream and formula.streaming:
             return np.full(int(self._columns.outcome("ok").sum()), np.nan)
         return self._columns.kept(metric.path, lambda block: formula.of(block)[block.outcome("ok")])
+
+    def ordered(self, key: str) -> Floats:
+        """Those that were measured, sorted."""
+        path = f"{self._metrics[key][0].path}{'' if self._stream else ', not streamed'}, in order"
+        return self._columns.derived(path, lambda: in_order(self[key]))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._metrics)

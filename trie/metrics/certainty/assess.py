@@ -15,11 +15,12 @@ from trie.metrics.certainty.population import Population
 from trie.metrics.certainty.requests_fit import LEAST_REQUESTS, Requests, guard_s, mean_trace_s, requests_between
 from trie.metrics.certainty.section import Certainty, Estimates
 from trie.metrics.certainty.workload_estimates import RunFacts
-from trie.metrics.columns import Columns, Floats
+from trie.metrics.columns import Columns, Floats, in_order
 from trie.metrics.definitions import declared
 from trie.metrics.definitions.metric import PER_TRACE, RunRows
 from trie.metrics.shown_numbers import CUT_OFF_SHARE
 from trie.metrics.throughput import WARM_UP, Points, Rates
+from trie.metrics.values import RequestValues
 
 NOTHING_ENDED = "no request ended well in the steady state"
 NO_STARTS = "no trace began in the steady state, so it is not known how long one takes"
@@ -100,7 +101,8 @@ def _cycle_s(
 def _statistics(values: Mapping[str, Floats], places: Places | None) -> dict[str, Estimates]:
     if places is None:
         return {}
-    return {key: measured.statistics(of_key, places) for key, of_key in values.items()}
+    ordered = values.ordered if isinstance(values, RequestValues) else lambda key: in_order(values[key])
+    return {key: measured.statistics(of_key, places, ordered(key)) for key, of_key in values.items()}
 
 
 def _places(columns: Columns, blocks: Blocks) -> tuple[Places, Places]:

@@ -38,7 +38,7 @@ def compare(model: Model, population: Population, trace_id: Floats, observed: Ob
     own = Population(
         population.row[at], population.wait_s[at], population.whole[at], population.first[at], population.last[at]
     )
-    predicted = whole_workload.latency(model, own)
+    predicted = whole_workload.latency(model, own.at_most(whole_workload.MOST_TRACES), intervals=False)
     seen = Observed(observed.time_s[known], observed.seen[known])
     times, surviving = survival(seen)
     errors = _greenwood(seen, times, surviving)

@@ -9,7 +9,7 @@ import numpy as np
 from trie.metrics.certainty.blocks import Blocks, Places
 from trie.metrics.certainty.estimate import CONFIDENCE, Estimate, jackknife
 from trie.metrics.certainty.student import t_quantile
-from trie.metrics.columns import Floats
+from trie.metrics.columns import Floats, quantiles
 from trie.metrics.definitions.metric import STATISTICS
 from trie.metrics.throughput import Points
 
@@ -46,18 +46,17 @@ def mean(values: Floats, places: Places) -> Estimate | None:
     return jackknife(float(values[measured].mean()), (sums.sum() - sums) / left)
 
 
-def percentile(values: Floats, places: Places, name: str) -> Estimate | None:
+def percentile(values: Floats, places: Places, name: str, ordered: Floats) -> Estimate | None:
     """A percentile, with the interval between the percentiles that its share may in truth be at (Woodruff's).
 
-    None where the values are too few for the percentile, or for one of the bounds.
+    None where the values are too few for the percentile, or for one of the bounds. `ordered` are those that were
+    measured, in order.
     """
-    measured = np.isfinite(values)
-    finite = values[measured]
-    if len(finite) < LEAST[name]:
+    if len(ordered) < LEAST[name]:
         return None
     share = int(name[1:]) / 100
-    value = float(np.quantile(finite, share))
-    below, counts = places.counts(measured & (values <= value)), places.counts(measured)
+    value = float(quantiles(ordered, [share])[0])
+    below, counts = places.counts(values <= value), places.counts(np.isfinite(values))
     left = counts.sum() - counts
     if (left == 0).any():
         return None
@@ -65,15 +64,15 @@ def percentile(values: Floats, places: Places, name: str) -> Estimate | None:
     if of_share is None or of_share.half_width is None or of_share.degrees_of_freedom is None:
         return None
     low, high = share - of_share.half_width, share + of_share.half_width
-    if low <= 0.0 or high >= 1.0 - 1.0 / len(finite):
+    if low <= 0.0 or high >= 1.0 - 1.0 / len(ordered):
         return None
-    from_, to = (float(bound) for bound in np.quantile(finite, (low, high)))
+    from_, to = quantiles(ordered, (low, high)).tolist()
     freedom = of_share.degrees_of_freedom
     error = (to - from_) / 2 / t_quantile((1 + CONFIDENCE) / 2, freedom)
     return Estimate(value, from_, to, error, freedom)
 
 
-def statistics(values: Floats, places: Places) -> dict[str, Estimate | None]:
+def statistics(values: Floats, places: Places, ordered: Floats) -> dict[str, Estimate | None]:
     """The mean and the percentiles of one metric."""
-    named = {name: percentile(values, places, name) for name in PERCENTILES}
+    named = {name: percentile(values, places, name, ordered) for name in PERCENTILES}
     return {"mean": mean(values, places), **named}

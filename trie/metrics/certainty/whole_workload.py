@@ -85,12 +85,13 @@ class Distribution:
         return Estimate(value, low, high, (high - low) / 2 / t_quantile((1 + CONFIDENCE) / 2, freedom), freedom)
 
 
-def latency(model: Model, population: Population) -> Distribution:
+def latency(model: Model, population: Population, *, intervals: bool = True) -> Distribution:
     """From the first send of a trace to the end of its last answer."""
+    without = model.took.without if intervals else model.took.without[:0]
     whole = population.whole
     deviation = _deviation(model, whole, 0.0)
     expected = population.wait_s + whole @ model.took.coefficients
-    return _normal(expected, population.wait_s + model.took.without @ whole.T, deviation)
+    return _normal(expected, population.wait_s + without @ whole.T, deviation)
 
 
 def ttfat(model: Model, population: Population) -> Distribution | None:

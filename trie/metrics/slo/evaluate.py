@@ -14,7 +14,7 @@ from trie.metrics.certainty.blocks import Blocks, whole_run
 from trie.metrics.certainty.estimate import CONFIDENCE, Estimate, jackknife
 from trie.metrics.certainty.section import Certainty
 from trie.metrics.certainty.student import t_quantile
-from trie.metrics.columns import Floats
+from trie.metrics.columns import Floats, in_order
 from trie.metrics.definitions.metric import Metric, Ratio, RunRows, Values
 from trie.metrics.shown_numbers import CUT_OFF_SHARE
 from trie.metrics.slo.expression import Objective
@@ -155,7 +155,7 @@ def _statistic(run: Run, objective: Objective) -> Estimate | None:
         estimate = (
             measured.mean(values, blocks.places(at))
             if objective.statistic == "mean"
-            else measured.percentile(values, blocks.places(at), objective.statistic)
+            else measured.percentile(values, blocks.places(at), objective.statistic, in_order(values))
         )
         if estimate is not None:
             return estimate
