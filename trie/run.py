@@ -38,8 +38,9 @@ from trie.report.progress import Watched, shown
 from trie.report.terminal import complete_line, render, starting_line
 from trie.signals import Signals, handled
 from trie.storage.manifest import End, EngineGrowth, Manifest
-from trie.storage.parquet_parts import PartsWriter, RowWriter, warm_up
+from trie.storage.parquet_parts import PartsWriter, warm_up
 from trie.storage.repository import state as repository_state
+from trie.storage.row_writer import RowWriter
 from trie.storage.run_dir import REQUESTS, RunDir
 from trie.storage.run_lock import going_on
 from trie.storage.typed_json import decode

@@ -21,7 +21,8 @@ from trie.replay.prompt_queue import PromptQueue
 from trie.replay.run_state import RunState
 from trie.replay.scheduler import Scheduler
 from trie.replay.session_order import PlannedSession, SessionOrder
-from trie.storage.parquet_parts import PartsWriter, RowWriter, read_records
+from trie.storage.parquet_parts import PartsWriter, read_records
+from trie.storage.row_writer import RowWriter
 from trie.workload.arrivals import arrivals
 from trie.workload.beginning import Beginning
 from trie.workload.session_tree import session_tree

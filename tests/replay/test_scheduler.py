@@ -19,7 +19,7 @@ from trie.replay import failure_policy
 from trie.replay.prompt_queue import PromptQueue
 from trie.replay.scheduler import Scheduler
 from trie.replay.session_order import PlannedSession, SessionOrder
-from trie.storage import parquet_parts
+from trie.storage import row_writer
 
 TRACES = [trace(row=0), trace(0.0, row=1)]
 REFUSED: Script = (plain_response("500 Internal Server Error", b'{"error": "no"}'),)
@@ -176,7 +176,7 @@ async def test_a_failed_session_gives_its_slot_to_the_next_trace(
 
 async def test_rows_that_can_not_be_written_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder goes in mid-run; the error is the writer's own, not a group of errors, and comes again at the end."""
-    monkeypatch.setattr(parquet_parts, "FLUSH_EVERY_S", 0.05)
+    monkeypatch.setattr(row_writer, "FLUSH_EVERY_S", 0.05)
     folder = tmp_path / "r"
     async with playing(whole) as (url, requests), run_state(url, folder) as state:
         replay = await scheduler(state, TRACES).__aenter__()

@@ -13,15 +13,16 @@ from helpers.rows import planned_row
 from helpers.small_disk import small_disk
 
 from trie.errors import RunDirError
-from trie.storage import parquet_parts
-from trie.storage.parquet_parts import FLUSH_EVERY_S, PartsWriter, RowWriter, parts, read_records
+from trie.storage import row_writer
+from trie.storage.parquet_parts import PartsWriter, parts, read_records
 from trie.storage.record import RequestRecord
+from trie.storage.row_writer import FLUSH_EVERY_S, RowWriter
 
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush each 10 ms."""
-    monkeypatch.setattr(parquet_parts, "FLUSH_EVERY_S", 0.01)
+    monkeypatch.setattr(row_writer, "FLUSH_EVERY_S", 0.01)
 
 
 def sessions(folder: Path) -> list[int]:

@@ -22,8 +22,8 @@ from trie.replay.other_prefixes import OtherPrefixes
 from trie.replay.share import WHOLE, Share
 from trie.replay.start import SlotStart
 from trie.replay.tool_waits import ToolWaits
-from trie.storage.parquet_parts import RowWriter
 from trie.storage.record import RequestRecord
+from trie.storage.row_writer import RowWriter
 from trie.workload.accounting import SentPrefixes, family
 from trie.workload.arrivals import ramp_step
 from trie.workload.session_tree import SUBAGENT_IDS

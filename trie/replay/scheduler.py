@@ -15,18 +15,17 @@ from trie.config import LoadConfig, Priority, Start
 from trie.preflight.steps import Prepared
 from trie.prompts.builder import SessionPrompts
 from trie.replay import priority, prompt_queue, run_state, start
-from trie.replay.counters import Counters
 from trie.replay.event_loop import undisturbed
 from trie.replay.live_numbers import OpenSession
 from trie.replay.places import Places
 from trie.replay.prompt_queue import PromptQueue
-from trie.replay.run_state import Clock, RunState
+from trie.replay.run_state import RunState
 from trie.replay.session import replay
 from trie.replay.session_order import due_instants, open_load_facts
 from trie.replay.share import WHOLE, Share
 from trie.replay.start import AtOnce, Instants, SlotStart
-from trie.storage.parquet_parts import RowWriter
 from trie.storage.record import Outcome
+from trie.storage.row_writer import RowWriter
 
 log = logging.getLogger("trie")
 DEADLINE, ALL_TRACES, ERROR = "deadline", "max_traces", "error"  # why a run ended, unless `stop` was told why
@@ -68,7 +67,7 @@ class Scheduler:
         share: Share = WHOLE,
         instants: Instants | None = None,
     ) -> None:
-        self.state = state
+        self.state, self.clock, self.counters = state, state.clock, state.counters
         self._prompts = prompts
         self._share = share
         self._slots = share.below(slots)  # by their numbers in the run
@@ -100,16 +99,6 @@ class Scheduler:
         await self._prompts.__aexit__(kind, error, trace)
         self.state.failures.conclude()
         await self.state.rows.close()
-
-    @property
-    def clock(self) -> Clock:
-        """Of the run."""
-        return self.state.clock
-
-    @property
-    def counters(self) -> Counters:
-        """What the run counts."""
-        return self.state.counters
 
     @property
     def stop_reason(self) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import isinf
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +23,8 @@ from trie.replay.scheduler import ALL_TRACES, DEADLINE, ERROR
 from trie.storage.parquet_parts import PartsWriter
 from trie.workers import merge
 from trie.workers.assignment import Assignment
-from trie.workers.handle import Handle, Placement
+from trie.workers.handle import Placement
+from trie.workers.member import Member
 from trie.workers.messages import (
     Begin,
     Command,
@@ -46,29 +47,6 @@ HEAD_START_S = 0.05  # from the word to begin until the instant itself: each wor
 SILENT_S = 60.0  # a worker that tells nothing for so long is taken for dead
 END_S = 5.0  # for workers to write their last rows, once the run is cancelled
 WORKERS_DIED = "workers_died"  # why a run ended of which no worker is left
-
-
-@dataclass(slots=True)
-class Member:
-    """A worker, as far as it has come."""
-
-    index: int
-    handle: Handle
-    slots: int
-    counters: Counters = field(default_factory=Counters)
-    open: list[OpenSession] = field(default_factory=list)
-    ready: bool = False
-    warmed_up: bool = False
-    ended: Ended | None = None
-    died: str | None = None  # how, for people
-    died_s: float | None = None  # of the run
-    lost_requests: int | None = None  # in flight when a dead one was heard last
-    lost_traces: int | None = None  # active then
-    writer: PartsWriter | None = None  # of one that sends its rows
-
-    @property
-    def over(self) -> bool:
-        return self.ended is not None or self.died is not None
 
 
 class Coordinator:
@@ -181,7 +159,7 @@ class Coordinator:
             **merge.end_facts(ended),
             "began_monotonic_s": None if isinf(self.clock.began) else self.clock.began,
             "wall_time_s": max((*walls, *(member.died_s or 0.0 for member in self._members)), default=0.0),
-            "workers": [_end_of(member) for member in self._members],
+            "workers": [member.end() for member in self._members],
         }
 
     async def _listen(self, member: Member) -> None:
@@ -290,19 +268,3 @@ class Coordinator:
         if not reasons:
             return WORKERS_DIED
         return DEADLINE if DEADLINE in reasons else ALL_TRACES
-
-
-def _end_of(member: Member) -> dict[str, Any]:
-    """How a worker ended, as the manifest has it."""
-    facts = {} if member.ended is None else member.ended.facts
-    return {
-        "worker_id": member.index,
-        "node": member.handle.node,
-        "slots": member.slots,
-        "died": member.died,
-        "wall_time_s": facts.get("wall_time_s", member.died_s),
-        "client": facts.get("client"),
-        "lost_requests": member.lost_requests,
-        "lost_traces": member.lost_traces,
-        "clock": member.handle.clock,
-    }

@@ -16,8 +16,9 @@ from trie.endpoint.connection import Connections
 from trie.errors import TrieError
 from trie.replay.counters import Counters
 from trie.replay.scheduler import Scheduler, build
-from trie.storage.parquet_parts import PartsWriter, RowWriter, to_table, warm_up
+from trie.storage.parquet_parts import PartsWriter, to_table, warm_up
 from trie.storage.record import RequestRecord
+from trie.storage.row_writer import RowWriter
 from trie.workers.assignment import Assignment
 from trie.workers.handle import Channel
 from trie.workers.messages import Begin, Ended, Failed, Log, Measure, OpenTrace, Progress, Ready, Rows, Stop, WarmedUp
