@@ -60,3 +60,17 @@ def test_a_cell_that_fails_below_one_that_passes_is_the_bound():
     for load, answer in ((4, "yes"), (16, "yes"), (64, "no"), (40, "yes"), (28, "no")):
         state.record(load, answer)  # type: ignore[arg-type]
     assert (state.capacity.passes, state.capacity.fails) == (16, 28)
+
+
+def test_no_load_above_an_unsure_one_beyond_the_limit_is_measured():
+    state, loads = Search(4, 512), []
+    while (load := state.next_load()) is not None:
+        loads.append(load)
+        state.record(load, "yes" if load <= 41 else "unsure", beyond=load > 41)
+    assert max(loads) == 64
+    assert len(loads) <= 9
+    assert state.capacity.text == "at least 41 agents; not sure from 42 on: cells must be longer (duration=...)"
+
+
+def test_a_search_that_is_not_sure_of_its_lowest_load_does_not_say_that_it_fails():
+    assert "not sure from 4 on" in Capacity(None, 6, (4,)).text

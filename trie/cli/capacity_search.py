@@ -98,7 +98,7 @@ class CapacityCells(Cells):
                 refuse_unmeasured(cells[0])
             answers = cells[-1].answers
             for tier, search in searches.items():
-                search.record(load, answers[tier])
+                search.record(load, answers[tier], beyond=tier in cells[-1].beyond)
             _log_answers(load, answers)
         lines = report(directory, about, searches, settings.slo, cells)
         return results, [f"{f'{about}: ' if about else ''}{line}" for line in lines]

@@ -12,6 +12,7 @@ from trie.metrics.slo.evaluate import Met
 
 GROWTH = 4  # of the load from cell to cell, until one fails
 TOLERANCE = 0.02  # of the answer: two cells closer than that are not told apart; never less than one agent
+LONGER = "cells must be longer (duration=...)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,14 @@ class Capacity:
     def text(self) -> str:
         """The answer for people."""
         if self.passes is None and self.fails is None:
-            return "unknown: no cell was sure; cells must be longer (duration=...)"
+            return f"unknown: no cell was sure; {LONGER}"
+        unsure = f"not sure from {self.unsure[0]} on: {LONGER}" if self.unsure else ""
         if self.fails is None:
-            return f"at least {self.passes} agents: the highest load of the search passes"
+            ending = f"; {unsure}" if unsure else ": the highest load of the search passes"
+            return f"at least {self.passes} agents{ending}"
         if self.passes is None:
-            return f"fewer than {self.fails} agents: the lowest load of the search does not pass"
+            ending = f"; {unsure}" if unsure else ": the lowest load of the search does not pass"
+            return f"fewer than {self.fails} agents{ending}"
         most = self.fails - 1
         return f"{self.passes} agents" if most == self.passes else f"{self.passes} to {most} agents"
 
@@ -42,10 +46,16 @@ class Search:
     low: int
     high: int
     answers: dict[int, Met] = field(default_factory=dict)
+    beyond: set[int] = field(default_factory=set)
 
-    def record(self, load: int, answer: Met) -> None:
-        """Take the answer of a cell."""
+    def record(self, load: int, answer: Met, *, beyond: bool = False) -> None:
+        """Take the answer of a cell; `beyond`: it is not sure, but its value is beyond the limit, or there is none.
+
+        An overloaded server completes so little that nothing is sure, and no load above such a one would be.
+        """
         self.answers[load] = answer
+        if beyond:
+            self.beyond.add(load)
 
     @property
     def capacity(self) -> Capacity:
@@ -73,7 +83,8 @@ class Search:
         """The middle of the wider gap: between what passes and what is unsure, or between that and what fails."""
         bottom = known.passes if known.passes is not None else self.low - 1
         top = known.fails if known.fails is not None else self.high + 1
-        marks = [bottom, *known.unsure, top]
+        top = min((load for load in known.unsure if load in self.beyond), default=top)
+        marks = [bottom, *(load for load in known.unsure if load < top), top]
         gaps = [(marks[1] - marks[0], marks[0]), (marks[-1] - marks[-2], marks[-2])]
         width, start = max(gaps, key=lambda gap: gap[0])
         tolerance = max(1, int(TOLERANCE * start))

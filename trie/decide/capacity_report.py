@@ -35,6 +35,7 @@ class Load:
     directory: str
     judged: tuple[Judged, ...]
     doubts: tuple[str, ...]  # why its numbers can't be believed: then no limit is surely met
+    beyond: frozenset[str] = frozenset()  # tiers with a limit that is not sure, and beyond which the value is, if any
     gone_s: float | None = None  # since when nobody listened at the server's address, until the end of the cell
 
     @property
@@ -51,8 +52,15 @@ def load_of(path: Path, slo: str | Mapping[str, Any] | None) -> Load:
         RunDirError: when it left no rows.
     """
     run = evaluate(RunDir.open(path))
-    load, judged = run.manifest.settings.concurrency.value, judged_run(run, parse_all(slo))
-    return Load(load, path.name, judged, tuple(doubts(run.summary.verdict)), _gone_s(run.columns))
+    objectives = parse_all(slo)
+    judged = judged_run(run, objectives)
+    beyond = frozenset(
+        one.tier
+        for objective, one in zip(objectives, judged, strict=True)
+        if one.met == "unsure" and (one.value is None or not objective.meets(one.value))
+    )
+    load = run.manifest.settings.concurrency.value
+    return Load(load, path.name, judged, tuple(doubts(run.summary.verdict)), beyond, _gone_s(run.columns))
 
 
 def _gone_s(columns: Columns) -> float | None:
