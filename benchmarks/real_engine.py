@@ -1,7 +1,7 @@
 """What short runs say of a real engine: four of them beside a long one, A/A, and A/B with an option that costs speed.
 
     TRIE_DATASET_CACHE=/data python benchmarks/real_engine.py --folder real
-    python benchmarks/real_engine.py --folder real --parts pairs ab --option "--max-num-seqs 3"
+    python benchmarks/real_engine.py --folder real --parts ab --option "--max-num-seqs 2"
 
 vLLM with a tiny model on this machine's CPU (tools/engines), on one core with one thread; trie has the others. Both
 run at real-time priority where the system allows it. 1,500 agentic traces with lengths and waits divided by ten,
