@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -50,7 +51,7 @@ class PlayedActor:
         clock_s = self.shows(perf_counter())
         self.commands += commands
         messages, self.messages = self.messages, []
-        return Reply(clock_s, messages, None if messages else self.ending)
+        return Reply(clock_s, [pickle.dumps(message) for message in messages], None if messages else self.ending)
 
     def kill(self) -> None:
         self.killed = True

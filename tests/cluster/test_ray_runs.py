@@ -40,7 +40,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 @pytest.fixture
 def running(cluster: Nodes, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Starts a run of two workers against a server that notes its answers."""
-    ready = ("cluster=ray", f"cluster.address={cluster.address}", "cluster.wait=120", "workers=2", "concurrency=8")
+    ready = ("cluster=ray", f"cluster.address={cluster.address}", "cluster.wait=300", "workers=2", "concurrency=8")
     usual = (*ready, "client.priority=normal", "tokenizer_model=words", write_workload(tmp_path))
     with logging_server(tmp_path / "answers") as url:
         runs: list[Run] = []
@@ -57,7 +57,7 @@ def running(cluster: Nodes, tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 
 def both_have_rows(started: Run) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while any(not list(started.directory.glob(f"requests/part-w000{worker}-*.parquet")) for worker in (0, 1)):
         assert started.process.poll() is None, started.process.communicate()
         assert time.monotonic() < until
@@ -125,12 +125,12 @@ def test_node_that_loses_its_power_is_missed_and_the_other_goes_on(
     cluster: Nodes, running: Callable[..., Run], tmp_path: Path
 ) -> None:
     cluster.room_for(2)
-    started = running("duration=15")
+    started = running("duration=20")
     both_have_rows(started)
     node = next(node for node in cluster.nodes if node.number and named(node, b"trie.workers"))
     killed = time.monotonic()
     cluster.leave(node.number)
-    output, errors = started.process.communicate(timeout=90)
+    output, errors = started.process.communicate(timeout=180)
     assert (started.process.returncode, errors) == (0, ""), output
     end = end_of(started)
     [dead] = [worker for worker in end.workers if worker.died]

@@ -16,7 +16,7 @@ from pathlib import Path
 from helpers.command_line import environment
 
 RAY = Path(sys.executable).with_name("ray")
-START_S = 90.0  # of a node on a machine that has much to do
+START_S = 180.0  # of a node on a machine that has much to do
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
@@ -47,13 +47,14 @@ class Node:
             self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
 
     def port(self) -> int:
-        """That of the head, once it listens."""
+        """That of the head, once it can be connected to."""
         until = time.monotonic() + START_S
-        while not (files := list(self.temporary.glob("session_latest/gcs_server_port_*"))):
+        while "Ray runtime started" not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < until, self.log.read_text()
             time.sleep(0.1)
-        return int(files[0].read_text())
+        [file] = self.temporary.glob("session_latest/gcs_server_port_*")
+        return int(file.read_text())
 
     def processes(self) -> list[int]:
         """All processes of the node, its workers included."""
@@ -97,13 +98,12 @@ class Nodes:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.nodes: list[Node] = []
-        arguments = ("--head", "--port=0", "--num-cpus=0", "--include-dashboard=false")
-        self._address = f"127.0.0.2:{self._started(0, *arguments).port()}"
+        self.address = ""  # of the head
 
-    @property
-    def address(self) -> str:
-        """Of the head."""
-        return self._address
+    def begin(self) -> None:
+        """Start the head."""
+        head = self._started(0, "--head", "--port=0", "--num-cpus=0", "--include-dashboard=false")
+        self.address = f"127.0.0.2:{head.port()}"
 
     def join(self, number: int, skewed: Path | None = None) -> Node:
         """A node with room for one worker."""
@@ -146,6 +146,7 @@ def nodes(home: Path) -> Iterator[Nodes]:
     token.write_text("0" * 64)
     cluster = Nodes(home)
     try:
+        cluster.begin()
         yield cluster
     finally:
         cluster.end()

@@ -12,6 +12,7 @@ from trie.cluster.clock_offset import ClockOffset, Ping, burst
 from trie.cluster.remote_worker import Host, Reply
 from trie.storage.record import INSTANTS
 from trie.workers.messages import Begin, Command, Ended, Measure, Message, Rows
+from trie.workers.stdio import unframed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,7 +144,7 @@ class RayHandle:
             return one_line(error)
         self._offset.add(Ping(sent_s, reply.clock_s, perf_counter()))
         for message in reply.messages:
-            await self._hand_over(message)
+            await self._hand_over(unframed(message))
         return reply.ending
 
     async def _wait_for(self, asked: asyncio.Future[Reply]) -> None:

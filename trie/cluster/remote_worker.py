@@ -19,9 +19,8 @@ from time import perf_counter
 import trie
 from trie.prompts.builder import Prompts
 from trie.workers.assignment import Assignment
-from trie.workers.handle import Handle
-from trie.workers.messages import Command, Message, Stop
-from trie.workers.processes import processes
+from trie.workers.messages import Command, Stop
+from trie.workers.processes import ProcessHandle, processes
 from trie.workers.worker import ABANDONED
 from trie.workload.trace import Workload
 
@@ -73,7 +72,7 @@ class Reply:
     """What an actor answers each time that it is asked."""
 
     clock_s: float  # its `perf_counter` when it was asked
-    messages: Sequence[Message]  # since the time before
+    messages: Sequence[bytes]  # pickled, since the time before: what is in them is not imported here
     ending: str | None  # how the worker has ended, for people; None while it lives
 
 
@@ -88,9 +87,9 @@ class RemoteWorker:
 
     def __init__(self, assignment: Assignment, bulk: Bulk) -> None:
         self._assignment = bulk.given_to(assignment)
-        self._messages: list[Message] = []
+        self._messages: list[bytes] = []
         self._commands: list[Command] = []
-        self._handle: Handle | None = None
+        self._handle: ProcessHandle | None = None
         self._ending: str | None = None
         self._asked_s = perf_counter()
         self._work: asyncio.Task[None] | None = None
@@ -131,13 +130,13 @@ class RemoteWorker:
                     await self._abandon(self._handle, listening)
             self._ending = listening.result()
 
-    async def _listen(self, handle: Handle) -> str:
+    async def _listen(self, handle: ProcessHandle) -> str:
         """Keep what the worker tells; returns how it has ended."""
-        while (message := await handle.receive()) is not None:
+        while (message := await handle.receive_pickled()) is not None:
             self._messages.append(message)
         return await handle.ending()
 
-    async def _abandon(self, handle: Handle, listening: asyncio.Task[str]) -> None:
+    async def _abandon(self, handle: ProcessHandle, listening: asyncio.Task[str]) -> None:
         """Nobody has asked for long: nothing may be sent to the server any more, and nobody needs this process."""
         handle.send(Stop(ABANDONED))
         await asyncio.wait([listening], timeout=LAST_WORDS_S)

@@ -38,14 +38,18 @@ class ProcessHandle:
 
     async def receive(self) -> Message | None:
         """What the worker tells next; None once it is gone."""
+        body = await self.receive_pickled()
+        message: Message | None = None if body is None else unframed(body)
+        return message
+
+    async def receive_pickled(self) -> bytes | None:
+        """The same, for somebody who only passes it on."""
         assert self._process.stdout is not None
         try:
             head = await self._process.stdout.readexactly(LENGTH.size)
-            body = await self._process.stdout.readexactly(LENGTH.unpack(head)[0])
+            return await self._process.stdout.readexactly(LENGTH.unpack(head)[0])
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
-        message: Message = unframed(body)
-        return message
 
     def kill(self) -> None:
         """End the process at once."""
