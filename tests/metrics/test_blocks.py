@@ -40,3 +40,35 @@ def test_blocks_give_the_numbers_and_the_plots_of_the_whole() -> None:
     summary, in_blocks = summarize(whole, about), summarize(blocks, about)
     same(json.loads(json.dumps(summary.to_json())), json.loads(json.dumps(in_blocks.to_json())))
     assert run_page(blocks, in_blocks, about).html() == run_page(whole, summary, about).html()
+
+
+@pytest.mark.slow
+def test_a_million_rows_have_the_numbers_that_pandas_finds() -> None:
+    """In blocks, against plain pandas over the same rows: counts and tokens exactly, times to nine digits."""
+    table, about = rows(1_000_000, slots=48, duration_s=72_000.0), generated_manifest(slots=48, duration_s=72_000.0)
+    summary = summarize(Columns(table, block_rows=2**18), about)
+    frame = table.to_pandas()
+    ok = frame[frame.outcome == "ok"].sort_values("end_s", kind="stable")
+    assert summary.requests == {name: int((frame.outcome == name).sum()) for name in ("ok", "failed", "cancelled")}
+    sessions = frame.sort_values(["session_id", "turn"]).groupby("session_id")
+    first, last = sessions.first(), sessions.last()
+    done = last.is_final & (last.outcome == "ok")
+    of = {
+        ("per_request", "ttft_s"): ok.first_token_s - ok.sent_s,
+        ("per_request", "latency_s"): ok.end_s - ok.sent_s,
+        ("per_request", "max_gap_s"): ok.max_gap_s,
+        ("per_trace", "latency_s"): (last.end_s - first.sent_s)[done],
+        ("per_trace", "ttft_s"): (first.first_token_s - first.sent_s)[done],
+    }
+    for (section, key), values in of.items():
+        stats = getattr(summary, section)[key]
+        assert stats is not None
+        expected = [values.mean(), *values.quantile([0.5, 0.9, 0.95, 0.99]), values.max(), values.notna().sum()]
+        found = [stats.mean, stats.p50, stats.p90, stats.p95, stats.p99, stats.max, stats.n]
+        assert found == pytest.approx(expected, rel=EXACT), key
+    tokens = np.minimum(ok.requested_completion_tokens, ok.usage_completion_tokens).cumsum().to_numpy()
+    steady = int(np.searchsorted(ok.end_s, 0.2 * ok.end_s.iloc[-1]))
+    rates = summary.workload["completion_tok_s"]
+    assert rates.overall == pytest.approx(tokens[-1] / 72_000.0, rel=EXACT)
+    window_s = ok.end_s.iloc[-1] - ok.end_s.iloc[steady]
+    assert rates.steady_state == pytest.approx((tokens[-1] - tokens[steady]) / window_s, rel=EXACT)

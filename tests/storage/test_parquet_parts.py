@@ -11,6 +11,7 @@ import pytest
 from helpers.rows import planned_row
 
 from trie.errors import RunDirError
+from trie.storage import parquet_parts
 from trie.storage.parquet_parts import MERGE_AT, PartsWriter, parts, read_records, to_table
 from trie.storage.record import Outcome
 
@@ -93,3 +94,16 @@ def test_rows_of_another_version_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunDirError, match="schema version 99"):
         read_records(tmp_path)
     assert isinstance(table, pa.Table)
+
+
+def test_parts_are_merged_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a run of very many rows ends within little memory: each table that was joined is a row group."""
+    monkeypatch.setattr(parquet_parts, "JOINED_ROWS", 4)
+    writer = PartsWriter(tmp_path / "r")
+    for number in range(5):
+        writer.write([planned_row(number, 0, 0), planned_row(number, 1, 0)])
+    writer.close()
+    (part,) = parts(tmp_path / "r")
+    metadata = pq.read_metadata(part)
+    assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [4, 4, 2]
+    assert read_records(tmp_path / "r").column("session_id").to_pylist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]

@@ -24,6 +24,7 @@ RANGE_PART = "part-{}{:06d}-{:06d}.parquet"
 OF_WORKER = "w{:04d}-"  # before the numbers of a part whose rows are a worker's
 NAME = re.compile(r"part-(w\d+-)?(\d+)(?:-(\d+))?")
 MERGE_AT = 64  # parts that become one while a run goes on
+JOINED_ROWS = 2**18  # that are in memory while parts are merged
 
 
 def to_table(records: Iterable[RequestRecord]) -> pa.Table:
@@ -109,7 +110,7 @@ class PartsWriter:
         Raises:
             RunDirError: when it can't be written.
         """
-        self._put(table, PART.format(self._owner, self._next))
+        self._put([table], PART.format(self._owner, self._next))
         self._next += 1
         if self._next - self._unmerged == MERGE_AT:
             self._merge(self._unmerged)
@@ -128,18 +129,20 @@ class PartsWriter:
         old = [part for part in _parts_of(self._folder, self._owner) if _numbers(part).first >= first]
         name = RANGE_PART.format(self._owner, first, self._next - 1)
         with suppress(RunDirError, OSError):
-            self._put(_concat([_read_part(part) for part in old]), name)
+            self._put(_joined(old), name)
             for part in old:
                 if part.name != name:
                     part.unlink()
 
-    def _put(self, table: pa.Table, name: str) -> None:
+    def _put(self, tables: Iterable[pa.Table], name: str) -> None:
         import pyarrow.parquet as pq
 
         target = self._folder / name
         aside = target.with_suffix(".tmp")
         try:
-            pq.write_table(table, aside, compression="zstd")
+            with pq.ParquetWriter(aside, arrow_schema(), compression="zstd") as file:
+                for table in tables:
+                    file.write_table(table)
             with aside.open("rb+") as file:
                 os.fsync(file.fileno())
             aside.replace(target)
@@ -247,6 +250,18 @@ def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
         values = values if column.nullable else values.fill_null(pa.scalar(0).cast(column.type))
         table = table.append_column(column, values)
     return table.select(schema.names)
+
+
+def _joined(parts: list[Path]) -> Iterator[pa.Table]:
+    """The rows of parts in larger tables, one at a time: those of a long run don't fit into memory together."""
+    tables: list[pa.Table] = []
+    for part in parts:
+        tables.append(_read_part(part))
+        if sum(len(table) for table in tables) >= JOINED_ROWS:
+            yield _concat(tables)
+            tables = []
+    if tables:
+        yield _concat(tables)
 
 
 def read_records(folder: Path) -> pa.Table:
