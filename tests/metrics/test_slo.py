@@ -153,3 +153,15 @@ def test_an_estimate_for_the_whole_workload_that_the_run_does_not_bear_out_decid
     latency = {"latency_s": sessions.last_s - sessions.sent_s}
     (judged,) = judge(Run(RunRows(columns, sessions, 200.0), certainty, latency, {}, {}), parse("latency_s<10@p90"))
     assert (judged.of, judged.value) == (of, pytest.approx(value))
+
+
+@pytest.mark.parametrize(("limit", "met"), [("latency_s<1.9@p90", "unsure"), ("latency_s<2.1@p90", "yes")])
+def test_no_limit_is_surely_met_that_the_traces_of_the_run_break(limit: str, met: str) -> None:
+    columns = Columns(to_table(traces(400)))  # of 2 s each
+    sessions = all_traces(columns)
+    steady = Estimate(100.0, 98.0, 102.0, 1.0, 9.0)
+    whole = PopulationEstimates(completion_tok_s=steady, latency_s={"p90": Estimate(1.5, 1.4, 1.6, 0.05, 9.0)})
+    certainty = Certainty(steady_state={"completion_tok_s": steady}, population=whole)
+    latency = {"latency_s": sessions.last_s - sessions.sent_s}
+    (judged,) = judge(Run(RunRows(columns, sessions, 200.0), certainty, latency, {}, {}), parse(limit))
+    assert (judged.of, judged.value, judged.met) == ("population", 1.5, met)

@@ -106,8 +106,20 @@ def _met(run: Run, objective: Objective, estimate: Estimate | None, of: Of) -> M
     ends = {objective.meets(estimate.low), objective.meets(estimate.high)}
     if ends == {False}:
         return "no"
-    short_ones = objective.level == "trace" and of == "run" and run.incomplete_share > CUT_OFF_SHARE
-    return "yes" if ends == {True} and not short_ones else "unsure"
+    if objective.level != "trace":
+        return "yes" if ends == {True} else "unsure"
+    doubtful = run.incomplete_share > CUT_OFF_SHARE if of == "run" else _contradicted(run, objective)
+    return "yes" if ends == {True} and not doubtful else "unsure"
+
+
+def _contradicted(run: Run, objective: Objective) -> bool:
+    """Whether the traces that completed break a limit that all of the workload is estimated to keep.
+
+    Those that completed are the short ones, so this is no matter of censoring: TTFT of an estimate knows nothing of
+    the queue behind traces that begin together.
+    """
+    own = _of_run(run, objective)
+    return own is not None and not objective.meets(own.value)
 
 
 def _estimate(run: Run, objective: Objective) -> tuple[Estimate | None, Of]:
