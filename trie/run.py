@@ -45,7 +45,7 @@ from trie.storage.run_dir import REQUESTS, RunDir
 from trie.storage.run_lock import going_on
 from trie.storage.typed_json import decode
 from trie.workers.assignment import assignments
-from trie.workers.coordinator import Coordinator
+from trie.workers.coordinator import WORKERS_DIED, Coordinator
 from trie.workload.load import describe
 from trie.workload.load import load as load_workload
 from trie.workload.trace import Workload
@@ -87,6 +87,11 @@ class Result:
     def endpoint_died(self) -> str | None:
         """How the embedded endpoint ended in mid-run, for people; None when it did not."""
         return self._end.detail if self._end.reason == ENDPOINT_DIED else None
+
+    @property
+    def workers_died(self) -> bool:
+        """Not one of several workers lived to the end."""
+        return self._end.reason == WORKERS_DIED
 
     @property
     def stopped(self) -> str | None:
@@ -171,7 +176,7 @@ async def execute_async(
         prepared(config, workload, api_key=api_key, on_death=death.set_result) as ready,
     ):
         config = ready.config
-        allow_open_files(-(-config.slots // places.count), -(-connections_of(config, workload) // places.count))
+        allow_open_files(config.slots, connections_of(config, workload), workers=places.count)
         repository = await asyncio.to_thread(repository_state, experiments or Path.cwd(), directory)
         run, writer = RunDir.create(directory)
         manifest = new_manifest(ready, repository)

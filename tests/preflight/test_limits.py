@@ -12,8 +12,8 @@ import pytest
 from helpers.simulator import QUICK, Serve
 
 from trie.config import ConcurrencyConfig, EndpointConfig, ProgressStyle, RunConfig, SimConfig, WorkloadConfig
-from trie.errors import WorkloadError
-from trie.preflight.limits import OTHER_FILES, fitting
+from trie.errors import ConfigError, WorkloadError
+from trie.preflight.limits import OTHER_FILES, allow_open_files, fitting
 from trie.preflight.prompt_lengths import Template
 from trie.run import execute_async
 from trie.workload.trace import Trace, Workload
@@ -97,6 +97,12 @@ def test_too_few_open_files_are_said_before_anything_is_sent(tmp_path: Path) -> 
     )
     assert f"ulimit -n {limit + 1}" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_open_files_are_those_of_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    with pytest.raises(ConfigError, match=f"^concurrency=300: each of 2 workers needs {150 + OTHER_FILES} open files"):
+        allow_open_files(300, 300, workers=2)
 
 
 async def test_the_soft_limit_is_raised_as_far_as_needed_and_no_file_stays_open(sim: Serve, tmp_path: Path) -> None:

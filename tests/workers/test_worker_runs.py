@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -12,9 +14,10 @@ import pytest
 from helpers import worker_tasks
 from helpers.scripted_server import HEAD, Script, plain_response, playing
 from helpers.simulator import QUICK, Serve
-from helpers.worker_tasks import tasks
+from helpers.worker_tasks import TaskHandle, tasks
 
 from trie import Client
+from trie.cli.hydra_app import refuse_failed
 from trie.cluster import places
 from trie.config import (
     ClientConfig,
@@ -171,6 +174,31 @@ async def test_a_run_that_is_stopped_ends_with_the_reason_in_its_rows(tmp_path: 
     assert ended.manifest.end.reason == "cancelled"
     assert set(ended.frame().error_kind) == {"cancelled"}
     assert set(ended.frame().slot) == {0, 1, 2, 3}
+
+
+async def test_a_run_of_which_every_worker_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handles: list[TaskHandle] = []
+
+    @asynccontextmanager
+    async def placed(given: Sequence[Assignment]) -> AsyncIterator[list[TaskHandle]]:
+        async with tasks(given) as started:
+            handles.extend(started)
+            yield started
+
+    def answer(raw: bytes) -> Script:
+        if not raw.startswith(b"POST"):
+            return (MODELS,)
+        for handle in handles:
+            handle.kill()
+        return (60.0,)
+
+    monkeypatch.setattr(places, "processes", placed)
+    async with playing(answer) as (url, _):
+        result = await replayed(url, tmp_path / "run")
+    assert [worker["died"] for worker in result.manifest["end"]["workers"]] == ["cancelled", "cancelled"]
+    assert not result.summary.valid
+    with pytest.raises(WorkerError, match="all workers died"):
+        refuse_failed(result)
 
 
 async def test_rows_that_cannot_be_written_end_the_run_with_the_reason(

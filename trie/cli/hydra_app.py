@@ -31,7 +31,7 @@ from trie.cli.rerun import own_folder, refuse_hidden_options
 from trie.cli.typed_config import validate
 from trie.config import ProgressStyle
 from trie.config.shipped_groups import CONF
-from trie.errors import EndpointError, TrieError
+from trie.errors import EndpointError, TrieError, WorkerError
 from trie.storage import sweep_dir
 from trie.storage.run_dir import MANIFEST
 
@@ -236,13 +236,16 @@ def show(result: Result) -> None:
 
 
 def refuse_failed(result: Result) -> None:
-    """Make an error of a run whose endpoint died, in which no request ended well, or that a limit on failures ended.
+    """Make an error of a run that died, in which no request ended well, or that a limit on failures ended.
 
     Raises:
+        WorkerError: when all its workers died.
         EndpointError: with how it died, or the error that occurred most often.
     """
     if (death := result.endpoint_died) is not None:
         raise EndpointError(f"the embedded endpoint died ({death}); {result.directory} holds the rows until then")
+    if result.workers_died:
+        raise WorkerError(f"all workers died; {result.directory} holds the rows until then")
     if result.interrupted or not (result.all_failed or result.stopped):
         return
     kinds = result.summary.errors

@@ -278,8 +278,8 @@ class RunConfig:
     )
     workers: str = setting(
         ONE_WORKER,
-        "processes that replay the run together, each with its share of the traces; auto: one for each core that is "
-        "left beside an embedded endpoint",
+        "number of processes that replay the run together, from 1 to 4096, each with its share of the traces; auto: "
+        "one for each core that is left beside an embedded endpoint",
         text="a number of processes, or auto",
     )
     client: ClientConfig = field(default_factory=ClientConfig)

@@ -21,8 +21,8 @@ def connections_of(config: RunConfig, workload: Workload) -> int:
     return at_once if config.client.max_in_flight is None else min(at_once, config.client.max_in_flight)
 
 
-def allow_open_files(concurrency: int, connections: int) -> None:
-    """Raise this process's own limit of open files where so many connections of so many traces need that.
+def allow_open_files(concurrency: int, connections: int, *, workers: int = 1) -> None:
+    """Raise this process's own limit of open files, which its workers inherit, where so many connections need that.
 
     Raises:
         ConfigError: when the system's limit is below it.
@@ -31,11 +31,12 @@ def allow_open_files(concurrency: int, connections: int) -> None:
         return
     import resource  # POSIX alone has it
 
-    needed = connections + OTHER_FILES
+    needed = -(-connections // workers) + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
+        needs = "needs" if workers == 1 else f"each of {workers} workers needs"
         raise ConfigError(
-            f"concurrency={concurrency}: needs {needed} open files, {hard} are allowed here: raise the limit "
+            f"concurrency={concurrency}: {needs} {needed} open files, {hard} are allowed here: raise the limit "
             f"(ulimit -n {needed} as root, LimitNOFILE= in systemd, --ulimit nofile= in Docker), or ask for less"
         )
     if soft != resource.RLIM_INFINITY and soft < needed:
