@@ -33,11 +33,15 @@ def same(whole: Any, in_blocks: Any, path: str = "") -> None:
 
 
 def test_blocks_give_the_numbers_and_the_plots_of_the_whole() -> None:
-    about, table = generated_manifest(slots=12, duration_s=900.0), rows(6000, slots=12, duration_s=900.0)
+    about, table = generated_manifest(slots=6, duration_s=1800.0), rows(3600, slots=6, duration_s=1800.0)
     order = np.random.default_rng(1).permutation(table.num_rows)  # as rows of several workers may lie
-    whole, blocks = Columns(table), Columns(table.take(order), block_rows=500)
+    whole, blocks = Columns(table), Columns(table.take(order), block_rows=400)
     assert len(list(blocks.blocks())) > 5
     summary, in_blocks = summarize(whole, about), summarize(blocks, about)
+    assert summary.certainty is not None
+    assert summary.certainty.blocks
+    assert summary.steadiness is not None
+    assert summary.steadiness.blocks
     same(json.loads(json.dumps(summary.to_json())), json.loads(json.dumps(in_blocks.to_json())))
     assert run_page(blocks, in_blocks, about).html() == run_page(whole, summary, about).html()
 
