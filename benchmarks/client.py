@@ -56,7 +56,7 @@ def _drive_floor(program: list[str | Path], at: Server, load: Load, folder: Path
     return _by_request(child, rows)
 
 
-def drive_trie(at: Server, load: Load, folder: Path) -> Report:
+def drive_trie(at: Server, load: Load, folder: Path, *, workers: int = 1) -> Report:
     """The command as a user types it, until a deadline: it has no count of requests."""
     trace = {
         "num_turns": 0,
@@ -70,7 +70,8 @@ def drive_trie(at: Server, load: Load, folder: Path) -> Report:
     settings = [f"endpoint={at.url}", f"concurrency={load.streams}", "workload=./load.jsonl"]
     duration = f"duration={load.deadline_s:.3f}"
     quiet = ["prompts.calibrate=false", "progress=plain", "client.priority=normal"]  # which the others have too
-    child = run([sys.executable, "-m", "trie", *settings, duration, *quiet], folder)
+    command = [sys.executable, "-m", "trie", *settings, duration, f"workers={workers}", *quiet]
+    child = run(command, folder)
     directory = folder / child.lines()[-1]
     rows = read_records(directory / "requests").to_pandas()
     manifest = json.loads((directory / "manifest.json").read_text())
@@ -90,7 +91,7 @@ def _by_request(child: Child, rows: pd.DataFrame) -> Report:
         ttft_p50_ms=rows.ttft_ms.median(),
         ttft_p99_ms=rows.ttft_ms.quantile(0.99),
         tpot_p50_ms=rows.tpot_ms.median(),
-        requests=rows[["x_request_id", "ttft_ms", "tpot_ms"]],
+        requests=rows.reindex(columns=["x_request_id", "ttft_ms", "tpot_ms", "worker_id"]),
     )
 
 

@@ -49,7 +49,7 @@ class Report:
     ttft_p50_ms: float | None = None
     ttft_p99_ms: float | None = None
     tpot_p50_ms: float | None = None
-    requests: pd.DataFrame | None = None  # x_request_id, ttft_ms, tpot_ms (NaN: not ended), where it tells them apart
+    requests: pd.DataFrame | None = None  # x_request_id, ttft_ms, tpot_ms (NaN: not ended), worker_id (NaN: one alone)
     was_limit: bool | None = None  # whether it called itself the limit
     replay_cpu_s: float | None = None  # of its CPU what it took while requests were made, where it tells it apart
     exact: bool = True  # made exactly the load's requests, and perhaps a few before; else it went on until a deadline
