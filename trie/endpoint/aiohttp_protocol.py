@@ -29,7 +29,7 @@ OPEN_AFTER_DONE_S = 0.1  # how long the body's end may follow [DONE] before the 
 D = ord("D")
 SMALL_READ = 24  # bytes below which a read may hold a part of [DONE], with what frames a chunk
 TAIL_BYTES = 1 << 10  # in which [DONE] is looked for: comments may follow it in the same read
-FRAME_SIZE = re.compile(rb"(0*[1-9a-fA-F][0-9a-fA-F]{0,7})\r\n")
+FRAME_SIZE = re.compile(rb"0*[1-9a-fA-F][0-9a-fA-F]*")
 DONE_LINE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\][ \t]*(?:$|[\r\n])")
 
 
@@ -88,19 +88,9 @@ class StampedProtocol(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         now = perf_counter()
-        exchange, body = self._exchange, self.body
-        head = frame_head(len(data)) if self._skips else None
-        if head is not None and D not in data and data.startswith(head) and data.endswith(b"\r\n"):
-            assert body is not None
-            exchange.pieces.append(data[len(head) : -2])
-            exchange.read_at.append(now)
-            body.total_bytes += len(data) - len(head) - 2
-            exchange.read_size.append(body.total_bytes)
-            if body.total_bytes > MAX_BODY_BYTES:
-                self._skips = False
-                self._drain(body, exchange)
-                self._settle()
+        if self._skips and D not in data and self._skipped(data, now):
             return
+        exchange, body = self._exchange, self.body
         if exchange.end is not None:  # unasked: whose answer it would be can't be known
             self.force_close()
             return
@@ -118,6 +108,27 @@ class StampedProtocol(ResponseHandler):
                     self._skips = True
         if self._exception is not None:  # malformed
             self._settle()
+
+    def _skipped(self, data: bytes, now: float) -> bool:
+        """Take in a read of whole chunks without the parser; False for any other."""
+        head = frame_head(len(data))
+        exchange, body = self._exchange, self.body
+        assert body is not None
+        if head is not None and data.startswith(head) and data.endswith(b"\r\n"):
+            exchange.pieces.append(data[len(head) : -2])
+            body.total_bytes += len(data) - len(head) - 2
+        elif len(data) >= SMALL_READ and (payloads := payloads_of(data)) is not None:
+            exchange.pieces += payloads
+            body.total_bytes += sum(map(len, payloads))
+        else:
+            return False
+        exchange.read_at.append(now)
+        exchange.read_size.append(body.total_bytes)
+        if body.total_bytes > MAX_BODY_BYTES:
+            self._skips = False
+            self._drain(body, exchange)
+            self._settle()
+        return True
 
     def _note(self, data: bytes, now: float, exchange: Exchange, body: StreamReader) -> None:
         """What a read that went through the parser brought."""
@@ -149,7 +160,7 @@ class StampedProtocol(ResponseHandler):
         if message is None or not message.chunked or message.compression:
             return False
         if not begins:
-            return between and are_frames(data)
+            return between and payloads_of(data) is not None
         rest = data.partition(b"\r\n\r\n")[2]
         if rest:
             head = frame_head(len(rest))
@@ -197,17 +208,24 @@ def frame_head(length: int) -> bytes | None:
     return None
 
 
-def are_frames(data: bytes) -> bool:
-    """Whether bytes are whole chunks of the transfer coding, one behind the other, and no last one."""
-    at = 0
-    while at < len(data):
-        line = FRAME_SIZE.match(data, at)
-        if line is None:
-            return False
-        at = line.end() + int(line[1], 16) + 2
+def payloads_of(data: bytes) -> list[bytes] | None:
+    """What each of some whole chunks of the transfer coding holds; None for anything else, the last chunk among it."""
+    payloads, at, end = [], 0, len(data)
+    while at < end:
+        start = data.find(b"\r\n", at, at + 10) + 2
+        if start < 2 or (size := frame_size(data[at : start - 2])) is None:
+            return None
+        at = start + size + 2
         if not data.startswith(b"\r\n", at - 2):
-            return False
-    return True
+            return None
+        payloads.append(data[start : at - 2])
+    return payloads
+
+
+@functools.lru_cache(1 << 12)
+def frame_size(digits: bytes) -> int | None:
+    """The size that stands before a chunk; None for what is none, for zero, and for a line that says more."""
+    return int(digits, 16) if FRAME_SIZE.fullmatch(digits) else None
 
 
 def ends_stream(payload: StreamReader, exchange: Exchange) -> bool:
