@@ -141,7 +141,7 @@ class Measured:
     def tpot_error_percent(self) -> float | None:
         """Median error of the time per output token: of each request's, or of the reported median."""
         if self.report.requests is not None:
-            both = self.report.requests.merge(self.true(), on="x_request_id").dropna()
+            both = self.report.requests.merge(self.true(), on="x_request_id").dropna(subset=["tpot_ms_x", "tpot_ms_y"])
             return float(((both.tpot_ms_x / both.tpot_ms_y - 1).abs()).median() * 100)
         reported = self.report.tpot_p50_ms
         return None if reported is None else abs(reported / self.true().tpot_ms.median() - 1) * 100

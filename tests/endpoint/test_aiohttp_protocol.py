@@ -16,7 +16,7 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
 from helpers.scripted_server import DONE, END, HEAD, chunked, event, playing
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trie
@@ -146,6 +146,7 @@ async def _received(kind: type[StampedProtocol], reads: list[bytes]) -> tuple[ob
     return exchange.body, list(exchange.read_size), [at is None for at in instants], type(failure), str(failure)
 
 
+@settings(deadline=None)  # each example runs a loop twice
 @given(frames=st.lists(FRAME, max_size=8), cuts=st.lists(st.integers(0, 40), max_size=6), at_frames=st.booleans())
 def test_reads_that_are_whole_chunks_say_without_the_parser_what_they_say_through_it(
     *, frames: list[bytes], cuts: list[int], at_frames: bool
