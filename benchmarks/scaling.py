@@ -38,7 +38,7 @@ def once(client: Client, streams: int, duration_s: float) -> dict[str, float | N
     short, long = measure(client, load.lasting(0.5)), measure(client, load.lasting(duration_s))
     chunks = long.chunks - short.chunks
     p50, p99 = worst_worker(long)
-    unpaced = Load(streams, 2000, 1000, ttft_ms=1.0, itl_ms=0.0, rounds=4, seconds=duration_s)
+    unpaced = Load(streams, 2000, max(64_000 // streams, 100), ttft_ms=1.0, itl_ms=0.0, rounds=4, seconds=duration_s)
     return {
         "CPU us/chunk": (long.report.cost_s - short.report.cost_s) / chunks * 1e6 if chunks > 0 else None,
         "all of it": (long.report.child.cpu_s - short.report.child.cpu_s) / chunks * 1e6 if chunks > 0 else None,
