@@ -34,6 +34,7 @@ from trie.config import (
 )
 from trie.errors import ConfigError, RunDirError, WorkerError
 from trie.metrics.evaluate_run import evaluate
+from trie.replay.share import Share
 from trie.run import Result, execute_async
 from trie.storage.parquet_parts import PartsWriter
 from trie.storage.run_dir import RunDir
@@ -93,11 +94,22 @@ async def test_every_request_is_the_same_whatever_the_number_of_workers(tmp_path
         together, result = await requests(workers, tmp_path / str(workers))
         assert together == alone
         rows = result.rows
-        assert (rows.worker_id == rows.session_id % workers).all()
+        assert all(Share(row.worker_id, workers).has(row.session_id) for row in rows.itertuples())
         assert (rows.slot % workers == rows.worker_id).all()
         assert result.manifest.end is not None
         assert [worker.slots for worker in result.manifest.end.workers] == [{2: 2, 3: 1}[workers], 1, 1][:workers]
         assert result.manifest.end.reason == "max_traces"
+
+
+def test_each_worker_has_its_share_of_every_kind_of_trace() -> None:
+    """A workload whose traces take turns, such as long and short ones, is no workload of one kind for each worker."""
+    shares = [Share(index, 4) for index in range(4)]
+    sessions = [[session for session in range(4000) if share.has(session)] for share in shares]
+    for turn in range(1000):
+        assert sorted(own[turn] for own in sessions) == list(range(4 * turn, 4 * turn + 4))  # one of four in a row
+    for own in sessions:
+        kinds = [sum(session % 4 == kind for session in own) for kind in range(4)]
+        assert kinds == pytest.approx([250] * 4, abs=70)  # 5 standard deviations of 1,000 draws of one in four
 
 
 async def test_all_begin_to_be_measured_at_one_instant(sim: Serve, tmp_path: Path) -> None:
@@ -121,7 +133,7 @@ async def test_an_open_load_is_due_as_it_is_with_one_worker(sim: Serve, tmp_path
         result = await replayed(url, tmp_path / "run", load=load, duration=0.48)
     first = result.rows[result.rows.turn == 0].sort_values("session_id")
     assert first.due_s.tolist() == pytest.approx([0.05 * session for session in first.session_id])
-    assert (first.worker_id == first.session_id % 2).all()
+    assert all(Share(row.worker_id, 2).has(row.session_id) for row in first.itertuples())
     assert set(result.rows.slot) <= {0, 1, 2}
     assert result.manifest.end is not None
     assert result.manifest.end.traces_due == 10  # 0, 0.05, ... 0.45

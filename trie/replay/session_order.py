@@ -116,7 +116,8 @@ def due_instants(
         return None
 
     def until(at_s: float) -> list[float]:
-        return due_until(config.load, traces, seed, until_s=at_s, most=config.max_traces)[share.index :: share.of]
+        instants = due_until(config.load, traces, seed, until_s=at_s, most=config.max_traces)
+        return [instant for session_id, instant in enumerate(instants) if share.has(session_id)]
 
     return until
 

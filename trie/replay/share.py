@@ -1,12 +1,15 @@
 """Which part of a run a process replays: every session and every slot belongs to one of them, whatever their number.
 
-Session s and slot k belong to worker s mod N and k mod N. So a session has the same number, prompts and server in every
-division of the same run, and nobody has to be asked for the next one.
+Slot k belongs to worker k mod N. Of N sessions in a row each worker has one, and which one is drawn: if the traces of
+a workload take turns, such as long and short ones, each worker would have one kind alone otherwise, and no longer the
+mix that one process replays. A session has the same number, prompts and server in every division of the same run, and
+nobody has to be asked for the next one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +19,14 @@ class Share:
     index: int = 0
     of: int = 1
 
-    def has(self, number: int) -> bool:
-        """Whether a session or a slot with this number in the run is of this part."""
-        return number % self.of == self.index
+    def has(self, session_id: int) -> bool:
+        """Whether a session is of this part; one that a slot begins with inside a trace goes with the slot instead."""
+        turn, place = divmod(session_id, self.of)
+        drawn = int.from_bytes(blake2b(b"%d" % turn, digest_size=4).digest())
+        return (place + drawn) % self.of == self.index
 
     def below(self, end: int) -> range:
-        """The numbers of this part below one."""
+        """The slots of this part below a number; also this part's share of any number."""
         return range(self.index, end, self.of)
 
 
