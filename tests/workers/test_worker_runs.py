@@ -38,6 +38,7 @@ from trie.replay.share import Share
 from trie.run import Result, execute_async
 from trie.storage.parquet_parts import PartsWriter
 from trie.storage.run_dir import RunDir
+from trie.workers import coordinator
 from trie.workers.assignment import Assignment, worker_count
 from trie.workload.trace import Trace, Workload
 
@@ -211,6 +212,32 @@ async def test_a_run_of_which_every_worker_dies_is_an_error(tmp_path: Path, monk
     assert not result.summary.valid
     with pytest.raises(WorkerError, match="all workers died"):
         refuse_failed(result)
+
+
+async def test_a_worker_that_falls_silent_makes_the_run_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handles: list[TaskHandle] = []
+
+    @asynccontextmanager
+    async def placed(given: Sequence[Assignment]) -> AsyncIterator[list[TaskHandle]]:
+        async with tasks(given) as started:
+            handles.extend(started)
+            yield started
+
+    def answer(raw: bytes) -> Script:
+        if not raw.startswith(b"POST"):
+            return (MODELS,)
+        monkeypatch.setattr(coordinator, "SILENT_S", 1.0)
+        monkeypatch.setattr(handles[1], "receive", asyncio.Event().wait)
+        return (60.0,)
+
+    monkeypatch.setattr(places, "processes", placed)
+    async with playing(answer) as (url, _):
+        result = await replayed(url, tmp_path / "run", duration=0.3)
+    assert [worker["died"] for worker in result.manifest["end"]["workers"]] == [None, "nothing was heard of it for 1 s"]
+    assert result.summary.wall_time_s < 1.0
+    assert not result.summary.valid
 
 
 async def test_rows_that_cannot_be_written_end_the_run_with_the_reason(

@@ -166,17 +166,18 @@ class Coordinator:
         """Take what a worker tells until it has ended or is gone."""
         while not member.over:
             message: Message | None = None
+            died_s, heard_s = None, self.clock.now_s
             try:
                 async with asyncio.timeout(SILENT_S):
                     message = await member.handle.receive()
                 member.died = None if message is not None else await member.handle.ending()
             except TimeoutError:
-                member.died = f"nothing was heard of it for {SILENT_S:.0f} s"
+                member.died, died_s = f"nothing was heard of it for {SILENT_S:.0f} s", heard_s
                 member.handle.kill()
             if message is not None:
                 await self._take(member, message)
             elif self._failure is None:
-                self._lost(member)
+                self._lost(member, self.clock.now_s if died_s is None else died_s)
             self._news.set()
 
     async def _take(self, member: Member, message: Message) -> None:
@@ -218,10 +219,10 @@ class Coordinator:
             self._failure = self._failure or str(error)
             self.stop(ERROR)
 
-    def _lost(self, member: Member) -> None:
-        """A worker is gone; the others go on."""
+    def _lost(self, member: Member, died_s: float) -> None:
+        """A worker is gone; the others go on. One that fell silent was gone from then on, and the run no longer."""
         last = member.counters
-        member.died_s = self.clock.now_s
+        member.died_s = died_s
         member.lost_requests, member.lost_traces = last.requests_in_flight, last.traces_active
         self._count(member, replace(last, requests_in_flight=0, traces_active=0))
         log.warning("worker %d is gone (%s); the others go on without its traces", member.index, member.died)
