@@ -7,6 +7,8 @@ so that memory does not grow with the number of columns. A column whose values a
 
 from __future__ import annotations
 
+import ctypes
+import platform
 import shutil
 import tempfile
 import weakref
@@ -31,7 +33,8 @@ Codes = NDArray[np.int32]
 BLOCK_ROWS = 2**20  # that are held in memory at a time
 PARTS = 4  # of so many rows, in which a run of more of them is worked on: memory is for what comes of them
 TURNS = 2**21  # more than any trace has
-EXACT = 2**24  # up to which float32 holds every integer
+CHUNK = 2**16  # values that are looked at in one go: they stay in the processor's cache
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
 class Source(Protocol):
@@ -73,6 +76,8 @@ class ColumnStore:
         kept = np.flatnonzero(~left_out) if left_out.any() else None
         self.order = self._ordered(kept)
         self.count = source.num_rows if self.order is None else len(self.order)
+        if not self.whole:
+            _keep_freed_memory()
 
     @property
     def whole(self) -> bool:
@@ -125,7 +130,7 @@ class ColumnStore:
 
     def _stored(self, name: str, values: NDArray[Any]) -> NDArray[Any] | _File:
         """A column as it is kept."""
-        if len(values) and (np.isnan(values[:1]) & np.isnan(values) | (values == values[0])).all():
+        if len(values) and _all_same(values):
             return values[:1].copy()
         if self.whole:
             return values.astype(np.float64, copy=False) if values.dtype.kind != "i" else values
@@ -153,12 +158,27 @@ class ColumnStore:
         return Path(folder)
 
 
+def _keep_freed_memory() -> None:
+    """Let arrays of blocks take memory that others gave back: the system's pages cost as much as the work on them."""
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, 100_000_000)
+        library.mallopt(M_TRIM_THRESHOLD, 1_000_000_000)
+
+
 def _narrow(values: NDArray[Any]) -> NDArray[Any]:
     """The same in half the bytes, where these hold every value exactly."""
     if values.dtype.kind == "i":
         return values.astype(np.int8) if values.max(initial=0) < 2**7 else values
-    narrow = values.astype(np.float32)
-    return narrow if np.array_equal(narrow, values, equal_nan=True) else values
+    parts = [values[begin : begin + CHUNK] for begin in range(0, len(values), CHUNK)]
+    exact = all(np.array_equal(part.astype(np.float32), part, equal_nan=True) for part in parts)
+    return values.astype(np.float32) if exact else values
+
+
+def _all_same(values: NDArray[Any]) -> bool:
+    """Whether a column has one value alone, which may be NaN; looked at in parts, as most columns differ early."""
+    parts = (values[begin : begin + CHUNK] for begin in range(0, len(values), CHUNK))
+    return all(bool((np.isnan(values[:1]) & np.isnan(part) | (part == values[0])).all()) for part in parts)
 
 
 def numbers(column: pa.ChunkedArray) -> NDArray[Any]:
