@@ -53,6 +53,7 @@ SEARCHES = (
 )
 LOW, HIGH = 4, 512
 SHORT_S, LONG_S = 3600.0, 4 * 3600.0
+START = "start=stationary"  # else percentiles of first tokens hold the burst with which all traces begin
 PROFILE = (
     "clock=virtual", "profile=gpu", "workload=agentic-synthetic", "workload.rows=1024", "html=false", "progress=none",
 )  # fmt: skip
@@ -84,7 +85,7 @@ def searched(server: str, slo: str, folder: Path, workload: Workload) -> tuple[C
         if not (path / "summary.json").exists():
             shutil.rmtree(path, ignore_errors=True)
             base = settings(
-                *SERVERS[server], f"duration={SHORT_S:g}", f"concurrency={concurrency}", f"seed={concurrency}"
+                *SERVERS[server], f"duration={SHORT_S:g}", f"concurrency={concurrency}", f"seed={concurrency}", START
             )
             execute(replace(base, slo=slo, stop_when="slo"), path, workload=workload)
         cell = load_of(path, slo)
@@ -111,7 +112,7 @@ class Truth:
     def _numbers(self, load: int) -> dict[str, float | None]:
         path = self.folder / f"{self.server.replace(' ', '-')}-{load}.json"
         if not path.exists():
-            base = settings(*SERVERS[self.server], f"duration={LONG_S:g}", "seed=2", f"concurrency={load}")
+            base = settings(*SERVERS[self.server], f"duration={LONG_S:g}", "seed=2", f"concurrency={load}", START)
             with tempfile.TemporaryDirectory() as run:
                 write_json(path, numbers(execute(base, Path(run) / "run", workload=self.workload).summary.to_json()))
         content: dict[str, float | None] = json.loads(path.read_text())
