@@ -137,7 +137,7 @@ def test_node_that_loses_its_power_is_missed_and_the_other_goes_on(
     assert end.began_monotonic_s is not None
     at_s = killed - end.began_monotonic_s
     print(f"dead {(dead.wall_time_s or 0) - at_s:.2f} s after the kill: {dead.died}")
-    assert "has not answered for 2 s" in output or (dead.wall_time_s or 0.0) - at_s < 2.0
+    assert "has not answered for 2 s" in output or (dead.wall_time_s or 0.0) - at_s < 5.0
     evaluated = evaluate(started.rows())
     last_s = evaluated.frame().groupby("worker_id").end_s.max()
     print(f"last row {at_s - last_s[dead.worker_id]:.2f} s before it")
