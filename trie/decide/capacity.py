@@ -6,6 +6,7 @@ that passes at a load is taken to pass at every smaller one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from trie.metrics.slo.evaluate import Met
@@ -70,9 +71,16 @@ class Search:
     def next_load(self) -> int | None:
         """The load of the next cell; None when the answer is known as closely as it can be."""
         known = self.capacity
+        if "unsure" in self.answers.values() and len(self.answers) >= self._most:
+            return None
         if known.fails is None and not known.unsure:
             return self._grown(known.passes)
         return self._halved(known)
+
+    @property
+    def _most(self) -> int:
+        """Cells after which a search ends whose cells are not all sure: more of them near the limit tell little."""
+        return math.ceil(math.log2(max(self.high - self.low, 1))) + 2
 
     def _grown(self, passes: int | None) -> int | None:
         if passes is None:
