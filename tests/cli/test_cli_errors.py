@@ -105,7 +105,11 @@ def test_experiment_of_another_kind_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("mine.jsonl.gz", gzip.compress(b"{}"), "found gzip data, must be JSON lines in UTF-8 (unpack or convert it)"),
+        (
+            "mine.jsonl.gz",
+            gzip.compress(b"{}", mtime=0),
+            "found gzip data, must be JSON lines in UTF-8 (unpack or convert it)",
+        ),
         ("folder.jsonl", None, "is a folder, must be a JSONL file"),
         ("long.jsonl", b"x" * 1_000_000, "long.jsonl:1: not a JSON object"),
     ],
