@@ -55,6 +55,14 @@ def test_loads_that_are_not_sure_lie_between_the_bounds():
     assert len(loads) <= ceil(log2(512 - 4)) + 2
 
 
+def test_cells_that_another_search_asked_for_do_not_count():
+    state = Search(4, 64)
+    for load in range(40, 60):
+        state.record(load, "unsure")
+    assert state.cells == 0
+    assert state.next_load() is not None
+
+
 def test_a_cell_that_fails_below_one_that_passes_is_the_bound():
     state = Search(4, 64)
     for load, answer in ((4, "yes"), (16, "yes"), (64, "no"), (40, "yes"), (28, "no")):

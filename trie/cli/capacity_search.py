@@ -40,13 +40,12 @@ class CapacityCells(Cells):
         Raises:
             TrieError: before the first cell for a mistake, after the last when any failed.
         """
+        shape = self.config.load.shape  # before the rules of all settings: the search's start is for a closed loop too
+        if shape != "closed":
+            raise ConfigError(f"load={shape}: search=capacity looks for a concurrency, and needs load=closed")
         settings = typed_config.settings(typed_config.without_hydra(self.config))
         if settings.slo is None:
             raise ConfigError("search=capacity: needs limits to search by: slo='ttft_s<2@p95'")
-        if settings.load.shape != "closed":
-            raise ConfigError(
-                f"load={settings.load.shape}: search=capacity looks for a concurrency, and needs load=closed"
-            )
         if settings.repeats > 1:
             raise ConfigError(f"repeats={settings.repeats}: search=capacity measures each load once")
         directory = Path(self.config.hydra.sweep.dir)
@@ -106,9 +105,9 @@ class CapacityCells(Cells):
 
 def _refuse_plan(settings: CommandConfig, loads: range) -> None:
     if settings.plan:
-        most = (len(loads) - 1).bit_length() + 2
+        most = Search(loads[0], loads[-1]).most_cells * len(tiers(settings.slo))
         raise ConfigError(
-            f"plan=true: which cells a search measures depends on their results; here at most {most} of "
+            f"plan=true: which cells a search measures depends on their results; here about {most} of "
             f"{settings.duration:g} s each"
         )
 

@@ -6,7 +6,6 @@ that passes at a load is taken to pass at every smaller one.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from trie.metrics.slo.evaluate import Met
@@ -48,12 +47,19 @@ class Search:
     high: int
     answers: dict[int, Met] = field(default_factory=dict)
     beyond: set[int] = field(default_factory=set)
+    cells: int = 0  # that this search asked for: others may bring answers of theirs
+
+    @property
+    def most_cells(self) -> int:
+        """After so many a search ends whose cells are not all sure: more of them near the limit tell little."""
+        return (self.high - self.low).bit_length() + 2
 
     def record(self, load: int, answer: Met, *, beyond: bool = False) -> None:
         """Take the answer of a cell; `beyond`: it is not sure, but its value is beyond the limit, or there is none.
 
         An overloaded server completes so little that nothing is sure, and no load above such a one would be.
         """
+        self.cells += load == self.next_load()
         self.answers[load] = answer
         if beyond:
             self.beyond.add(load)
@@ -71,16 +77,11 @@ class Search:
     def next_load(self) -> int | None:
         """The load of the next cell; None when the answer is known as closely as it can be."""
         known = self.capacity
-        if "unsure" in self.answers.values() and len(self.answers) >= self._most:
+        if "unsure" in self.answers.values() and self.cells >= self.most_cells:
             return None
         if known.fails is None and not known.unsure:
             return self._grown(known.passes)
         return self._halved(known)
-
-    @property
-    def _most(self) -> int:
-        """Cells after which a search ends whose cells are not all sure: more of them near the limit tell little."""
-        return math.ceil(math.log2(max(self.high - self.low, 1))) + 2
 
     def _grown(self, passes: int | None) -> int | None:
         if passes is None:
