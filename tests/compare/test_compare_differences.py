@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +27,10 @@ def by_key(found: Pair) -> dict[str, Difference]:
     return {difference.of.key: difference for difference in found.differences}
 
 
-def test_units_add_up_to_the_summary(tmp_path: Path) -> None:
-    """Every sample and ratio, on the run as it is, gives the number in summary.json."""
-    run = read("A", written(tmp_path / "a", Server(fail=7), num_gpus=2))
+@pytest.mark.parametrize("about", [{}, {"duration": 80.0, "end": {"wall_time_s": 100.0, "drain_s": 20.0}}])
+def test_units_add_up_to_the_summary(tmp_path: Path, about: dict[str, Any]) -> None:
+    """Every sample and ratio, on the run as it is, gives the number in summary.json; also where traces went on."""
+    run = read("A", written(tmp_path / "a", Server(fail=7), num_gpus=2, **about))
     assert run.units is not None
     stated = run.numbers
     assert not len(run.units.samples["per_request.max_gap_s"].values)  # these rows have none

@@ -178,17 +178,16 @@ def _rates(columns: Columns, sessions: Traces, wall_time_s: float, gpus: int | N
     points = Points.of(columns)
     if not len(points.at) or wall_time_s <= 0:
         return
-    done = np.flatnonzero(columns.outcome("ok"))
-    order = done[np.argsort(columns["end_s"][done], kind="stable")]  # of the points' requests
+    rows, totals = points.rows, points.total
     for window in (part.key for part in WINDOWS):
         first, begin, end = _window(window, points, wall_time_s)
         if end <= begin or (window.endswith("per_gpu") and not gpus):
             continue
         held = _held(sessions.began_s, until, begin, end)
         factor = float(held.sum()) / (end - begin) / (gpus if gpus and window.endswith("per_gpu") else 1)
-        for key, total in points.total.items():
+        for key, total in totals.items():
             counted = np.zeros(len(columns))
-            counted[order[first:]] = np.diff(total, prepend=0.0)[first:]
+            counted[rows[first:]] = np.diff(total, prepend=0.0)[first:]
             yield f"{WORKLOAD.key}.{key}.{window}", Ratio(columns.with_subagents(counted), held, factor)
     held = _held(sessions.began_s, until, 0.0, wall_time_s)
     completed = sessions.completed.astype(np.float64)

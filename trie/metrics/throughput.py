@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trie.metrics.columns import Bools, Columns, Floats
 from trie.metrics.definitions import WORKLOAD, declared
@@ -72,11 +73,16 @@ class Points:
         return totals
 
     @property
+    def rows(self) -> NDArray[np.intp]:
+        """The row of each point."""
+        done = np.flatnonzero(_done(self.columns))
+        return done[np.argsort(self.columns["end_s"][done], kind="stable")]
+
+    @property
     def total(self) -> dict[str, Floats]:
         """The tokens by key, cumulated over the points."""
-        done = np.flatnonzero(_done(self.columns))
-        order = done[np.argsort(self.columns["end_s"][done], kind="stable")]
-        return {key: np.cumsum(of_key[order]) for key, of_key in tokens(self.columns).items()}
+        rows = self.rows
+        return {key: np.cumsum(of_key[rows]) for key, of_key in tokens(self.columns).items()}
 
     def first_since(self, instant: float) -> int:
         """Index of the first point at or after an instant."""
