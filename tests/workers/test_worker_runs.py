@@ -40,6 +40,7 @@ from trie.storage.parquet_parts import PartsWriter
 from trie.storage.run_dir import RunDir
 from trie.workers import coordinator
 from trie.workers.assignment import Assignment, worker_count
+from trie.workers.handle import Placement
 from trie.workload.trace import Trace, Workload
 
 TRACES = [Trace(50, (4, 6), (20, 30), (0.0, 0.0), 5, row=0), Trace(33, (), (), (), 3, row=1)]
@@ -189,7 +190,8 @@ async def test_a_run_that_is_stopped_ends_with_the_reason_in_its_rows(tmp_path: 
     assert set(ended.frame().slot) == {0, 1, 2, 3}
 
 
-async def test_a_run_of_which_every_worker_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def placing() -> tuple[list[TaskHandle], Placement]:
+    """A placement, and the handles that it will have made."""
     handles: list[TaskHandle] = []
 
     @asynccontextmanager
@@ -197,6 +199,12 @@ async def test_a_run_of_which_every_worker_dies_is_an_error(tmp_path: Path, monk
         async with tasks(given) as started:
             handles.extend(started)
             yield started
+
+    return handles, placed
+
+
+async def test_a_run_of_which_every_worker_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handles, placed = placing()
 
     def answer(raw: bytes) -> Script:
         if not raw.startswith(b"POST"):
@@ -217,13 +225,7 @@ async def test_a_run_of_which_every_worker_dies_is_an_error(tmp_path: Path, monk
 async def test_a_worker_that_falls_silent_makes_the_run_no_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handles: list[TaskHandle] = []
-
-    @asynccontextmanager
-    async def placed(given: Sequence[Assignment]) -> AsyncIterator[list[TaskHandle]]:
-        async with tasks(given) as started:
-            handles.extend(started)
-            yield started
+    handles, placed = placing()
 
     def answer(raw: bytes) -> Script:
         if not raw.startswith(b"POST"):

@@ -18,8 +18,8 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import chain, pairwise
 from time import perf_counter, process_time
 from typing import Any, TypeVar
@@ -41,6 +41,18 @@ def in_loop(main: Coroutine[Any, Any, T]) -> T:
 
         runner = uvloop.run
     return runner(main)
+
+
+@asynccontextmanager
+async def beside(main: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run something while the block lasts."""
+    task = asyncio.create_task(main)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 class LoopGate:

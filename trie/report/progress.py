@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, inf
@@ -17,6 +17,7 @@ from trie.config import ProgressStyle
 from trie.metrics.checks.outcomes import LEAST_COMPLETED
 from trie.one_line import lasting
 from trie.replay.counters import ORIGIN, RECENT_S, Counters, Point
+from trie.replay.event_loop import beside
 from trie.replay.live_numbers import Forecast, forecast
 from trie.replay.run_state import Clock
 
@@ -80,13 +81,8 @@ class Watched:
 @asynccontextmanager
 async def shown(watched: Watched, style: ProgressStyle) -> AsyncIterator[None]:
     """Show a run while the block lasts; reads its counters and costs the event loop one small string a refresh."""
-    task = asyncio.create_task(follow(watched, style))
-    try:
+    async with beside(follow(watched, style)):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def follow(watched: Watched, style: ProgressStyle) -> None:

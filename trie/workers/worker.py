@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from itertools import count
 from time import perf_counter
-from typing import Any
 
 from trie.endpoint.connection import Connections
 from trie.errors import TrieError
 from trie.replay.counters import Counters
+from trie.replay.event_loop import beside
 from trie.replay.scheduler import Scheduler, build
 from trie.storage.parquet_parts import PartsWriter, to_table, warm_up
 from trie.storage.record import RequestRecord
@@ -49,7 +49,7 @@ async def _work(assignment: Assignment, channel: Channel) -> None:
         ready = replace(assignment.ready, servers=tuple(servers))
         scheduler = build(ready, RowWriter(writer), share=share, instants=instants)
         await asyncio.to_thread(warm_up)
-        async with _beside(_tell(channel, scheduler.counters)), _beside(_obey(channel, scheduler, instants)):
+        async with beside(_tell(channel, scheduler.counters)), beside(_obey(channel, scheduler, instants)):
             async with scheduler:
                 channel.send(Ready())
                 reason = await scheduler.run()
@@ -106,18 +106,6 @@ def _open(counters: Counters) -> Iterator[OpenTrace]:
 def told(counters: Counters) -> Counters:
     """Counters without what grows with the run: the coordinator keeps its own."""
     return replace(counters, recent=deque(), live=replace(counters.live, open={}))
-
-
-@asynccontextmanager
-async def _beside(main: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something while the block lasts."""
-    task = asyncio.create_task(main)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 class _Sender:
