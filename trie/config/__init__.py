@@ -4,23 +4,14 @@ The dataclasses hold types, defaults and rules and know nothing of Hydra; `trie.
 a `RunConfig`, a library user builds one directly.
 """
 
+from trie.config.client import ClientConfig, ConcurrencyConfig, Priority
 from trie.config.cluster import ClusterConfig, Placement
+from trie.config.command import CommandConfig, Order
 from trie.config.endpoint import LOAD_KEYS, Api, EndpointConfig, PromptForm, TlsConfig, ToolRole
+from trie.config.limits import LimitsConfig
 from trie.config.load import LoadConfig
-from trie.config.run import (
-    HISTORIES,
-    ClientConfig,
-    Clock,
-    CommandConfig,
-    ConcurrencyConfig,
-    LimitsConfig,
-    Order,
-    Priority,
-    ProgressStyle,
-    PromptConfig,
-    RunConfig,
-    Start,
-)
+from trie.config.prompts import PromptConfig
+from trie.config.run import HISTORIES, Clock, ProgressStyle, RunConfig, Start
 from trie.config.sim import FAULTS, SimConfig
 from trie.config.workload import WorkloadConfig
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, get_args, get_origin
 
-from trie.config.run import CommandConfig
+from trie.config.command import CommandConfig
 from trie.config.setting import Setting, settings_of
 from trie.errors import ConfigError, near_miss
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from trie.config import stop_when
+from trie.config.client import ClientConfig, ConcurrencyConfig
 from trie.config.cluster import ClusterConfig, Placement
 from trie.config.endpoint import Api, EndpointConfig
+from trie.config.limits import LimitsConfig
 from trie.config.load import LoadConfig
+from trie.config.prompts import PromptConfig
 from trie.config.setting import SECONDS, check, require, setting
 from trie.config.sim import SimConfig
 from trie.config.workload import WorkloadConfig
 
-MAX_CONCURRENCY = 1_000_000
-MAX_ZIPF = 10.0  # above it all words are the first
-MAX_POOL_TOKENS = 1 << 26  # about 400 MB of text
 MAX_RETRIES = 1000
 MAX_WARM_UP = 100_000
 
@@ -30,102 +30,6 @@ ONE_WORKER, AUTO_WORKERS = "1", "auto"
 MAX_WORKERS = 4096
 
 NO_GPUS = "null, or num_gpus must be set: a cost is that of so many GPUs"
-
-
-@dataclass
-class ConcurrencyConfig:
-    """How many traces are active at any time, tool waits included."""
-
-    value: int = setting(
-        8, "traces that are active at any time; `concurrency=8` sets it", minimum=1, maximum=MAX_CONCURRENCY
-    )
-
-    def __post_init__(self) -> None:
-        check(self, "concurrency.")
-
-
-@dataclass
-class PromptConfig:
-    """What the synthetic prompts are made of."""
-
-    zipf: float = setting(
-        1.0, "exponent of the word frequencies; 0: all words are equally frequent", minimum=0, maximum=MAX_ZIPF
-    )
-    pool_tokens: int = setting(
-        1 << 18,
-        "size of the pool that prompts are cut from; a session with more tokens repeats itself",
-        minimum=1024,
-        maximum=MAX_POOL_TOKENS,
-    )
-    calibrate: bool = setting(True, "verify prompt lengths against the server with two small requests before the run")
-    trust_remote_code: bool = setting(
-        False, "run the Python code that a tokenizer's repository brings: it can do all that you can"
-    )
-
-    def __post_init__(self) -> None:
-        check(self, "prompts.")
-
-
-@dataclass
-class LimitsConfig:
-    """Above these the verdict is that a run's numbers would mislead."""
-
-    failure_rate: float = setting(
-        0.05, "share of ended requests that failed, and of traces that completed or failed", minimum=0
-    )
-    censored_share: float = setting(
-        0.5,
-        "share of traces that were cut off or failed: those that complete are the short ones",
-        minimum=0,
-        measured=False,
-    )
-    prompt_drift: float = setting(
-        0.05, "how far the server's count of prompt tokens may be from ours, as a ratio over the run", minimum=0
-    )
-    completion_drift: float = setting(0.01, "share of the requested completion tokens that did not come", minimum=0)
-    loop_lag_s: float = setting(
-        0.020, "p99 of the lag of the client's event loop, above which there is a warning", minimum=0, unit=SECONDS
-    )
-    client_error: float = setting(
-        0.10,
-        "share by which the client's own lateness may have raised a headline percentile of a time",
-        minimum=0,
-        measured=False,
-    )
-    client_cpu: float = setting(0.85, "share of one core that the client used", minimum=0)
-    stall_s: float = setting(
-        1.0, "longest time in which the client stood still, as a suspended process does", minimum=0, unit=SECONDS
-    )
-
-    def __post_init__(self) -> None:
-        check(self, "limits.")
-
-
-class Priority(Enum):
-    """The scheduling priority of the client while it replays: `auto` is the highest that the system allows."""
-
-    auto = "auto"
-    normal = "normal"
-
-
-@dataclass
-class ClientConfig:
-    """The client as a process."""
-
-    priority: Priority = setting(
-        Priority.auto,
-        "scheduling priority while the clock runs; auto: real time or nice -10, where the system allows it",
-        measured=False,
-    )
-    max_in_flight: int | None = setting(
-        None,
-        "requests in flight at most, of which sub-agents may make more than there are traces; those beyond wait, and "
-        "are due when their turn comes; null: no limit",
-        minimum=1,
-    )
-
-    def __post_init__(self) -> None:
-        check(self, "client.")
 
 
 class ProgressStyle(Enum):
@@ -340,55 +244,3 @@ class RunConfig:
         require(one, "workers", self.workers, "1 with clock=virtual, which has no processes")
         here = self.cluster.placement is Placement.none
         require(here, "clock", "virtual", "real with cluster=ray: virtual time is made in one process")
-
-
-class Order(Enum):
-    """In which order a sweep goes through its cells."""
-
-    written = "written"  # as the settings are written, the last one varies fastest; repeats one after another
-    interleaved = "interleaved"  # so, all cells once, and then all again for the next repeat
-    shuffled = "shuffled"  # cells and repeats at random, the same order for the same order_seed
-
-
-@dataclass
-class CommandConfig(RunConfig):
-    """What a command line sets: a run, and how a sweep goes through many of them."""
-
-    precision: str | None = setting(
-        None,
-        "how well the completion tok/s of each cell is to be known, such as 2%: short for stop_when=completion_tok_s "
-        "within 2% and workload.order=shuffled; duration is then the longest that a cell lasts",
-        text="a percentage such as 2%, or null",
-    )
-    repeats: int = setting(1, "how often each cell of a sweep is measured", minimum=1, measured=False)
-    order: Order = setting(
-        Order.interleaved,
-        "order of a sweep's cells: as written, all cells once before the next repeat, or at random",
-        measured=False,
-    )
-    order_seed: int = setting(0, "seed of order=shuffled", minimum=0, measured=False)
-    pause: float = setting(
-        0.0, "time between two cells of a sweep in which nothing is sent", minimum=0, unit=SECONDS, measured=False
-    )
-    rerun: bool = setting(
-        False, "measure the finished cells of a sweep again; their earlier results are kept", measured=False
-    )
-    plan: bool = setting(
-        False,
-        "show the plan of a sweep and measure nothing; with a profile also what each cell is expected to give",
-        measured=False,
-    )
-    plan_json: str | None = setting(None, "file to write the plan of a sweep into, as JSON", measured=False)
-
-    def __post_init__(self) -> None:
-        if self.precision is not None:
-            wanted = stop_when.of_precision(self.precision)
-            same = self.stop_when in (None, wanted)
-            require(same, "precision", self.precision, "null with stop_when, which says it already")
-            self.stop_when = wanted
-            self.workload = replace(self.workload, order="shuffled")  # the first traces of a file are no sample of it
-        super().__post_init__()
-
-    def run(self) -> RunConfig:
-        """The run alone."""
-        return RunConfig(**{key.name: getattr(self, key.name) for key in fields(RunConfig)})
