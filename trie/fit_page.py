@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trie.fit_profile import Figure, Profile, Replayed
+from trie.report.html.channels import quoted
 from trie.report.html.document import Card, Cards, Cell, Column, Note, Page, Section, Table
-from trie.report.html.plot import BLUE, VERMILION, Plot, quoted
+from trie.report.html.plot import Plot
+from trie.report.html.theme import BLUE, VERMILION
 from trie.report.number_format import percent
 
 INTRO = (

@@ -15,8 +15,9 @@ import pytest
 
 from trie.errors import ReportError
 from trie.report.html.blocks import Markup, data, element, join
+from trie.report.html.channels import crosshair, quoted, zoomable
 from trie.report.html.document import Card, Cards, Cell, Check, Column, Facts, Note, Page, Section, Table, Verdict
-from trie.report.html.plot import Plot, crosshair, quoted, zoomable
+from trie.report.html.plot import Plot
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=\"alert('2')\">&\x1b[31m"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trie.report.html.plot import DASHES, GREY, PALETTE, SHAPES
+from trie.report.html.theme import DASHES, GREY, PALETTE, SHAPES
 
 # Of linear RGB at full severity: Machado, Oliveira, Fernandes 2009, "A physiologically-based model for simulation of
 # color vision deficiency".

@@ -15,16 +15,9 @@ from trie.metrics import definitions
 from trie.metrics.columns import Floats
 from trie.metrics.definitions import Metric, Number
 from trie.metrics.shown_numbers import too_few
-from trie.report.html.plot import (
-    GREEN,
-    GREY,
-    PINK,
-    SHAPES,
-    VERMILION,
-    Plot,
-    quoted,
-    zoomable,
-)
+from trie.report.html.channels import quoted, zoomable
+from trie.report.html.plot import Plot
+from trie.report.html.theme import GREEN, GREY, PINK, SHAPES, VERMILION
 from trie.report.latency_plots import magnitude
 from trie.report.pareto import IN_TOTAL, PER_GPU, Curve, Measured, in_turn, pareto_plot, told_apart
 

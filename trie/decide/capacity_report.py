@@ -17,7 +17,8 @@ from trie.metrics.slo.evaluate import Judged, Met
 from trie.metrics.slo.expression import parse_all
 from trie.metrics.slo.of_run import judged_run
 from trie.report.html.document import Block, Cell, Check, Column, Page, Table, Tone, Value, Verdict
-from trie.report.html.plot import GREY, Plot
+from trie.report.html.plot import Plot
+from trie.report.html.theme import GREY
 from trie.report.number_format import fine
 from trie.storage import sweep_dir
 from trie.storage.run_dir import RunDir, write_json

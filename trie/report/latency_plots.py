@@ -13,20 +13,9 @@ from trie.metrics.columns import Columns, Floats
 from trie.metrics.definitions import PER_REQUEST, PER_TRACE, metric_of
 from trie.metrics.distributions import PrefillTimes, ecdf, new_tokens, ttft_by_new_tokens
 from trie.metrics.traces import Traces
-from trie.report.html.plot import (
-    BLUE,
-    GREEN,
-    LOG_TICKS,
-    PINK,
-    SHORT_TICKS,
-    VERMILION,
-    Plot,
-    Values,
-    by_hue,
-    nearest_point,
-    quoted,
-    zoomable,
-)
+from trie.report.html.channels import by_hue, nearest_point, quoted, zoomable
+from trie.report.html.plot import Plot, Values
+from trie.report.html.theme import BLUE, GREEN, LOG_TICKS, PINK, SHORT_TICKS, VERMILION
 
 POINTS = 200  # of a distribution
 SCATTERED = 1500

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from trie.metrics.definitions import Number, numbers
-from trie.report.html.plot import DASHES, GREY, PALETTE, SHAPES, Choice, Plot, quoted, zoomable
+from trie.report.html.channels import quoted, zoomable
+from trie.report.html.plot import Choice, Plot
+from trie.report.html.theme import DASHES, GREY, PALETTE, SHAPES
 
 PER_GPU, IN_TOTAL = "completion_tok_s_steady_state_per_gpu", "completion_tok_s_steady_state"
 COST = "cost_traces_per_unit_of_cost_value"  # where the hour of a GPU has a price

@@ -12,19 +12,9 @@ from trie.metrics.definitions import WORKLOAD, metric_of
 from trie.metrics.series import Bins, completion_rate, cumulative, lateness, open_phases
 from trie.metrics.throughput import Points, Rates
 from trie.metrics.traces import Traces
-from trie.report.html.plot import (
-    BLUE,
-    GREEN,
-    GREY,
-    PALE,
-    SHORT_TICKS,
-    VERMILION,
-    Plot,
-    by_hue,
-    crosshair,
-    quoted,
-    zoomable,
-)
+from trie.report.html.channels import by_hue, crosshair, quoted, zoomable
+from trie.report.html.plot import Plot
+from trie.report.html.theme import BLUE, GREEN, GREY, PALE, SHORT_TICKS, VERMILION
 from trie.report.labels import EXPECTED
 from trie.report.number_format import short
 

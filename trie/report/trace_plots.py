@@ -9,7 +9,9 @@ import numpy as np
 from trie.metrics.columns import Columns
 from trie.metrics.distributions import cache_by_turn, prompt_tokens
 from trie.metrics.series import PHASES, Timeline
-from trie.report.html.plot import BLUE, GREEN, PALE, VERMILION, Plot, by_hue, quoted, zoomable
+from trie.report.html.channels import by_hue, quoted, zoomable
+from trie.report.html.plot import Plot
+from trie.report.html.theme import BLUE, GREEN, PALE, VERMILION
 from trie.report.time_plots import GROUP
 
 INK = "#14181f"

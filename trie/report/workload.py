@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from trie.one_line import lasting
+from trie.report.html.channels import quoted, zoomable
 from trie.report.html.document import Card, Cards, Column, Note, Page, Section
 from trie.report.html.document import Table as PageTable
-from trie.report.html.plot import BLUE, GREEN, LOG_TICKS, SHORT_TICKS, Plot, Values, quoted, zoomable
+from trie.report.html.plot import Plot, Values
+from trie.report.html.theme import BLUE, GREEN, LOG_TICKS, SHORT_TICKS
 from trie.report.number_format import percent, short
 from trie.report.terminal import print_lines
 from trie.workload.cache_demand import KNEE, MOST_CONCURRENT, Demand

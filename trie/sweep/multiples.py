@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from trie.metrics.definitions import Number, metric_of
+from trie.report.html.channels import by_hue, quoted
 from trie.report.html.multiples import Multiples, Row
-from trie.report.html.plot import BLUE, DASHES, GREEN, GREY, LOG_TICKS, VERMILION, Plot, by_hue, quoted
+from trie.report.html.plot import Plot
+from trie.report.html.theme import BLUE, DASHES, GREEN, GREY, LOG_TICKS, VERMILION
 from trie.sweep.curves import Curve, Point
 from trie.sweep.forecast import DASH, FORECAST
 from trie.sweep.table import FAILED_SHARE, columns

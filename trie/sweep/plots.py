@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from trie.report.html.plot import GREY, Plot, quoted
+from trie.report.html.channels import quoted
+from trie.report.html.plot import Plot
+from trie.report.html.theme import GREY
 from trie.report.pareto import PER_GPU
 from trie.sweep.curves import KNEE, Curve, Point, knee
 from trie.sweep.forecast import FORECAST, behind, dashed, together

@@ -11,7 +11,7 @@ others come in between. So there is one pass for each size of the cache.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trie.workload.recency import Recency
 from trie.workload.trace import PlannedRequest, Trace
 
 Floats = NDArray[np.float64]
@@ -55,45 +56,6 @@ class Held:
         shares = np.cumsum(lasts[order]) / lasts.sum()
         at_p95 = order[min(int(np.searchsorted(shares, 0.95)), len(order) - 1)]
         return cls(float((tokens * lasts).sum() / lasts.sum()), float(tokens[at_p95]), float(tokens[lasts > 0].max()))
-
-
-class _Recency:
-    """Texts of active sessions in blocks, from the one used longest ago, and what sessions that ended left."""
-
-    def __init__(self) -> None:
-        self._sizes: OrderedDict[Hashable, int] = OrderedDict()
-        self._ended = 0  # blocks of ended sessions, all told
-        self._ended_before: dict[Hashable, int] = {}  # the same when a text was used last
-
-    def held(self, text: Hashable, capacity: float) -> float:
-        """Blocks of a text that a cache of so many still holds: what the texts used since then leave, at most all."""
-        if text not in self._sizes:
-            return 0
-        between = self._ended - self._ended_before[text]
-        for other in reversed(self._sizes):
-            if other == text:
-                break
-            between += self._sizes[other]
-        return min(max(capacity - between, 0), self._sizes[text])
-
-    def use(self, text: Hashable, blocks: int) -> None:
-        """A text is used now, and has so many blocks."""
-        self._sizes[text] = blocks
-        self._sizes.move_to_end(text)
-        self._ended_before[text] = self._ended
-
-    def size(self, text: Hashable) -> int:
-        """Blocks of a text when it was used last."""
-        return self._sizes.get(text, 0)
-
-    def end(self, text: Hashable, left: int | None = None) -> None:
-        """A text will not be used again; or only its first blocks, with which its session goes on."""
-        if left is None:
-            self._ended += self._sizes.pop(text)
-            del self._ended_before[text]
-            return
-        self._ended += max(self._sizes[text] - left, 0)
-        self._sizes[text] = min(self._sizes[text], left)
 
 
 @dataclass(slots=True)
@@ -181,7 +143,7 @@ class ClosedLoop:
     _held: int = 0
     _prefixes: dict[Hashable, tuple[int, int]] = field(default_factory=dict)  # active traces with one, and its tokens
     _steps: list[tuple[float, int]] = field(default_factory=list)  # instants and tokens held from then on
-    _recency: _Recency = field(default_factory=_Recency)
+    _recency: Recency = field(default_factory=Recency)
     _due: list[tuple[float, int, Callable[[_Slot], None], _Slot]] = field(default_factory=list)
     _order: int = 0
     _queue: deque[_Slot] = field(default_factory=deque)  # requests whose prompts are not computed yet

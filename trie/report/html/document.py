@@ -54,7 +54,8 @@ from trie.report.html.blocks import (
     element,
 )
 from trie.report.html.multiples import Multiples
-from trie.report.html.plot import THEME, Plot
+from trie.report.html.plot import Plot
+from trie.report.html.theme import THEME
 
 __all__ = [
     "Block", "Card", "Cards", "Cell", "Check", "Column", "Facts", "Note", "Page", "Section", "Table", "Tone", "Value",

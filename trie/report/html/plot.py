@@ -29,12 +29,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import NDArray
 
 from trie.errors import ReportError
 from trie.report.html.blocks import Markup, data, element
+from trie.report.html.theme import THEME
 from trie.report.number_format import MISSING
 
 Values = Sequence[Any] | NDArray[Any]
@@ -45,125 +46,6 @@ DIGITS = 7  # significant, of what goes into a page: milliseconds in a run of ho
 WIDTH, HEIGHT = 680, 280  # pixels of an exported plot; on a page the width is that of its column
 NOSCRIPT_ROWS = 40  # of each table behind a plot
 PNG_SCALE = 3  # of an exported PNG: 300 dpi at a column's width
-FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, sans-serif"
-
-# Hues of Okabe and Ito that colour-blind readers tell apart, and that stand out from white and from black alike; a
-# second code (dash, shape, a label) goes with them. tests/report/test_palette.py computes the distances.
-BLUE, VERMILION, GREEN, PINK = "#0072b2 #d55e00 #009e73 #cc79a7".split()
-GREY = "#6b7280"  # for what is beside the point: limits, what was cut off
-PALE = "#c3c9d1"  # for areas alone
-PALETTE = (BLUE, VERMILION, GREEN, PINK)
-DASHES: Sequence[Sequence[int]] = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])  # one for each hue
-SHAPES = ("circle", "diamond", "square", "triangle-up")
-STRENGTHS = {"p50": 1.0, "p90": 0.65, "p99": 0.4}  # of one hue: opacity of a percentile's line
-
-_AXIS = {
-    "labelColor": "#4b5563",
-    "titleColor": "#374151",
-    "gridColor": "#e5e7eb",
-    "domainColor": "#9ca3af",
-    "tickColor": "#9ca3af",
-    "labelFontSize": 11,
-    "titleFontSize": 12,
-    "titleFontWeight": 500,
-    "titlePadding": 8,
-    "labelPadding": 5,
-    "tickSize": 4,
-}
-_LEGEND = {
-    "orient": "top",
-    "direction": "horizontal",
-    "title": None,
-    "labelFontSize": 12,
-    "labelColor": "#374151",
-    "symbolSize": 130,
-    "symbolStrokeWidth": 2.5,
-    "offset": 10,
-    "columnPadding": 16,
-    "labelLimit": 260,
-}
-THEME: Mapping[str, Any] = {
-    "font": FONT,
-    "background": None,
-    "padding": 4,
-    "view": {"stroke": None},
-    "axis": _AXIS,
-    "axisX": {"grid": False, "tickCount": 8},
-    "axisY": {"domain": False, "ticks": False, "tickCount": 6},
-    "legend": _LEGEND,
-    "range": {"category": list(PALETTE), "heatmap": {"scheme": "viridis"}},
-    "mark": {"color": BLUE},
-    "line": {"strokeWidth": 1.8, "strokeJoin": "round"},
-    "area": {"line": False},
-    "point": {"size": 26, "filled": True, "opacity": 0.6},
-    "rule": {"color": GREY},
-    "text": {"fontSize": 11, "color": GREY},
-}
-
-
-# Axes of tokens and of values over orders of magnitude; spread into a channel's `axis`.
-SHORT_TICKS: Mapping[str, Any] = {"labelExpr": "datum.value ? replace(format(datum.value, '~s'), 'G', 'B') : '0'"}
-_POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-9"
-LOG_TICKS: Mapping[str, Any] = {
-    "format": "~r",
-    "labelOverlap": True,
-    "gridOpacity": {
-        "condition": {"test": _POWER_OF_TEN, "value": 1},
-        "value": 0,
-    },
-}
-
-
-def zoomable(axis: str, /, **channel: Any) -> dict[str, Any]:
-    """An encoding channel ("x" or "y") that the reader of a page can zoom into; its marks should have `clip`."""
-    scale = {**channel.pop("scale", {}), "domainRaw": {"expr": f"zoom_{axis}"}}
-    return {**channel, "scale": scale}
-
-
-def by_hue(
-    field: str, colors: Mapping[str, str], *, symbol: Literal["stroke", "square"] = "stroke"
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The channels `color` and `strokeDash` of lines that a hue and a dash tell apart; one line has no legend."""
-    legend: dict[str, Any] = {"legend": None if len(colors) < 2 else {"symbolType": symbol}}
-    nominal = {"field": field, "type": "nominal", "title": None, **legend}
-    dashes = [list(DASHES[at % len(DASHES)]) for at in range(len(colors))]
-    return (
-        {**nominal, "scale": {"domain": list(colors), "range": list(colors.values())}},
-        {**nominal, "scale": {"domain": list(colors), "range": dashes}},
-    )
-
-
-def quoted(field: str, title: str, number: str | None = None) -> dict[str, Any]:
-    """A line of a tooltip: a text, or a number in a format of d3."""
-    kind = "nominal" if number is None else "quantitative"
-    return {"field": field, "type": kind, "title": title, **({"format": number} if number else {})}
-
-
-def crosshair(x: Mapping[str, Any], tooltip: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A layer that shows a line and the values at the x nearest to the pointer; its data have one row for each x."""
-    return {
-        "params": [{"name": "at", "select": {**_NEAREST, "fields": [x["field"]]}}],
-        "mark": {"type": "rule", "clip": True, "color": GREY},
-        "encoding": {"x": x, "opacity": _when_near(0.8), "tooltip": list(tooltip)},
-    }
-
-
-def nearest_point(
-    x: Mapping[str, Any], y: Mapping[str, Any], color: Mapping[str, Any], tooltip: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """A layer that shows a dot and the values at the point nearest to the pointer."""
-    return {
-        "params": [{"name": "at", "select": {**_NEAREST, "encodings": ["x", "y"]}}],
-        "mark": {"type": "point", "clip": True, "size": 60, "opacity": 1},
-        "encoding": {"x": x, "y": y, "color": color, "opacity": _when_near(1), "tooltip": list(tooltip)},
-    }
-
-
-_NEAREST = {"type": "point", "nearest": True, "on": "pointerover", "clear": "pointerout"}
-
-
-def _when_near(opacity: float) -> dict[str, Any]:
-    return {"condition": {"param": "at", "empty": False, "value": opacity}, "value": 0}
 
 
 @dataclass(frozen=True, slots=True)
