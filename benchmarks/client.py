@@ -19,12 +19,13 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 from clients import Client, Load, Report, Server
-from harness import Child, Failed, build, machine, run, server, spread, table
+from harness import Child, Failed, build, machine, run, server, spread, table, together
 from peers import peers
 
 from trie.storage.parquet_parts import read_records
@@ -35,28 +36,37 @@ BODY_BYTES_A_TOKEN = 6  # of trie's prompts from its word list, near enough
 # ---- the two that tell their requests apart
 
 
-def drive_floor(at: Server, load: Load, folder: Path) -> Report:
-    return _drive_floor([build("floor")], at, load, folder)
+def drive_floor(at: Server, load: Load, folder: Path, *, processes: int = 1) -> Report:
+    return _drive_floors([build("floor")], at, load, folder, processes)
 
 
-def drive_uvloop_floor(at: Server, load: Load, folder: Path) -> Report:
-    return _drive_floor([sys.executable, Path(__file__).parent / "floor_uvloop.py"], at, load, folder)
+def drive_uvloop_floor(at: Server, load: Load, folder: Path, *, processes: int = 1) -> Report:
+    return _drive_floors([sys.executable, Path(__file__).parent / "floor_uvloop.py"], at, load, folder, processes)
 
 
-def _drive_floor(program: list[str | Path], at: Server, load: Load, folder: Path) -> Report:
-    log = folder / "floor.csv"
+def _drive_floors(program: list[str | Path], at: Server, load: Load, folder: Path, processes: int) -> Report:
+    """So many of them at once, each with its part of the streams."""
+    bounds = [load.streams * part // processes for part in range(processes + 1)]
     size = BODY_BYTES_A_TOKEN * load.prompt_tokens
-    settings = {"port": at.port, "connections": load.streams, "rounds": load.rounds, "body-bytes": size,
-                "tokens": load.tokens, "log": log}  # fmt: skip
-    words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-    child = run([*program, *words], folder)
-    rows = pd.read_csv(log)
+
+    def drive(part: int) -> tuple[Child, pd.DataFrame]:
+        own = folder / str(part)
+        own.mkdir()
+        settings = {"port": at.port, "connections": bounds[part + 1] - bounds[part], "first": bounds[part]}
+        settings |= {"rounds": load.rounds, "body-bytes": size, "tokens": load.tokens, "log": own / "floor.csv"}
+        words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+        return run([*program, *words], own), pd.read_csv(own / "floor.csv").assign(worker_id=part)
+
+    with ThreadPoolExecutor(processes) as pool:
+        children, parts = zip(*pool.map(drive, range(processes)), strict=True)
+    rows = pd.concat(parts)
     rows["ttft_ms"] = (rows.first_token_s - rows.sent_s) * 1e3
     rows["tpot_ms"] = (rows.end_s - rows.first_token_s) / max(load.tokens - 1, 1) * 1e3
-    return _by_request(child, rows)
+    replay_cpu_s = sum(float(child.lines()[-1].removeprefix("cpu_s ")) for child in children)
+    return replace(_by_request(together(children), rows), replay_cpu_s=replay_cpu_s)
 
 
-def drive_trie(at: Server, load: Load, folder: Path, *, workers: int = 1) -> Report:
+def drive_trie(at: Server, load: Load, folder: Path, *, processes: int = 1) -> Report:
     """The command as a user types it, until a deadline: it has no count of requests."""
     trace = {
         "num_turns": 0,
@@ -70,7 +80,7 @@ def drive_trie(at: Server, load: Load, folder: Path, *, workers: int = 1) -> Rep
     settings = [f"endpoint={at.url}", f"concurrency={load.streams}", "workload=./load.jsonl"]
     duration = f"duration={load.deadline_s:.3f}"
     quiet = ["prompts.calibrate=false", "progress=plain", "client.priority=normal"]  # which the others have too
-    command = [sys.executable, "-m", "trie", *settings, duration, f"workers={workers}", *quiet]
+    command = [sys.executable, "-m", "trie", *settings, duration, f"workers={processes}", *quiet]
     child = run(command, folder)
     directory = folder / child.lines()[-1]
     rows = read_records(directory / "requests").to_pandas()
@@ -81,8 +91,9 @@ def drive_trie(at: Server, load: Load, folder: Path, *, workers: int = 1) -> Rep
     rows["tpot_ms"] = (ended - rows.first_token_s) / max(load.tokens - 1, 1) * 1e3
     verdict = json.loads((directory / "summary.json").read_text())["verdict"]
     limited = not all(check["ok"] for check in verdict if check["id"].startswith("client"))
-    replay_cpu_s = manifest["end"]["client"]["cpu_s"]
-    return replace(_by_request(child, rows), exact=False, was_limit=limited, replay_cpu_s=replay_cpu_s)
+    end = manifest["end"]
+    costs = {"replay_cpu_s": end["client"]["cpu_s"], "coordinator_cpu_s": end["coordinator_cpu_s"]}
+    return replace(_by_request(child, rows), exact=False, was_limit=limited, **costs)
 
 
 def _by_request(child: Child, rows: pd.DataFrame) -> Report:

@@ -52,6 +52,7 @@ class Report:
     requests: pd.DataFrame | None = None  # x_request_id, ttft_ms, tpot_ms (NaN: not ended), worker_id (NaN: one alone)
     was_limit: bool | None = None  # whether it called itself the limit
     replay_cpu_s: float | None = None  # of its CPU what it took while requests were made, where it tells it apart
+    coordinator_cpu_s: float | None = None  # in the same time, of the process beside several that made the requests
     exact: bool = True  # made exactly the load's requests, and perhaps a few before; else it went on until a deadline
 
     @property

@@ -1,10 +1,12 @@
 """The floor of Python: what a client costs that does nothing but send, and note the time of each read, on uvloop.
 
-    python benchmarks/floor_uvloop.py --port PORT --connections 64 --rounds 4 --body-bytes 12000 --tokens 200 --log FILE
+    python benchmarks/floor_uvloop.py --port PORT --connections 64 --first 0 --rounds 4 --body-bytes 12000 \
+        --tokens 200 --log FILE
 
 One protocol object a connection, no parsing, nothing kept but instants. Streams begin one after the other, STAGGER_S
 apart: chunks of streams that begin at once come together too, and one wait of the loop then serves many of them. The
-rest is as in native/floor.c, which has the format of the log. It knows the answers of sse_server and no others.
+rest is as in native/floor.c, which has the format of the log and of what is printed. It knows the answers of
+sse_server and no others.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import argparse
 import asyncio
 from array import array
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import uvloop
 
@@ -82,12 +84,14 @@ async def run(options: argparse.Namespace) -> list[Stream]:
     loop = asyncio.get_running_loop()
     streams = []
     for number in range(options.connections):
-        stream = Stream(number, options, loop.create_future())
+        stream = Stream(options.first + number, options, loop.create_future())
         await loop.create_connection(lambda stream=stream: stream, "127.0.0.1", options.port)
         streams.append(stream)
+    before_s = process_time()
     for number, stream in enumerate(streams):
         loop.call_later(number * STAGGER_S, stream.send)
     await asyncio.gather(*(stream.ended for stream in streams))
+    print(f"cpu_s {process_time() - before_s:.6f}")
     return streams
 
 
@@ -95,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("port", "connections", "rounds", "body-bytes", "tokens"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--log", type=Path, required=True)
     options = parser.parse_args()
     options.body = body_of(options.body_bytes, options.tokens)

@@ -11,9 +11,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -80,6 +80,7 @@ class Child:
     cpu_s: float
     peak_mb: float  # of the largest process
     memory: list[tuple[float, float]]  # seconds since the start and MB resident, of the process itself
+    waits: int = 0  # times that it waited for something: of an event loop, once for each batch of reads
 
     def lines(self) -> list[str]:
         return self.stdout.strip().splitlines()
@@ -113,10 +114,22 @@ def run(
         wall_s = time.perf_counter() - start
         stdout.seek(0)
         said = stdout.read()
-    child = Child(process.returncode, said, wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, memory)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    child = Child(process.returncode, said, wall_s, cpu_s, usage.ru_maxrss / 1024, memory, usage.ru_nvcsw)
     if child.code:
         raise Failed(f"{' '.join(words[:4])} ...: exit code {child.code}\n{said[-2000:]}{errors.read_text()[-2000:]}")
     return child
+
+
+def together(children: Sequence[Child]) -> Child:
+    """Several that ran at once, as one: their costs, and the longest and largest of them."""
+    return replace(
+        children[0],
+        wall_s=max(child.wall_s for child in children),
+        cpu_s=sum(child.cpu_s for child in children),
+        peak_mb=max(child.peak_mb for child in children),
+        waits=sum(child.waits for child in children),
+    )
 
 
 def _watch(pid: int, start: float, memory: list[tuple[float, float]]) -> None:

@@ -1,11 +1,12 @@
 // The floor: what a client costs that does nothing but send, wait, read and note the time.
 //
-//   floor --port PORT --connections 64 --rounds 4 --body-bytes 12000 --tokens 200 --log FILE
+//   floor --port PORT --connections 64 --first 0 --rounds 4 --body-bytes 12000 --tokens 200 --log FILE
 //
 // One thread: epoll, recv, stamp. All connections are open before the first request is sent; then all start together,
 // and each sends its next request when a response has ended, --rounds in all. FILE is CSV: x_request_id, sent_s (before
 // the write), first_token_s (the read that brought it), end_s (seconds of CLOCK_MONOTONIC), reads. Prints the CPU
 // seconds of the requests, without starting and connecting, by getrusage. Knows the answers of sse_server and no others.
+// Several processes share a server: --first is the number of the first connection of this one.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,7 +36,7 @@ typedef struct {
     Stamps *stamps;  // one for each round
 } Connection;
 
-static struct { int port; long connections, rounds, body_bytes, tokens; FILE *log; } options = {
+static struct { int port; long connections, first, rounds, body_bytes, tokens; FILE *log; } options = {
     .connections = 64, .rounds = 1, .body_bytes = 12000, .tokens = 200};
 static char *body;
 static int epoll;
@@ -91,7 +92,7 @@ static void send_request(Connection *connection, long number) {
     int length = snprintf(head, sizeof head,
                           "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                           "X-Request-Id: floor-%ld-%d\r\nContent-Length: %ld\r\n\r\n",
-                          number, connection->round, options.body_bytes);
+                          options.first + number, connection->round, options.body_bytes);
     connection->in_body = 0;
     connection->unsent = options.body_bytes;
     connection->stamps[connection->round].sent = now();
@@ -172,7 +173,7 @@ static void write_log(const Connection *all) {
     for (long number = 0; number < options.connections; number++)
         for (long round = 0; round < options.rounds; round++) {
             Stamps stamps = all[number].stamps[round];
-            fprintf(options.log, "floor-%ld-%ld,%.9f,%.9f,%.9f,%ld\n", number, round, stamps.sent, stamps.first_token,
+            fprintf(options.log, "floor-%ld-%ld,%.9f,%.9f,%.9f,%ld\n", options.first + number, round, stamps.sent, stamps.first_token,
                     stamps.end, stamps.reads);
         }
     fclose(options.log);
@@ -181,13 +182,14 @@ static void write_log(const Connection *all) {
 static void read_options(int count, char **words) {
     static const struct option known[] = {
         {"port", 1, 0, 'p'}, {"connections", 1, 0, 'c'}, {"rounds", 1, 0, 'r'}, {"body-bytes", 1, 0, 'b'},
-        {"tokens", 1, 0, 't'}, {"log", 1, 0, 'l'}, {0, 0, 0, 0},
+        {"tokens", 1, 0, 't'}, {"log", 1, 0, 'l'}, {"first", 1, 0, 'f'}, {0, 0, 0, 0},
     };
     for (int key; (key = getopt_long(count, words, "", known, NULL)) != -1;) {
         if (key == 'p') options.port = atoi(optarg);
         else if (key == 'c') options.connections = atol(optarg);
         else if (key == 'r') options.rounds = atol(optarg);
         else if (key == 'b') options.body_bytes = atol(optarg);
+        else if (key == 'f') options.first = atol(optarg);
         else if (key == 't') options.tokens = atol(optarg);
         else if (key == 'l') { if (!(options.log = fopen(optarg, "w"))) fail(optarg); }
         else exit(2);

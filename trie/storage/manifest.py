@@ -207,6 +207,7 @@ class End(_Object):
     client: ClientHealth | None = None
     engine: EngineGrowth | None = None
     workers: tuple[WorkerEnd, ...] = ()  # where several replayed the run
+    coordinator_cpu_s: float | None = None  # of the process beside them; `client` has theirs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

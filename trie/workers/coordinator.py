@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from math import isinf
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from types import TracebackType
 from typing import Any, Self
 
@@ -80,6 +80,7 @@ class Coordinator:
         self._listening: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
         self._failure: str | None = None  # what the user can fix
+        self._cpu_s = process_time()  # at the begin of the run, and of the run once it has ended
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -133,6 +134,7 @@ class Coordinator:
             RunDirError: when rows can't be written any more.
         """
         began = perf_counter() + HEAD_START_S
+        self._cpu_s = process_time()
         self.clock.start(began)
         self.clock.warming_up = self._config.warms_up
         self._command(lambda member: Begin(began + member.handle.offset_s))
@@ -146,6 +148,7 @@ class Coordinator:
     async def _warm_up(self) -> None:
         await self._until(lambda member: member.warmed_up or member.over)
         began = perf_counter() + HEAD_START_S
+        self._cpu_s = process_time()
         self.clock.start_again(began)
         if not all(member.over for member in self._members):
             log.info("the run begins, after a warm-up of %.1f s", self.clock.warm_up_s)
@@ -160,6 +163,7 @@ class Coordinator:
             "began_monotonic_s": None if isinf(self.clock.began) else self.clock.began,
             "wall_time_s": max((*walls, *(member.died_s or 0.0 for member in self._members)), default=0.0),
             "workers": [member.end() for member in self._members],
+            "coordinator_cpu_s": round(self._cpu_s, 6),
         }
 
     async def _listen(self, member: Member) -> None:
@@ -257,6 +261,7 @@ class Coordinator:
     def _stop_clock(self) -> None:
         if self.clock.ended is None:
             self.clock.stop()
+            self._cpu_s = process_time() - self._cpu_s
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
