@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
 from helpers import worker_tasks
 from helpers.scripted_server import HEAD, Script, plain_response, playing
 from helpers.simulator import QUICK, Serve
-from helpers.worker_tasks import TaskHandle, tasks
+from helpers.worker_tasks import Channel, TaskHandle, tasks
 
 from trie import Client
 from trie.cli.hydra_app import refuse_failed
@@ -41,6 +42,7 @@ from trie.storage.run_dir import RunDir
 from trie.workers import coordinator
 from trie.workers.assignment import Assignment, worker_count
 from trie.workers.handle import Placement
+from trie.workers.messages import Begin, Ended, Measure, WarmedUp
 from trie.workload.trace import Trace, Workload
 
 TRACES = [Trace(50, (4, 6), (20, 30), (0.0, 0.0), 5, row=0), Trace(33, (), (), (), 3, row=1)]
@@ -48,6 +50,7 @@ TRACES += [Trace(64, (2,), (1,), (0.0,), 9, row=2)]
 WORKLOAD = Workload("w", TRACES, "a test", "0" * 64)
 MODELS = plain_response("200 OK", b'{"data": [{"id": "m"}]}')
 ANSWER = b'{"choices": [{"text": " a", "finish_reason": "length"}], "usage": {"completion_tokens": 1}}'
+TIMER_S = 0.002  # by which a timer of the event loop may ring early
 WORDS = PromptConfig(pool_tokens=1 << 14, calibrate=False)
 
 
@@ -114,19 +117,46 @@ def test_each_worker_has_its_share_of_every_kind_of_trace() -> None:
         assert kinds == pytest.approx([250] * 4, abs=70)  # 5 standard deviations of 1,000 draws of one in four
 
 
-async def test_all_begin_to_be_measured_at_one_instant(sim: Serve, tmp_path: Path) -> None:
-    """Instants of all rows have one zero: those of the warm-up, some of each worker's, are before it."""
+def crossing(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, object]]:
+    """What the coordinator and the workers tell each other, in order, and when."""
+    crossed: list[tuple[float, object]] = []
+
+    def recorded(send: Callable[[Any, object], None]) -> Callable[[Any, object], None]:
+        def send_and_note(self: Any, message: object) -> None:
+            crossed.append((perf_counter(), message))
+            send(self, message)
+
+        return send_and_note
+
+    for end in (TaskHandle, Channel):
+        monkeypatch.setattr(end, "send", recorded(end.send))
+    return crossed
+
+
+async def test_all_begin_to_be_measured_at_one_instant(
+    sim: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None before the last has warmed up. All rows have one zero: those of the warm-up, some of each, are before it."""
+    crossed = crossing(monkeypatch)
     async with sim(SimConfig(**QUICK)) as url:
         result = await replayed(url, tmp_path / "run", start=Start.stationary, duration=0.6, concurrency=4)
-    rows = result.rows
+    turning = [message for _, message in crossed if isinstance(message, Begin | WarmedUp | Measure)]
+    begin, measure = turning[0], turning[-1]
+    assert isinstance(begin, Begin)
+    assert isinstance(measure, Measure)
+    assert turning == [begin, begin, WarmedUp(), WarmedUp(), measure, measure]
+    ended = [(instant, message.facts) for instant, message in crossed if isinstance(message, Ended)]
+    assert [facts["began_monotonic_s"] for _, facts in ended] == [measure.at] * 2
+    rows, end = result.rows, result.manifest.end
     assert set(rows[rows.warm_up].worker_id) == {0, 1}
     assert set(rows[~rows.warm_up].worker_id) == {0, 1}
-    assert (rows[rows.warm_up].queued_s < 0).all()
     assert (rows[~rows.warm_up].queued_s >= 0).all()
-    assert set(rows[rows.warm_up].slot) == {0, 1, 2, 3}
-    assert result.manifest.end is not None
-    assert result.manifest.end.warm_up_s == pytest.approx(-rows.queued_s.min(), abs=0.05)
-    assert result.manifest.end.wall_time_s == pytest.approx(0.6, abs=0.2)
+    assert (rows.groupby("slot").first_token_s.min() < 0).tolist() == [True] * 4
+    assert end is not None
+    assert end.began_monotonic_s == measure.at
+    assert end.warm_up_s == pytest.approx(measure.at - begin.at)
+    assert (rows[rows.warm_up].queued_s.between(-end.warm_up_s, 0, inclusive="left")).all()
+    assert 0.6 - TIMER_S < end.wall_time_s < max(instant for instant, _ in ended) - measure.at
 
 
 async def test_an_open_load_is_due_as_it_is_with_one_worker(sim: Serve, tmp_path: Path) -> None:
