@@ -7,20 +7,27 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from helpers.command_line import serving
 from helpers.ray_nodes import QUIET, Node, Nodes, nodes
 from helpers.run_process import Run, answered, logging_server, write_workload
 
 from trie.cli import main
+from trie.cluster.remote_worker import UNASKED_S
 from trie.metrics.evaluate_run import evaluate
 from trie.storage.manifest import End, HostClock
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.ray
 
 KEY = "sk-marker-0815-do-not-write"
 SKEW_S = 1000.0
+END_S = 300.0  # longer than any run here takes to end: no test waits for one that hangs
 # Python runs this before anything else: each clock of the node, that of its worker included, is ahead.
 SKEWED = f"""
 import time
@@ -45,23 +52,15 @@ def running(cluster: Nodes, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     with logging_server(tmp_path / "answers") as url:
         runs: list[Run] = []
 
-        def start(*settings: str, **env: str) -> Run:
+        def start(*settings: str, server: str = url, **env: str) -> Run:
             told = {**QUIET, "HOME": str(cluster.home), **env}
-            runs.append(Run(tmp_path, f"endpoint={url}", *usual, *settings, **told))
+            runs.append(Run(tmp_path, f"endpoint={server}", *usual, *settings, **told))
             return runs[-1]
 
         yield start
         for started in runs:
             started.process.kill()
             started.process.communicate()
-
-
-def both_have_rows(started: Run) -> None:
-    until = time.monotonic() + 300
-    while any(not list(started.directory.glob(f"requests/part-w000{worker}-*.parquet")) for worker in (0, 1)):
-        assert started.process.poll() is None, started.process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def end_of(ended: Run) -> End:
@@ -89,12 +88,12 @@ def test_rows_of_a_node_whose_clock_is_ahead_are_on_our_clock_and_the_key_is_now
     (tmp_path / "skewed" / "sitecustomize.py").write_text(SKEWED)
     cluster.leave(2)
     skewed = cluster.join(2, tmp_path / "skewed")
-    started = running("duration=4", OPENAI_API_KEY=KEY)
-    both_have_rows(started)
+    started = running("duration=8", OPENAI_API_KEY=KEY)
+    started.both_workers_have_rows()
     told = [_read(pid, name) for pid in cluster.processes() for name in ("cmdline", "environ")]
     assert len(named(skewed, b"trie.workers")) == 1
     assert not [text for text in told if KEY.encode() in text]
-    output, errors = started.process.communicate(timeout=60)
+    output, errors = started.process.communicate(timeout=END_S)
     assert (started.process.returncode, errors) == (0, ""), output
 
     end = end_of(started)
@@ -121,68 +120,71 @@ def test_rows_of_a_node_whose_clock_is_ahead_are_on_our_clock_and_the_key_is_now
     assert not [file for file in files if KEY.encode() in file.read_bytes()]
 
 
-def test_node_that_loses_its_power_is_missed_and_the_other_goes_on(
-    cluster: Nodes, running: Callable[..., Run], tmp_path: Path
-) -> None:
+def test_node_that_loses_its_power_is_missed_and_the_other_goes_on(cluster: Nodes, running: Callable[..., Run]) -> None:
     cluster.room_for(2)
-    started = running("duration=20")
-    both_have_rows(started)
+    started = running("duration=25")
+    started.both_workers_have_rows()
     node = next(node for node in cluster.nodes if node.number and named(node, b"trie.workers"))
-    killed = time.monotonic()
+    started.waits_for(lambda: last_rows(started).min() > 2.0)  # s: rows come while the run goes on
+    before = started.rows().records().to_pandas()
     cluster.leave(node.number)
-    output, errors = started.process.communicate(timeout=180)
+    output, errors = started.process.communicate(timeout=END_S)
     assert (started.process.returncode, errors) == (0, ""), output
-    end = end_of(started)
-    [dead] = [worker for worker in end.workers if worker.died]
-    assert end.began_monotonic_s is not None
-    at_s = killed - end.began_monotonic_s
-    print(f"dead {(dead.wall_time_s or 0) - at_s:.2f} s after the kill: {dead.died}")
-    assert "has not answered for 2 s" in output or (dead.wall_time_s or 0.0) - at_s < 5.0
+    [dead] = [worker for worker in end_of(started).workers if worker.died]
+    assert dead.wall_time_s is not None
     evaluated = evaluate(started.rows())
-    last_s = evaluated.frame().groupby("worker_id").end_s.max()
-    print(f"last row {at_s - last_s[dead.worker_id]:.2f} s before it")
-    assert at_s - 1.5 < last_s[dead.worker_id] < at_s + 0.1
-    assert last_s[1 - dead.worker_id] > end.wall_time_s - 0.5
+    last_s = last_rows(started)
+    print(f"dead {dead.wall_time_s - last_s[dead.worker_id]:.2f} s after the last row: {dead.died}")
+    assert requests_of(before) <= requests_of(evaluated.frame())  # what was here stays
+    assert last_s[dead.worker_id] < dead.wall_time_s < last_s[1 - dead.worker_id]
     assert [check.id for check in evaluated.summary.verdict if not check.ok and check.id == "workers_lived"]
     assert not evaluated.summary.valid
+
+
+def last_rows(going_on: Run) -> pd.Series[float]:
+    """The end of the last row of each worker."""
+    return going_on.rows().records().to_pandas().groupby("worker_id").end_s.max()
+
+
+def requests_of(rows: pd.DataFrame) -> set[tuple[int, int]]:
+    return set(zip(rows.session_id, rows.turn, strict=True))
 
 
 def test_actor_that_is_killed_takes_its_worker_along_and_a_run_waits_for_a_node_that_joins_late(
     cluster: Nodes, running: Callable[..., Run]
 ) -> None:
     first = cluster.room_for(1)
-    started = running("duration=4")
+    started = running("duration=15")
     time.sleep(3)
     assert started.process.poll() is None
     cluster.room_for(2)  # it has waited
-    both_have_rows(started)
+    started.both_workers_have_rows()
     [actor], [worker] = named(first, b"ray::RemoteWorker"), named(first, b"trie.workers")
     os.kill(actor, signal.SIGKILL)
-    killed = time.monotonic()
-    while Path(f"/proc/{worker}").exists() and _read(worker, "cmdline"):
-        assert time.monotonic() < killed + 5.0
-        time.sleep(0.05)
-    output, errors = started.process.communicate(timeout=60)
+    started.waits_for(lambda: not _read(worker, "cmdline"))  # and the run, with the other worker, goes on
+    output, errors = started.process.communicate(timeout=END_S)
     assert (started.process.returncode, errors) == (0, ""), output
-    end = end_of(started)
-    [dead] = [worker for worker in end.workers if worker.died]
-    assert end.began_monotonic_s is not None
-    found_s = (dead.wall_time_s or 0.0) - (killed - end.began_monotonic_s)
-    print(f"dead {found_s:.2f} s after the kill: {dead.died}")
-    assert found_s < 2.0
+    [dead] = [worker for worker in end_of(started).workers if worker.died]
+    print(f"dead {dead.wall_time_s} s after the beginning: {dead.died}")
+    assert dead.died is not None
+    assert "has not answered" not in dead.died  # Ray said so, long before its silence would have
 
 
 def test_ctrl_c_ends_the_workers_of_all_nodes_in_order(cluster: Nodes, running: Callable[..., Run]) -> None:
     """Ray takes signals for itself when it connects; they are trie's again afterwards."""
     cluster.room_for(2)
-    started = running("duration=120")
-    both_have_rows(started)
-    started.process.send_signal(signal.SIGINT)
-    _, errors = started.process.communicate(timeout=30)
+    with serving(holding=True) as server:  # so that each worker has requests in flight
+        started = running("duration=600", server=server.url)
+        started.both_workers_have_rows()
+        started.waits_for(lambda: len(server.held) == 8)
+        started.process.send_signal(signal.SIGINT)
+        _, errors = started.process.communicate(timeout=END_S)
     assert (started.process.returncode, errors) == (130, "trie: interrupted\n")
     assert end_of(started).reason == "interrupted"
     rows = started.rows().records().to_pandas()
-    assert set(rows[rows.error_kind == "interrupted"].worker_id) == {0, 1}
+    cut = rows[rows.error_kind == "interrupted"]
+    assert set(cut.worker_id) == {0, 1}
+    assert sorted(cut.session_id) == sorted(server.held)  # a row of each
     assert not any(named(node, b"trie.workers") for node in cluster.nodes)
 
 
@@ -190,18 +192,18 @@ def test_workers_without_a_coordinator_end_and_send_nothing_more(
     cluster: Nodes, running: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cluster.room_for(2)
-    started = running("duration=120")
-    both_have_rows(started)
+    started = running("duration=600")
+    started.both_workers_have_rows()
     started.process.kill()
     killed = time.monotonic()
     while any(named(node, b"trie.workers") for node in cluster.nodes):
-        assert time.monotonic() < killed + 20
+        assert time.monotonic() < killed + END_S
         time.sleep(0.05)
     print(f"workers were gone {time.monotonic() - killed:.2f} s after the kill")
     time.sleep(0.5)
     last = max(instant for *_, instant in answered(tmp_path / "answers"))
     print(f"last answer {last - killed:.2f} s after the kill")
-    assert last < killed + 5.0
+    assert last < killed + UNASKED_S  # by Ray's notice, before the actors miss anybody
     rows = started.rows().records().to_pandas()
     assert set(rows.worker_id) == {0, 1}
     assert main.run(["report", str(started.directory)]) == 0

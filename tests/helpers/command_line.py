@@ -121,6 +121,9 @@ class Endpoint(ThreadingHTTPServer):
         self.authorizations: list[str | None] = []
         self.models: set[str] = set()
         self.prompts: list[str] = []
+        self.holding = False  # the second request of each session gets no answer until the end
+        self.held: set[int] = set()  # sessions
+        self.ending = threading.Event()
 
     @property
     def url(self) -> str:
@@ -128,14 +131,18 @@ class Endpoint(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving() -> Iterator[Endpoint]:
+def serving(*, holding: bool = False) -> Iterator[Endpoint]:
     server = Endpoint()
+    server.holding = holding
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield server
+    finally:
+        server.ending.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -150,6 +157,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.models.add(body["model"])
         self.server.prompts.append(body["prompt"])
+        if self.server.holding and self._is_second():
+            self.server.ending.wait()
+            return
         asked, prompt = body["max_tokens"], len(body["prompt"].split())
         choice = {"index": 0, "text": " word" * asked, "finish_reason": "length"}
         usage = {"prompt_tokens": prompt, "completion_tokens": asked, "total_tokens": prompt + asked}
@@ -159,6 +169,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         events = [json.dumps(whole), json.dumps({**whole, "choices": [], "usage": usage}), "[DONE]"]
         self._answer("text/event-stream", "".join(f"data: {event}\n\n" for event in events))
+
+    def _is_second(self) -> bool:
+        """Whether a request is the second one of a session; it is noted."""
+        name = self.headers.get("X-Request-Id", "")  # seed-session-turn
+        second = name.count("-") == 2 and name.endswith("-1")
+        if second:
+            self.server.held.add(int(name.split("-")[1]))
+        return second
 
     def _answer(self, kind: str, text: str) -> None:
         self.send_response(200)

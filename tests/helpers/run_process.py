@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,10 +53,20 @@ class Run:
 
     def under_way(self) -> None:
         """Wait until rows are on disk."""
-        until = time.monotonic() + 30.0
-        while not list(self.directory.glob("requests/part-*.parquet")):
+        self.waits_for(lambda: bool(list(self.directory.glob("requests/part-*.parquet"))), timeout_s=30.0)
+
+    def both_workers_have_rows(self) -> None:
+        """Wait until rows of worker 0 and of worker 1 are on disk."""
+        self.waits_for(
+            lambda: all(list(self.directory.glob(f"requests/part-w000{worker}-*.parquet")) for worker in (0, 1))
+        )
+
+    def waits_for(self, condition: Callable[[], bool], timeout_s: float = 300.0) -> None:
+        """Wait until it holds, while the run goes on."""
+        until = time.monotonic() + timeout_s
+        while not condition():
+            assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < until
-            assert self.process.poll() is None, self.process.communicate()[1]
             time.sleep(0.02)
 
     def ended(self, timeout_s: float = 30.0) -> tuple[int, str]:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.command_line import serving
 from helpers.run_process import Run, answered, logging_server, run, write_workload
 
 from trie.cli import main
@@ -16,14 +17,6 @@ from trie.storage.manifest import End
 
 KEY = "sk-marker-4711-do-not-write"
 SETTINGS = ("workers=2", "concurrency=8", "client.priority=normal", "tokenizer_model=words")
-
-
-def both_have_rows(started: Run) -> list[int]:
-    """The processes of the workers, once rows of each are on disk."""
-    started.under_way()
-    while any(not list(started.directory.glob(f"requests/part-w000{worker}-*.parquet")) for worker in (0, 1)):
-        time.sleep(0.02)
-    return started.children()
 
 
 def end_of(ended: Run) -> End:
@@ -38,7 +31,8 @@ def test_a_worker_that_is_killed_is_missed_at_once_and_the_other_goes_on(tmp_pat
         logging_server(tmp_path / "log") as url,
         run(tmp_path, f"endpoint={url}", *settings, OPENAI_API_KEY=KEY) as hit,
     ):
-        workers = both_have_rows(hit)
+        hit.both_workers_have_rows()
+        workers = hit.children()
         assert len(workers) == 2
         for worker in workers:
             told = Path(f"/proc/{worker}/environ").read_bytes() + Path(f"/proc/{worker}/cmdline").read_bytes()
@@ -77,7 +71,7 @@ def test_workers_without_a_coordinator_end_with_their_rows_on_disk(
     log = tmp_path / "log"
     settings = (*SETTINGS, "duration=60", write_workload(tmp_path))
     with logging_server(log) as url, run(tmp_path, f"endpoint={url}", *settings) as hit:
-        both_have_rows(hit)
+        hit.both_workers_have_rows()
         hit.process.kill()
         killed = time.monotonic()
         hit.process.communicate()
@@ -94,23 +88,42 @@ def test_workers_without_a_coordinator_end_with_their_rows_on_disk(
 
 
 @pytest.mark.slow
-def test_a_signal_ends_all_workers_in_order_and_only_by_the_coordinator(tmp_path: Path) -> None:
-    with run(tmp_path, "profile=fast", "duration=60", *SETTINGS) as hit:
-        workers = [child for child in both_have_rows(hit) if _is_worker(child)]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_workers_in_order_and_only_by_the_coordinator(tmp_path: Path, number: signal.Signals) -> None:
+    """What is in flight then is held open by the server, so that each worker has requests to cut off, and all rows."""
+    settings = (*SETTINGS, "duration=60", write_workload(tmp_path))
+    with serving(holding=True) as server, run(tmp_path, f"endpoint={server.url}", *settings) as hit:
+        hit.both_workers_have_rows()
+        hit.waits_for(lambda: len(server.held) == 8)
+        workers = hit.children()
         for worker in workers:  # a terminal, or a service manager, may tell everybody
             os.kill(worker, signal.SIGINT)
             os.kill(worker, signal.SIGTERM)
         time.sleep(0.5)
         assert all(Path(f"/proc/{worker}").exists() for worker in workers)
-        hit.process.send_signal(signal.SIGINT)
+        hit.process.send_signal(number)
         assert hit.ended() == (130, "trie: interrupted\n")
     end = end_of(hit)
     assert end.reason == "interrupted"
     assert [worker.died for worker in end.workers] == [None, None]
-    rows = hit.rows().records().to_pandas()
-    cut = rows[rows.error_kind == "interrupted"]
-    assert set(cut.worker_id) == {0, 1}
+    assert cut_off(hit, "interrupted") == server.held
 
 
-def _is_worker(process: int) -> bool:
-    return b"trie.workers" in Path(f"/proc/{process}/cmdline").read_bytes()
+@pytest.mark.slow
+def test_the_deadline_leaves_a_row_of_each_request_in_flight(tmp_path: Path) -> None:
+    settings = (*SETTINGS, "duration=3", write_workload(tmp_path))
+    with serving(holding=True) as server, run(tmp_path, f"endpoint={server.url}", *settings) as hit:
+        assert hit.ended() == (0, "")
+    assert end_of(hit).reason == "deadline"
+    assert len(server.held) == 8
+    assert cut_off(hit, "deadline") == server.held
+
+
+def cut_off(ended: Run, reason: str) -> set[int]:
+    """Sessions whose second request was in flight at the end; both workers have some."""
+    rows = ended.rows().records().to_pandas()
+    rows = rows[rows.error_kind == reason]
+    assert set(rows.worker_id) == {0, 1}
+    assert set(rows.turn) == {1}
+    assert rows.session_id.is_unique
+    return set(rows.session_id)
