@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,17 @@ def test_blocks_give_the_numbers_and_the_plots_of_the_whole() -> None:
     assert summary.steadiness.blocks
     same(json.loads(json.dumps(summary.to_json())), json.loads(json.dumps(in_blocks.to_json())))
     assert run_page(blocks, in_blocks, about).html() == run_page(whole, summary, about).html()
+
+
+def test_columns_in_files_leave_no_name_that_a_killed_process_could_leave_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    table = rows(3600, slots=6, duration_s=1800.0)
+    columns = Columns(table, block_rows=400)
+    times = np.concatenate(list(columns.of_blocks(lambda block: block["sent_s"])))
+    assert np.array_equal(times, Columns(table)["sent_s"])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

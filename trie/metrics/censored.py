@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trie.metrics.columns import Bools, Columns, Floats
+from trie.metrics.columns import Bools, Columns, Floats, in_order
 from trie.metrics.traces import Traces
 
 PART = 2**20  # times that are worked on at once
@@ -70,7 +70,7 @@ def request_latency(columns: Columns) -> Observed:
 def _of_blocks(columns: Columns, observe: Callable[[Columns], Observed]) -> Observed:
     if columns.small:
         return observe(columns)
-    parts = [observe(block) for block in columns.blocks()]
+    parts = list(columns.of_blocks(observe))
     return Observed(np.concatenate([part.time_s for part in parts]), np.concatenate([part.seen for part in parts]))
 
 
@@ -78,7 +78,7 @@ def survival(observed: Observed) -> tuple[Floats, Floats]:
     """Kaplan-Meier: times in order and, after each, the share not yet at its end."""
     parts = [(np.empty(0), np.empty(0)), *_at_ends(observed)]
     ends, surviving = (np.concatenate(column) for column in zip(*parts, strict=True))
-    times = np.sort(observed.time_s[np.isfinite(observed.time_s)])
+    times = in_order(observed.time_s)
     return times, np.r_[1.0, surviving][np.searchsorted(ends, times, side="right")]
 
 
@@ -101,9 +101,7 @@ def _at_ends(observed: Observed) -> Iterator[tuple[Floats, Floats]]:
 
     At equal times ends come before cut-offs: those were still at risk.
     """
-    measured = np.isfinite(observed.time_s)
-    ends = np.sort(observed.time_s[measured & observed.seen])
-    cuts = np.sort(observed.time_s[measured & ~observed.seen])
+    ends, cuts = in_order(observed.time_s[observed.seen]), in_order(observed.time_s[~observed.seen])
     share = 1.0
     for begin in range(0, len(ends), PART):
         part = ends[begin : begin + PART]

@@ -1,27 +1,28 @@
 """Where the columns of a run are: in memory, or of a run of very many rows in files that are read a block at a time.
 
 Theory of operation. A column is read from the rows when somebody asks for it, put in the order of sessions and turns,
-and kept. A run of more rows than a block keeps it in a file of a temporary folder, in as few bytes as hold it exactly,
-so that memory does not grow with the number of columns. A column whose values are all the same takes no room at all.
+and kept. A run of more rows than a block keeps it in a temporary file without a name, in as few bytes as hold it
+exactly, so that memory does not grow with the number of columns. A column whose values are all the same takes no room
+at all. Several threads may ask at once.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
-import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trie.errors import RunDirError
+from trie.metrics.in_threads import MadeOnce
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +35,7 @@ BLOCK_ROWS = 2**20  # that are held in memory at a time
 PARTS = 4  # of so many rows, in which a run of more of them is worked on: memory is for what comes of them
 TURNS = 2**21  # more than any trace has
 CHUNK = 2**16  # values that are looked at in one go: they stay in the processor's cache
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of mallopt(3)
 
 
 class Source(Protocol):
@@ -50,13 +51,21 @@ class Source(Protocol):
 class _File:
     """A column on disk."""
 
-    path: Path
+    file: IO[bytes]
     dtype: np.dtype[Any]
+    count: int
 
     def read(self, begin: int, end: int) -> NDArray[Any]:
-        """Some of the values; all from `begin` on for an end of -1."""
-        count = end - begin if end >= 0 else -1
-        return np.fromfile(self.path, self.dtype, count, offset=begin * self.dtype.itemsize)
+        """Some of the values."""
+        values = np.empty(end - begin, self.dtype)
+        rest, at = values.view(np.uint8).data, begin * self.dtype.itemsize
+        while rest:
+            length = os.preadv(self.file.fileno(), [rest], at)
+            rest, at = rest[length:], at + length
+        return values
+
+    def all(self) -> NDArray[Any]:
+        return self.read(0, self.count)
 
 
 class ColumnStore:
@@ -70,8 +79,8 @@ class ColumnStore:
 
     def __init__(self, source: Source, *, block_rows: int, warm_up: bool = False) -> None:
         self.source, self.block_rows = source, block_rows
-        self._kept: dict[str, NDArray[Any] | _File] = {}
-        self._texts: dict[str, list[str]] = {}
+        self._kept, self._files = MadeOnce(), ExitStack()
+        weakref.finalize(self, self._files.close)
         left_out = np.zeros(0, np.bool_) if warm_up else numbers(source.column("warm_up")) > 0
         kept = np.flatnonzero(~left_out) if left_out.any() else None
         self.order = self._ordered(kept)
@@ -86,27 +95,27 @@ class ColumnStore:
 
     def floats(self, name: str, begin: int, end: int) -> Floats:
         """A part of a column, nulls as NaN."""
-        if name not in self._kept:
-            self._kept[name] = self._stored(name, self._in_order(numbers(self.source.column(name))))
-        return self._part(name, begin, end).astype(np.float64, copy=False)
+
+        def make() -> NDArray[Any] | _File:
+            return self._stored(name, self._in_order(numbers(self.source.column(name))))
+
+        return self._part(self._kept.get(name, make), begin, end).astype(np.float64, copy=False)
 
     def codes(self, name: str, begin: int, end: int) -> tuple[Codes, list[str]]:
         """A part of a column of texts as indices into its different ones, -1 for null; these in order of appearance."""
-        key = f"codes of {name}"
-        if key not in self._kept:
+
+        def make() -> tuple[NDArray[Any] | _File, list[str]]:
             codes, texts = _coded(self.source.column(name))
-            codes, self._texts[name] = _by_appearance(self._in_order(codes), texts)
-            self._kept[key] = self._stored(key, codes)
-        return self._part(key, begin, end), self._texts[name]
+            codes, texts = _by_appearance(self._in_order(codes), texts)
+            return self._stored(name, codes), texts
+
+        codes, texts = self._kept.get(f"codes of {name}", make)
+        return self._part(codes, begin, end), texts
 
     def derived(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Values that were worked out of the columns before, or now."""
-        key = f"derived {name}"
-        if key not in self._kept:
-            values = make()
-            self._kept[key] = values if self.whole else self._filed(key, values)
-        kept = self._kept[key]
-        return kept.read(0, -1) if isinstance(kept, _File) else kept
+        kept = self._kept.get(f"derived {name}", lambda: make() if self.whole else self._filed(name, make()))
+        return kept.all() if isinstance(kept, _File) else kept
 
     def rows(self, places: NDArray[np.intp]) -> NDArray[np.intp]:
         """Where rows stand in the source."""
@@ -137,25 +146,19 @@ class ColumnStore:
         return self._filed(name, _narrow(values))
 
     def _filed(self, name: str, values: NDArray[Any]) -> _File:
-        path = self._folder / f"{len(self._kept)}"
+        """A column in a file that is gone when nobody has it open, however the process ends."""
         try:
-            values.tofile(path)
+            file = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed with the columns
+            values.tofile(file)
         except OSError as error:
-            where = f"{path.parent}: can't keep the column {name}: {error.strerror}"
+            where = f"{tempfile.gettempdir()}: can't keep the column {name}: {error.strerror}"
             raise RunDirError(f"{where}; rows of so many requests take a temporary folder (TMPDIR)") from error
-        return _File(path, values.dtype)
+        return _File(file, values.dtype, len(values))
 
-    def _part(self, name: str, begin: int, end: int) -> NDArray[Any]:
-        kept = self._kept[name]
+    def _part(self, kept: NDArray[Any] | _File, begin: int, end: int) -> NDArray[Any]:
         if isinstance(kept, _File):
             return kept.read(begin, end)
         return kept[begin:end] if len(kept) == self.count else np.broadcast_to(kept, end - begin)
-
-    @cached_property
-    def _folder(self) -> Path:
-        folder = tempfile.mkdtemp(prefix="trie-rows-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return Path(folder)
 
 
 def _keep_freed_memory() -> None:
@@ -164,6 +167,7 @@ def _keep_freed_memory() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_THRESHOLD, 100_000_000)
         library.mallopt(M_TRIM_THRESHOLD, 1_000_000_000)
+        library.mallopt(M_ARENA_MAX, 1)  # for all threads
 
 
 def _narrow(values: NDArray[Any]) -> NDArray[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trie.metrics.column_store import BLOCK_ROWS, PARTS, Bools, Codes, ColumnStore, Floats, Source
+from trie.metrics.in_threads import MadeOnce, in_threads, sort
 from trie.workload.session_tree import SUBAGENT_IDS
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = ["Bools", "Columns", "Floats", "Stats", "in_order", "quantiles"]
 
 Each = TypeVar("Each", bound=np.generic)
 Amount = TypeVar("Amount", int, float, Floats)
+Result = TypeVar("Result")
 
 
 class Columns:
@@ -48,6 +50,7 @@ class Columns:
         self._run = run  # that a block is of, with the rows `span` of it
         self._begin, self._end = span or (0, self._store.count)
         self._floats: dict[str, Floats] = {}
+        self._derived = MadeOnce()
 
     @property
     def small(self) -> bool:
@@ -62,6 +65,10 @@ class Columns:
         for begin, end in self._bounds:
             yield Columns(self._store, load_ended_s=self.load_ended_s, run=self, span=(begin, end))
 
+    def of_blocks(self, formula: Callable[[Columns], Result]) -> Iterator[Result]:
+        """What a formula gives for each block, in order; two blocks are worked on at a time."""
+        return iter([formula(self)]) if self.small else in_threads(formula, self.blocks())
+
     @cached_property
     def _bounds(self) -> list[tuple[int, int]]:
         """Where blocks begin and end: at the first session that begins behind so many rows."""
@@ -72,11 +79,11 @@ class Columns:
 
     def each(self, formula: Callable[[Columns], NDArray[Each]]) -> NDArray[Each]:
         """What a formula gives for the rows or the traces of each block, one behind the other."""
-        return formula(self) if self.small else np.concatenate([formula(block) for block in self.blocks()])
+        return formula(self) if self.small else np.concatenate(list(self.of_blocks(formula)))
 
     def summed(self, formula: Callable[[Columns], Amount]) -> Amount:
         """The sum of what a formula gives for each block."""
-        return reduce(add, (formula(block) for block in self.blocks()))
+        return reduce(add, self.of_blocks(formula))
 
     @cached_property
     def with_warm_up(self) -> Columns:
@@ -222,9 +229,7 @@ class Columns:
 
     def remembered(self, name: str, formula: Callable[[Columns], Any]) -> Any:
         """What a formula gives, worked out once; for what is small beside the rows."""
-        if name not in self._derived:
-            self._derived[name] = formula(self)
-        return self._derived[name]
+        return self._derived.get(name, lambda: formula(self))
 
     def once(self, name: str, formula: Callable[[Columns], Any]) -> Any:
         """What a formula gives for a block, worked out once; of very many rows each time that it is asked for."""
@@ -243,20 +248,21 @@ class Columns:
         return self._store.derived(name, lambda: self.each(formula))
 
     @cached_property
-    def _derived(self) -> dict[str, Any]:
-        return {}
-
-    @cached_property
     def omitting_workers(self) -> Bools:
         """Which workers leave a zero of cached tokens out; the first are those of no name."""
         if self._run is not None:
             return self._run.omitting_workers
-        reported, zero = (np.zeros(len(self.names("worker")[1]) + 1, np.bool_) for _ in range(2))
-        for block in self.blocks():
+        workers = len(self.names("worker")[1])
+
+        def reported_and_zero(block: Columns) -> Bools:
+            seen = np.zeros((2, workers + 1), np.bool_)
             cached, worker = block["usage_cached_tokens"], block.names("worker")[0] + 1
-            reported[worker[cached > 0]] = True
-            zero[worker[cached == 0]] = True
-        return reported & ~zero
+            seen[0, worker[cached > 0]] = True
+            seen[1, worker[cached == 0]] = True
+            return seen
+
+        reported, zero = reduce(np.logical_or, self.of_blocks(reported_and_zero))
+        return np.asarray(reported & ~zero)
 
 
 def _completion_tokens(columns: Columns) -> Floats:
@@ -299,14 +305,16 @@ class Stats:
         values = values[np.isfinite(values)]
         if not len(values):
             return None
-        ordered = np.sort(values) if ordered is None else ordered
+        ordered = in_order(values) if ordered is None else ordered
         p50, p90, p95, p99 = quantiles(ordered, (0.5, 0.9, 0.95, 0.99)).tolist()
         return cls(float(values.mean()), float(ordered[0]), p50, p90, p95, p99, float(ordered[-1]), len(values))
 
 
 def in_order(values: Floats) -> Floats:
     """The values that were measured, sorted."""
-    return np.sort(values[np.isfinite(values)])
+    measured = values[np.isfinite(values)]
+    sort(measured)
+    return measured
 
 
 def quantiles(ordered: Floats, shares: Sequence[float] | Floats) -> Floats:

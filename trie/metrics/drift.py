@@ -46,7 +46,7 @@ def drift(columns: Columns, manifest: Manifest, numbers: Mapping[str, Any]) -> D
     then is unexplained. Of completions the first prompt was made shorter already by what the server adds.
     """
     template, bos_tokens = manifest.prompts.template, manifest.settings.endpoint.bos_tokens or 0
-    counts = reduce(add, (_counts(block, template, bos_tokens) for block in columns.blocks()))
+    counts = reduce(add, columns.of_blocks(lambda block: _counts(block, template, bos_tokens)))
     prompts, answers = counts.prompts > 0, counts.answers > 0
     return Drift(
         requests_with_usage=counts.prompts,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import reduce
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from trie.metrics.columns import Columns, Floats
 from trie.metrics.throughput import Points
 from trie.metrics.traces import Traces, traces
+
+Result = TypeVar("Result")
 
 WIDTHS_S = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)  # as people count time
 PHASES = ("prefill", "decode", "tool wait", "failed")  # of a request, and one that failed
@@ -197,7 +200,7 @@ def open_phases(columns: Columns, bins: Bins, *, wall_time_s: float) -> Mapping[
 
 def lateness(columns: Columns, bins: Bins) -> Floats:
     """Worst lateness (s) of the client's event loop, by the requests that ended in each bin; NaN for none."""
-    worst = reduce(np.maximum, (_worst(block, bins) for block in columns.blocks()))
+    worst = reduce(np.maximum, columns.of_blocks(lambda block: _worst(block, bins)))
     return np.where(np.isfinite(worst), worst, np.nan)
 
 
@@ -252,16 +255,22 @@ def timeline(columns: Columns, window: tuple[float, float], *, wall_time_s: floa
         slots: show slots below this number only.
     """
 
-    def intervals() -> Iterator[_Intervals]:
-        for block in columns.blocks():
-            yield block.once(f"intervals of {slots} slots", lambda block: _intervals(block, wall_time_s, slots))
+    def of_parts(formula: Callable[[_Intervals], Result]) -> Iterator[Result]:
+        def made(block: Columns) -> _Intervals:
+            intervals: _Intervals = block.once(
+                f"intervals of {slots} slots", lambda block: _intervals(block, wall_time_s, slots)
+            )
+            return intervals
 
-    counts, every = zip(*((len(part.row), part.every) for part in intervals()), strict=True)
+        return columns.of_blocks(lambda block: formula(made(block)))
+
+    counts, every = zip(*of_parts(lambda part: (len(part.row), part.every)), strict=True)
     since, until = 0.0, wall_time_s
     if sum(counts) > most:
         since = float(np.floor(min(sum(window) / 2, wall_time_s)))
-        until = _until(intervals(), since, most, wall_time_s)
-    shown = [part.between(since, until) if sum(counts) > most else part for part in intervals()]
+        coming = np.concatenate(list(of_parts(lambda part: np.sort(part.start[part.end > since])[: most + 1])))
+        until = _until(np.sort(coming), since, most, wall_time_s)
+    shown = list(of_parts(lambda part: part.between(since, until) if sum(counts) > most else part))
     row, phase, start, end = (
         np.concatenate([getattr(part, name) for part in shown]) for name in ("row", "phase", "start", "end")
     )
@@ -294,11 +303,11 @@ def _intervals(columns: Columns, wall_time_s: float, slots: int) -> _Intervals:
     return _Intervals(row + columns.first_row, phase, start, end, every)
 
 
-def _until(intervals: Iterable[_Intervals], since: float, most: int, wall_time_s: float) -> float:
-    """The end of the longest window from `since` that holds at most `most` intervals, in round seconds where it can."""
-    coming = np.empty(0)
-    for part in intervals:
-        coming = np.sort(np.r_[coming, part.start[part.end > since]])[: most + 1]
+def _until(coming: Floats, since: float, most: int, wall_time_s: float) -> float:
+    """The end of the longest window from `since` that holds at most `most` intervals, in round seconds where it can.
+
+    `coming` has the starts of all intervals that end in it or later, in order, or as many of them as are needed.
+    """
     if len(coming) <= most:
         return wall_time_s
     until = float(coming[most])

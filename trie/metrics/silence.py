@@ -28,12 +28,12 @@ def silence(columns: Columns, *, rate_limited: bool = False) -> Silence:
     if not open_.any():
         return Silence()
     until = float(columns["end_s"][open_].max())
-    last_read = max(_last_read(block, rate_limited=rate_limited) for block in columns.blocks())
+    last_read = max(columns.of_blocks(lambda block: _last_read(block, rate_limited=rate_limited)))
     at_end = max(until - max(last_read, float(columns["sent_s"][open_].min())), 0.0)
     least = min(max(LEAST_S, LEAST_SHARE * until), MOST_S)
     longest = _longest(columns, open_, last_read) if at_end > least else None  # a sort of all instants, seldom needed
     waited = until - np.fmax(columns["attempt_sent_s"][open_], columns["last_token_s"][open_])
-    waits = [wait for block in columns.blocks() if (wait := _longest_wait(block)) is not None]
+    waits = [wait for wait in columns.of_blocks(_longest_wait) if wait is not None]
     wait = max(waits, default=None)
     stuck = waited > max(least, FACTOR * wait) if wait is not None else np.zeros(len(waited), dtype=np.bool_)
     return Silence(

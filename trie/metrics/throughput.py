@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trie.metrics.columns import Bools, Columns, Floats
 from trie.metrics.definitions import WORKLOAD, declared
+from trie.metrics.in_threads import sort
 from trie.metrics.silence import dead_until
 from trie.metrics.values import tokens
+
+Result = TypeVar("Result")
 
 LAST_S = 30.0
 WARM_UP = 0.20  # share of the time until the last point that steady state leaves out
@@ -44,33 +50,42 @@ class Points:
     @classmethod
     def _of(cls, columns: Columns) -> Points:
         at = columns.each(lambda block: block["end_s"][_done(block)])
-        return cls(np.sort(at), columns, dead_until(columns))
+        sort(at)
+        return cls(at, columns, dead_until(columns))
 
-    def added(self) -> Iterator[tuple[Floats, Mapping[str, Floats]]]:
-        """The instants of points in no order, and the tokens that each adds; a block after the other."""
-        for block in self.columns.blocks():
-            yield block.once("tokens of points", _added)
+    def of_added(self, formula: Callable[[Floats, Mapping[str, Floats]], Result]) -> Iterator[Result]:
+        """What a formula gives for the instants of points, in no order, and the tokens that each adds."""
+        return self.columns.of_blocks(lambda block: formula(*block.once("tokens of points", _added)))
 
     def cumulated(self, instants: Floats) -> dict[str, Floats]:
         """All tokens until each of some instants, which are in order; those of points at an instant are among them."""
-        totals = {metric.key: np.zeros(len(instants)) for metric in declared(WORKLOAD)}
-        for at, tokens_of in self.added():
+
+        def until(at: Floats, tokens_of: Mapping[str, Floats]) -> Floats:
             place = np.searchsorted(instants, at, side="left")
-            for key, of_key in tokens_of.items():
-                totals[key] += np.cumsum(np.bincount(place, of_key, len(instants) + 1))[:-1]
-        return totals
+            sums = [np.bincount(place, of_key, len(instants) + 1) for of_key in tokens_of.values()]
+            return np.cumsum(sums, axis=1, dtype=np.float64)[:, :-1]
+
+        totals = reduce(add, self.of_added(until))
+        return {metric.key: total for metric, total in zip(declared(WORKLOAD), totals, strict=True)}
 
     def behind(self, first: int) -> dict[str, float]:
         """All tokens of the points behind one, which is the first of those at its instant."""
         instant, reached = self.at[first], False
-        totals = {metric.key: 0.0 for metric in declared(WORKLOAD)}
-        for at, tokens_of in self.added():
-            counted = at >= instant
-            if not reached and len(ties := np.flatnonzero(at == instant)):
-                counted[ties[0]], reached = False, True
-            for key, of_key in tokens_of.items():
-                totals[key] += float(of_key[counted].sum())
-        return totals
+
+        def sums(at: Floats, tokens_of: Mapping[str, Floats]) -> tuple[Floats, Floats | None]:
+            """Those of a block from the instant on, and the same without the first point at it."""
+            counted, ties = at >= instant, np.flatnonzero(at == instant)
+            every = np.array([of_key[counted].sum() for of_key in tokens_of.values()])
+            if not len(ties):
+                return every, None
+            counted[ties[0]] = False
+            return every, np.array([of_key[counted].sum() for of_key in tokens_of.values()])
+
+        totals = np.zeros(len(declared(WORKLOAD)))
+        for every, but_first in self.of_added(sums):
+            totals += every if reached or but_first is None else but_first
+            reached = reached or but_first is not None
+        return {metric.key: float(total) for metric, total in zip(declared(WORKLOAD), totals, strict=True)}
 
     @property
     def rows(self) -> NDArray[np.intp]:

@@ -84,10 +84,13 @@ def of_run(rows: RunRows, *, stream: bool) -> dict[str, float | None]:
 
 def _quotients(columns: Columns, *, stream: bool) -> dict[str, float | None]:
     """The ratios, by path; None where there is nothing below the line."""
+
+    def sums(block: Columns) -> dict[str, Floats]:
+        return {path: np.array([above.sum(), below.sum()]) for path, (above, below) in ratios(block, stream=stream)}
+
     totals: dict[str, Floats] = {}
-    for block in columns.blocks():
-        for path, (above, below) in ratios(block, stream=stream):
-            totals[path] = totals.get(path, 0.0) + np.array([above.sum(), below.sum()])
+    for of_block in columns.of_blocks(sums):
+        totals = {path: totals.get(path, 0.0) + of_path for path, of_path in of_block.items()}
     return {path: float(above) / float(below) if below > 0 else None for path, (above, below) in totals.items()}
 
 

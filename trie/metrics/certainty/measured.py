@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -19,13 +21,14 @@ LEAST = {part.key: part.least for part in STATISTICS}
 
 def rates(points: Points, values: Mapping[str, float | None], blocks: Blocks) -> dict[str, Estimate | None]:
     """Steady-state rates: their values, with the intervals that the rates of the blocks give."""
-    totals = {key: np.zeros(blocks.count) for key in values}
-    for at, tokens_of in points.added():
-        for key in totals:
-            totals[key] += blocks.sums(at, tokens_of[key])
+
+    def sums(at: Floats, tokens_of: Mapping[str, Floats]) -> Floats:
+        return np.array([blocks.sums(at, tokens_of[key]) for key in values])
+
+    totals = reduce(add, points.of_added(sums))
     return {
-        key: None if value is None else jackknife(value, _means_without(totals[key] / blocks.width_s))
-        for key, value in values.items()
+        key: None if value is None else jackknife(value, _means_without(total / blocks.width_s))
+        for (key, value), total in zip(values.items(), totals, strict=True)
     }
 
 

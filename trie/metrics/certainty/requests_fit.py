@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from trie.metrics.certainty.blocks import Blocks
 from trie.metrics.certainty.population import FEATURES, Population, features
 from trie.metrics.certainty.regression import BlockSums, Fit
 from trie.metrics.columns import Bools, Columns, Floats
+
+Result = TypeVar("Result")
 
 GUARD = 0.995  # the quantile of durations by which the last requests that count are sent before the end
 LEAST_REQUESTS = 50
@@ -61,10 +64,13 @@ class Requests:
     def __len__(self) -> int:
         return self.count
 
-    def parts(self) -> Iterator[RequestsPart]:
-        """All of them, some sessions at a time."""
-        for block in self.columns.blocks():
-            yield block.once(f"requests from {self.since} to {self.until}", self._part)
+    def of_parts(self, formula: Callable[[RequestsPart], Result]) -> Iterator[Result]:
+        """What a formula gives for some whole sessions, and then for others, until it was all of them."""
+        name = f"requests from {self.since} to {self.until}"
+        return self.columns.of_blocks(lambda block: formula(block.once(name, self._part)))
+
+    def summed(self, formula: Callable[[RequestsPart], BlockSums]) -> BlockSums:
+        return reduce(add, self.of_parts(formula))
 
     def _part(self, columns: Columns) -> RequestsPart:
         at = np.flatnonzero(_counted(columns, self.since, self.until))
@@ -102,13 +108,9 @@ def _counted(columns: Columns, since: float, until: float) -> Bools:
 
 def mean_trace_s(requests: Requests, population: Population) -> float:
     """How long a trace of the workload takes on average."""
-    sums = _total(BlockSums.of(part.x, part.took_s, np.zeros(len(part), np.intp), 1) for part in requests.parts())
+    sums = requests.summed(lambda part: BlockSums.of(part.x, part.took_s, np.zeros(len(part), np.intp), 1))
     fit = sums.fit(_columns(BASE))
     return float(population.wait_s.mean() + population.whole.mean(0) @ fit.coefficients)
-
-
-def _total(sums: Iterable[BlockSums]) -> BlockSums:
-    return reduce(add, sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Model:
 
 def fit(requests: Requests, blocks: Blocks, *, stream: bool) -> Model:
     """Choose the features by how well blocks predict the ones left out, and fit them."""
-    sums = _total(BlockSums.of(part.x, part.took_s, blocks.of(part.sent_s), blocks.count) for part in requests.parts())
+    sums = requests.summed(lambda part: BlockSums.of(part.x, part.took_s, blocks.of(part.sent_s), blocks.count))
     fits: Mapping[tuple[str, ...], Fit] = {names: sums.fit(_columns(names)) for names in CHOICES}
     chosen: tuple[str, ...] = CHOICES[0]
     for names in CHOICES[1:]:
@@ -164,7 +166,7 @@ def _squares(requests: Requests, blocks: Blocks, coefficients: Floats) -> Fit:
         residuals = part.took_s - part.x @ coefficients
         return BlockSums.of(part.x, residuals**2, blocks.of(part.sent_s), blocks.count)
 
-    return _total(map(of, requests.parts())).fit(_columns(BASE))
+    return requests.summed(of).fit(_columns(BASE))
 
 
 def _ttft(requests: Requests, blocks: Blocks, names: tuple[str, ...], *, first: bool) -> Fit | None:
@@ -174,7 +176,7 @@ def _ttft(requests: Requests, blocks: Blocks, names: tuple[str, ...], *, first: 
         rows = (part.first == first) & np.isfinite(part.ttft_s)
         return BlockSums.of(part.x[rows], part.ttft_s[rows], blocks.of(part.sent_s[rows]), blocks.count)
 
-    sums = _total(map(of, requests.parts()))
+    sums = requests.summed(of)
     return sums.fit(_columns(names)) if sums.rows.sum() > 2 * len(names) else None
 
 
@@ -183,20 +185,23 @@ def _first_tokens(requests: Requests, blocks: Blocks) -> FirstTokens:
         rows = part.first & np.isfinite(part.ttft_s)
         return part.x[rows], part.ttft_s[rows], blocks.of(part.sent_s[rows])
 
-    return FirstTokens(*(np.concatenate(column) for column in zip(*map(of, requests.parts()), strict=True)))
+    return FirstTokens(*(np.concatenate(column) for column in zip(*requests.of_parts(of), strict=True)))
 
 
 def _variance(requests: Requests, coefficients: Floats) -> float:
     """That of what first tokens of later requests took beyond a fit."""
 
-    def residuals() -> Iterator[Floats]:
-        for part in requests.parts():
-            rows = ~part.first & np.isfinite(part.ttft_s)
-            yield part.ttft_s[rows] - part.x[rows] @ coefficients
+    def residuals(part: RequestsPart) -> Floats:
+        rows = ~part.first & np.isfinite(part.ttft_s)
+        return part.ttft_s[rows] - part.x[rows] @ coefficients
 
-    counts, totals = zip(*((len(of_part), of_part.sum()) for of_part in residuals()), strict=True)
-    mean = sum(totals) / sum(counts)
-    return float(sum(((of_part - mean) ** 2).sum() for of_part in residuals()) / sum(counts))
+    def count_and_sum(part: RequestsPart) -> tuple[int, float]:
+        of_part = residuals(part)
+        return len(of_part), float(of_part.sum())
+
+    count, total = map(sum, zip(*requests.of_parts(count_and_sum), strict=True))
+    mean = total / count
+    return float(sum(requests.of_parts(lambda part: ((residuals(part) - mean) ** 2).sum()))) / count
 
 
 def _columns(names: tuple[str, ...]) -> list[int]:
@@ -205,12 +210,13 @@ def _columns(names: tuple[str, ...]) -> list[int]:
 
 def _shared_variance(requests: Requests, coefficients: Floats, per_request: Floats) -> float:
     """By moments: the square of a session's sum of residuals is that of its requests, and n squared times the rest."""
-    shared = pairs = 0.0
-    for part in requests.parts():
+
+    def shared_and_pairs(part: RequestsPart) -> tuple[float, float]:
         _, session = np.unique(part.session, return_inverse=True)
         sums = np.bincount(session, part.took_s - part.x @ coefficients)
         counts = np.bincount(session).astype(np.float64)
         own = np.bincount(session, np.maximum(part.x @ per_request, 0.0))
-        shared += float((sums**2 - own).sum())
-        pairs += float((counts**2).sum())
+        return float((sums**2 - own).sum()), float((counts**2).sum())
+
+    shared, pairs = map(sum, zip(*requests.of_parts(shared_and_pairs), strict=True))
     return max(shared / pairs, 0.0)

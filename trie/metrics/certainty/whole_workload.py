@@ -13,6 +13,7 @@ from trie.metrics.certainty.population import FEATURES, Population
 from trie.metrics.certainty.requests_fit import Model
 from trie.metrics.certainty.student import t_quantile
 from trie.metrics.columns import Floats
+from trie.metrics.in_threads import in_threads
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 MOST_TRACES = 20_000  # that the distributions are made of
@@ -143,14 +144,18 @@ def ttft(model: Model, population: Population) -> Distribution | None:
         return None
     x, y, block = model.first.x, model.first.ttft_s, model.first.block
     expected, without = population.first @ fit.coefficients, fit.without @ population.first.T
+
+    def residuals_without(at: int) -> Floats:
+        return np.sort((y - x @ fit.without[at])[block != at])
+
     residuals = np.sort(y - x @ fit.coefficients)
     return Distribution(
         mean=float(expected.mean()),
         means_without=without.mean(1),
         share=partial(_with_residuals, expected, residuals),
         shares_without=[
-            partial(_with_residuals, times, np.sort((y - x @ coefficients)[block != at]))
-            for at, (times, coefficients) in enumerate(zip(without, fit.without, strict=True))
+            partial(_with_residuals, times, of_others)
+            for times, of_others in zip(without, in_threads(residuals_without, range(len(without))), strict=True)
         ],
         bounds=(float(expected.min() + residuals[0]) - NARROW, float(expected.max() + residuals[-1]) + NARROW),
         stepped=len(residuals),
