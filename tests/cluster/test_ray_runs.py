@@ -125,7 +125,7 @@ def test_node_that_loses_its_power_is_missed_and_the_other_goes_on(cluster: Node
     started = running("duration=25")
     started.both_workers_have_rows()
     node = next(node for node in cluster.nodes if node.number and named(node, b"trie.workers"))
-    started.waits_for(lambda: last_rows(started).min() > 2.0)  # s: rows come while the run goes on
+    started.waits_for(lambda: started.last_rows().min() > 2.0)  # s: rows come while the run goes on
     before = started.rows().records().to_pandas()
     cluster.leave(node.number)
     output, errors = started.process.communicate(timeout=END_S)
@@ -133,17 +133,12 @@ def test_node_that_loses_its_power_is_missed_and_the_other_goes_on(cluster: Node
     [dead] = [worker for worker in end_of(started).workers if worker.died]
     assert dead.wall_time_s is not None
     evaluated = evaluate(started.rows())
-    last_s = last_rows(started)
+    last_s = started.last_rows()
     print(f"dead {dead.wall_time_s - last_s[dead.worker_id]:.2f} s after the last row: {dead.died}")
     assert requests_of(before) <= requests_of(evaluated.frame())  # what was here stays
     assert last_s[dead.worker_id] < dead.wall_time_s < last_s[1 - dead.worker_id]
     assert [check.id for check in evaluated.summary.verdict if not check.ok and check.id == "workers_lived"]
     assert not evaluated.summary.valid
-
-
-def last_rows(going_on: Run) -> pd.Series[float]:
-    """The end of the last row of each worker."""
-    return going_on.rows().records().to_pandas().groupby("worker_id").end_s.max()
 
 
 def requests_of(rows: pd.DataFrame) -> set[tuple[int, int]]:

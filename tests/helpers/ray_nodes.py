@@ -138,12 +138,17 @@ class Nodes:
         return node
 
 
-@contextmanager
-def nodes(home: Path) -> Iterator[Nodes]:
-    """A cluster that never outlives its tests; its token is in a home of its own."""
+def write_token(home: Path) -> None:
+    """Where RAY_AUTH_MODE=token looks for it."""
     token = home / ".ray" / "auth_token"
     token.parent.mkdir(parents=True)
     token.write_text("0" * 64)
+
+
+@contextmanager
+def nodes(home: Path) -> Iterator[Nodes]:
+    """A cluster that never outlives its tests; its token is in a home of its own."""
+    write_token(home)
     cluster = Nodes(home)
     try:
         cluster.begin()

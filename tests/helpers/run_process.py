@@ -9,9 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from helpers.command_line import ROOT, environment
 from trie.storage.run_dir import RunDir
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SERVER = ROOT / "benchmarks" / "server.py"
 # A shell that started the tests in the background has its children ignore Ctrl-C.
@@ -101,6 +105,10 @@ class Run:
 
     def rows(self) -> RunDir:
         return RunDir.open(self.directory)
+
+    def last_rows(self) -> pd.Series[float]:
+        """When the last row of each worker ended, as far as they are on disk."""
+        return self.rows().records().to_pandas().groupby("worker_id").end_s.max()
 
 
 @contextmanager
