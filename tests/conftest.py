@@ -31,6 +31,20 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.numprocesses, config.option.dist = 3, "loadfile"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test that is slow in itself runs its commands in processes of their own, and not here as well."""
+    twice = [
+        item
+        for item in items
+        if isinstance(item, pytest.Function)
+        and item.get_closest_marker("slow")
+        and hasattr(item, "callspec")
+        and "here" in item.callspec.params.values()
+    ]
+    config.hook.pytest_deselected(items=twice)
+    items[:] = [item for item in items if item not in twice]
+
+
 @pytest.fixture(params=[not_held_to, pytest.param(held_to, marks=pytest.mark.slow)])
 def at_most(request: pytest.FixtureRequest) -> AtMost:
     """`assert seconds < at_most(8)`: a test of an order of events that the slow tier holds to a time as well."""
