@@ -78,6 +78,7 @@ def test_clock_that_is_set_anew_begins_new_bounds_and_is_counted() -> None:
     offset.add(exchange(0.0, 0.001, 0.001, offset_s=5.0))
     offset.add(exchange(1.0, 0.001, 0.001, offset_s=9.0))
     assert offset.steps == 1
+    assert offset.largest_step_s == pytest.approx(4.0, abs=0.003)
     assert offset.at(1.002) == pytest.approx(9.0, abs=0.001)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.manifests import KILLED, manifest
 from helpers.rows import row
+from helpers.run_directories import written_run
 
 from trie.metrics.checks import activity, engine, load, objectives, steadiness
 from trie.metrics.checks.check import Check
+from trie.metrics.checks.clocks import clocks_agree
+from trie.metrics.evaluate_run import evaluate
 from trie.metrics.summary import Summary, summarize
 from trie.metrics.verdict import CONDITIONS
+from trie.storage.manifest import HostClock
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
 
@@ -170,6 +176,13 @@ CASES: dict[str, tuple[list[RequestRecord], dict[str, Any], str, str, str]] = {
         "error",
         "worker 1 on a (killed by signal 9)",
     ),
+    "a clock that is hardly known": (
+        many(),
+        {"end": {"workers": [{"worker_id": 0, "clock": {"error_begin_s": 0.001, "error_end_s": 0.06}}]}},
+        "clocks_agree",
+        "warning",
+        "worker 0's clock is known within 60.0 ms, 0.07% of steady state",
+    ),
     "one of two workers is saturated": (
         # 95 s of CPU time in 100 s of its own, though both together used but 100 in 200
         many(),
@@ -226,6 +239,42 @@ def test_an_ordinary_run_passes():
     found = judged(many())
     assert [check.id for check in found.verdict if not check.ok] == []
     assert found.valid
+
+
+# 50 ms and 1 % of the window warn or fail; so do steps, of which a manifest without their size may have had any
+@pytest.mark.parametrize(
+    ("clock", "window_s", "ok", "level"),
+    [
+        ({"error_begin_s": 0.05, "error_end_s": 0.001}, 1000.0, True, "warning"),
+        ({"error_begin_s": 0.051, "error_end_s": None}, 1000.0, False, "warning"),
+        ({"error_begin_s": 0.001, "error_end_s": 0.9}, 100.0, False, "warning"),
+        ({"error_begin_s": 0.001, "error_end_s": 1.1}, 100.0, False, "error"),
+        ({"error_begin_s": 0.04, "error_end_s": 0.001}, 3.0, False, "error"),
+        ({"error_begin_s": 0.001, "steps": 9, "largest_step_s": 0.0002}, 100.0, False, "warning"),
+        ({"error_begin_s": 0.001, "steps": 1, "largest_step_s": 0.051}, 100.0, False, "error"),
+        ({"error_begin_s": 0.001, "steps": 1}, 100.0, False, "error"),
+    ],
+)
+def test_clocks_that_are_known_well_enough(clock: dict[str, Any], window_s: float, ok: bool, level: str) -> None:
+    check = clocks_agree({0: HostClock(error_begin_s=0.0, error_end_s=0.0), 1: HostClock(**clock)}, window_s)
+    assert (check.ok, check.level) == (ok, level)
+
+
+def test_a_run_whose_manifest_says_that_a_clock_was_set_anew_is_invalid_and_one_that_says_nothing_is_not_judged(
+    tmp_path: Path,
+) -> None:
+    run = written_run(tmp_path / "run", many())
+    manifest_file = tmp_path / "run" / "manifest.json"
+    stated = json.loads(manifest_file.read_text())
+    for clock, failed in (
+        ({"pings": 9}, []),
+        ({"error_begin_s": 0.001, "error_end_s": 0.001, "steps": 1}, ["clocks_agree"]),
+    ):
+        stated["end"]["workers"] = [{"worker_id": 0}, {"worker_id": 1, "clock": clock}]
+        manifest_file.write_text(json.dumps(stated))
+        summary = evaluate(run).summary
+        assert [check.id for check in summary.verdict if check.level == "error" and not check.ok] == failed
+        assert "clocks_agree" in failed or "clocks_agree" not in [check.id for check in summary.verdict]
 
 
 def test_limits_are_the_settings_own():

@@ -41,6 +41,7 @@ class ClockOffset:
     pings: int = 0
     least_round_trip_s: float = inf
     steps: int = 0  # times the clocks drifted faster than `max_drift` allows; the bounds began anew
+    largest_step_s: float = 0.0  # by how much at least
     _low_s: float = -inf
     _high_s: float = inf
     _at_s: float = -inf  # our instant that the bounds hold for
@@ -54,6 +55,7 @@ class ClockOffset:
         low, high = max(low, ping_low), min(high, ping_high)
         if low > high:
             self.steps += 1
+            self.largest_step_s = max(self.largest_step_s, low - high)
             low, high = ping_low, ping_high
         self._low_s, self._high_s, self._at_s = low, high, ping.received_s
         self.pings += 1

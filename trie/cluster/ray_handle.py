@@ -87,7 +87,9 @@ class RayHandle:
     @property
     def clock(self) -> Mapping[str, Any]:
         """How far its clock was ahead when the run began and at its end, as `HostClock` has it."""
-        return {**self._clock_facts, "pings": self._offset.pings, "steps": self._offset.steps}
+        offset = self._offset
+        followed = {"pings": offset.pings, "steps": offset.steps, "largest_step_s": offset.largest_step_s}
+        return {**self._clock_facts, **followed}
 
     def send(self, command: Command) -> None:
         """Give a command without waiting."""

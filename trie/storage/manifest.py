@@ -171,6 +171,7 @@ class HostClock(_Object):
     drift: float | None = None  # seconds that it gained in a second between the two
     pings: int = 0
     steps: int = 0  # times that it was set anew
+    largest_step_s: float | None = None  # by how much at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
