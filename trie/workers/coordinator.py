@@ -46,6 +46,7 @@ log = logging.getLogger("trie")
 HEAD_START_S = 0.05  # from the word to begin until the instant itself: each worker has it by then
 SILENT_S = 60.0  # a worker that tells nothing for so long is taken for dead
 END_S = 5.0  # for workers to write their last rows, once the run is cancelled
+LIVE_SHARE = 0.02  # of the time, for live numbers of all workers: they grow with workers and sessions
 WORKERS_DIED = "workers_died"  # why a run ended of which no worker is left
 
 
@@ -80,6 +81,7 @@ class Coordinator:
         self._listening: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
         self._failure: str | None = None  # what the user can fix
+        self._live_due = 0.0  # when live numbers are merged next
         self._cpu_s = process_time()  # at the begin of the run, and of the run once it has ended
         self._stack = AsyncExitStack()
 
@@ -234,10 +236,19 @@ class Coordinator:
     def _count(self, member: Member, counters: Counters) -> None:
         member.counters = counters
         merge.update(self.counters, [member.counters for member in self._members], self.clock.now_s)
-        going_on = [session for member in self._members if not member.over for session in member.open]
-        self.counters.live.open = dict(enumerate(going_on))
+        if perf_counter() >= self._live_due:
+            self._merge_live()
         if (reason := self._watch.limit_reached()) is not None:
             self.stop(reason)
+
+    def _merge_live(self) -> None:
+        """What people see, which nothing depends on: it may be a little older than the counts."""
+        began = perf_counter()
+        live = merge.live_of([member.counters.live for member in self._members])
+        live.open = dict(enumerate(session for member in self._members if not member.over for session in member.open))
+        self.counters.live = live
+        ended = perf_counter()
+        self._live_due = ended + (ended - began) / LIVE_SHARE
 
     def _command(self, command_of: Callable[[Member], Command]) -> None:
         for member in self._members:

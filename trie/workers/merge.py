@@ -26,10 +26,9 @@ Facts = Mapping[str, Any]  # of a scheduler that has ended
 
 
 def update(run: Counters, workers: Sequence[Counters], now_s: float) -> None:
-    """Bring the counters of a run up to date with those of its workers."""
+    """Bring the counters of a run up to date with those of its workers; its live numbers are merged on their own."""
     for name in SUMMED:
         setattr(run, name, sum(getattr(counters, name) for counters in workers))
-    run.live = _live([counters.live for counters in workers])
     sums = [sum(values) for values in zip(*(counters.total[1:] for counters in workers), strict=True)]
     if sums != list(run.total[1:]):
         run.total = Point(now_s, *sums)
@@ -38,7 +37,8 @@ def update(run: Counters, workers: Sequence[Counters], now_s: float) -> None:
         run.recent.popleft()
 
 
-def _live(workers: Sequence[LiveNumbers]) -> LiveNumbers:
+def live_of(workers: Sequence[LiveNumbers]) -> LiveNumbers:
+    """Live numbers of a run from those of its workers."""
     return LiveNumbers(
         ttft=Spread.merged([live.ttft for live in workers]),
         tpot=Spread.merged([live.tpot for live in workers]),
