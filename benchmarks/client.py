@@ -18,7 +18,7 @@ import json
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,7 +66,7 @@ def _drive_floors(program: list[str | Path], at: Server, load: Load, folder: Pat
     return replace(_by_request(together(children), rows), replay_cpu_s=replay_cpu_s)
 
 
-def drive_trie(at: Server, load: Load, folder: Path, *, processes: int = 1) -> Report:
+def drive_trie(at: Server, load: Load, folder: Path, *, processes: int = 1, more: Sequence[str] = ()) -> Report:
     """The command as a user types it, until a deadline: it has no count of requests."""
     trace = {
         "num_turns": 0,
@@ -80,7 +80,7 @@ def drive_trie(at: Server, load: Load, folder: Path, *, processes: int = 1) -> R
     settings = [f"endpoint={at.url}", f"concurrency={load.streams}", "workload=./load.jsonl"]
     duration = f"duration={load.deadline_s:.3f}"
     quiet = ["prompts.calibrate=false", "progress=plain", "client.priority=normal"]  # which the others have too
-    command = [sys.executable, "-m", "trie", *settings, duration, f"workers={processes}", *quiet]
+    command = [sys.executable, "-m", "trie", *settings, duration, f"workers={processes}", *quiet, *more]
     child = run(command, folder)
     directory = folder / child.lines()[-1]
     rows = read_records(directory / "requests").to_pandas()

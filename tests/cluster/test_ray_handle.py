@@ -12,7 +12,7 @@ import pytest
 from helpers.rows import row
 
 from trie.cluster.clock_offset import ClockOffset, burst
-from trie.cluster.ray_handle import RayHandle, moved
+from trie.cluster.ray_handle import RayHandle, moved, one_line
 from trie.cluster.remote_worker import Host, Reply
 from trie.replay.counters import Counters
 from trie.storage.parquet_parts import to_table
@@ -114,6 +114,12 @@ async def test_actor_that_has_died_is_gone_at_once_and_in_one_line() -> None:
     handle = await handle_of(actor, [])
     assert await handle.receive() is None
     assert await handle.ending() == "The actor died. It was killed"
+
+
+def test_what_an_actor_raised_is_told_without_the_traceback() -> None:
+    traceback = 'ray::RemoteWorker.start() (pid=1, ip=10.0.0.3, repr=<A>)\n  File "a.py", line 1\n'
+    error = GoneError(f"{traceback}ModuleNotFoundError: No module named 'trie'")
+    assert one_line(error) == "ModuleNotFoundError: No module named 'trie' (ip=10.0.0.3)"
 
 
 async def test_node_that_is_silent_is_reported_and_then_taken_for_dead() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import logging
 import os
+import pickle
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -131,7 +132,7 @@ async def _workers(group: Any, assignments: Sequence[Assignment]) -> AsyncIterat
     import ray
 
     bulk = Bulk.of(assignments[0])
-    shared = ray.put(bulk)
+    shared = ray.put(pickle.dumps(bulk, pickle.HIGHEST_PROTOCOL))
     actors = [_Actor(group, index, bulk.taken_off(assignment), shared) for index, assignment in enumerate(assignments)]
     async with AsyncExitStack() as stack:
         for actor in actors:
@@ -148,11 +149,14 @@ class _Actor:
 
         strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=index)
         kind = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(RemoteWorker)
-        self._remote = kind.options(scheduling_strategy=strategy).remote(assignment, bulk)
+        self._remote = kind.options(scheduling_strategy=strategy).remote(pickle.dumps(assignment), bulk)
 
-    async def start(self) -> Host:
-        host: Host = await self._remote.start.remote()
+    async def host(self) -> Host:
+        host: Host = await self._remote.host.remote()
         return host
+
+    async def start(self) -> None:
+        await self._remote.start.remote()
 
     def clock(self) -> Any:
         return self._remote.clock.remote()
@@ -171,8 +175,9 @@ async def _handle(stack: AsyncExitStack, actor: _Actor, index: int, base_urls: S
     from ray.exceptions import RayError
 
     try:
-        host = await asyncio.wait_for(actor.start(), START_S)
+        host = await asyncio.wait_for(actor.host(), START_S)
         check_host(host, base_urls)
+        await asyncio.wait_for(actor.start(), START_S)
         offset = ClockOffset()
         await burst(offset, actor.clock)
     except TimeoutError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
@@ -186,7 +187,14 @@ def moved(rows: pa.Table, seconds: float) -> pa.Table:
 
 
 def one_line(error: BaseException) -> str:
-    """What Ray says of an actor or a cluster, without the lines of names and the advice."""
+    """What Ray says of an actor or a cluster, without the lines of names and the advice.
+
+    Of a traceback it is what was raised, and where.
+    """
+    if '  File "' in str(error):
+        *_, raised = str(error).strip().splitlines()
+        place = re.search(r"\bip=[\w.:]+", str(error))
+        return raised[:300] + (f" ({place[0]})" if place else "")
     lines = [line.strip() for line in str(error).splitlines()]
     told = " ".join(line for line in lines if line and not line.startswith(_NAMES))
     sentences = (told or type(error).__name__).split(". ")

@@ -21,6 +21,7 @@ from trie.prompts.builder import Prompts
 from trie.workers.assignment import Assignment
 from trie.workers.messages import Command, Stop
 from trie.workers.processes import ProcessHandle, processes
+from trie.workers.stdio import unframed
 from trie.workers.worker import ABANDONED
 from trie.workload.trace import Workload
 
@@ -83,10 +84,12 @@ class RemoteWorker:
         assignment: without what is in `bulk`. It holds the key: an argument of an actor's constructor is in no file, no
             log and no command line.
         bulk: what all workers are given alike.
+
+    Both are pickled: an actor that has another trie can say so only if it need not make sense of them first.
     """
 
-    def __init__(self, assignment: Assignment, bulk: Bulk) -> None:
-        self._assignment = bulk.given_to(assignment)
+    def __init__(self, assignment: bytes, bulk: bytes) -> None:
+        self._pickled = assignment, bulk
         self._messages: list[bytes] = []
         self._commands: list[Command] = []
         self._handle: ProcessHandle | None = None
@@ -94,10 +97,14 @@ class RemoteWorker:
         self._asked_s = perf_counter()
         self._work: asyncio.Task[None] | None = None
 
-    async def start(self) -> Host:
-        """Start the worker."""
-        self._work = asyncio.create_task(self._supervise())
+    async def host(self) -> Host:
+        """Where this is."""
         return this_host()
+
+    async def start(self) -> None:
+        """Start the worker."""
+        assignment, bulk = map(unframed, self._pickled)
+        self._work = asyncio.create_task(self._supervise(bulk.given_to(assignment)))
 
     async def clock(self) -> float:
         """This machine's `perf_counter`."""
@@ -120,8 +127,8 @@ class RemoteWorker:
                 self._handle.send(command)
             self._commands.clear()
 
-    async def _supervise(self) -> None:
-        async with processes([self._assignment]) as [self._handle]:
+    async def _supervise(self, assignment: Assignment) -> None:
+        async with processes([assignment]) as [self._handle]:
             self._pass_on()
             listening = asyncio.create_task(self._listen(self._handle))
             while not listening.done():
