@@ -33,6 +33,7 @@ class PlayedActor:
     commands: list[Command] = field(default_factory=list)
     ending: str | None = None
     failure: Exception | None = None
+    clock_failure: Exception | None = None
     silent: bool = False
     killed: bool = False
     began_s: float = field(default_factory=perf_counter)
@@ -41,6 +42,8 @@ class PlayedActor:
         return instant_s + (instant_s - self.began_s) * self.drift + self.ahead_s
 
     async def clock(self) -> float:
+        if self.clock_failure is not None:
+            raise self.clock_failure
         return self.shows(perf_counter())
 
     async def exchange(self, commands: Sequence[Command]) -> Reply:
@@ -104,6 +107,15 @@ async def test_worker_that_has_ended_is_heard_to_the_end() -> None:
     handle = await handle_of(actor, [])
     assert [await handle.receive(), await handle.receive()] == [Ready(), None]
     assert await handle.ending() == "exit code 1; no memory"
+
+
+async def test_worker_whose_node_dies_after_its_last_row_has_ended() -> None:
+    actor = PlayedActor(messages=[Ended("deadline", Counters(), {})])
+    handle = await handle_of(actor, [])
+    actor.clock_failure = GoneError("It was killed")
+    assert isinstance(await handle.receive(), Ended)
+    assert handle.clock["error_end_s"] < 1.0  # as the exchanges before have left it
+    await handle.close()
 
 
 async def test_actor_that_has_died_is_gone_at_once_and_in_one_line() -> None:
