@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import trie
+from trie.errors import TrieError
 
 
 def child_environment() -> dict[str, str]:
@@ -23,11 +24,21 @@ def child_environment() -> dict[str, str]:
 
 @asynccontextmanager
 async def child(module: str, *arguments: str, stderr: int | IO[bytes] = PIPE) -> AsyncIterator[Process]:
-    """A process that runs a module and is spoken to by pipes; it is killed when the block ends."""
+    """A process that runs a module and is spoken to by pipes; it is killed when the block ends.
+
+    Raises:
+        TrieError: when the system allows no further process.
+    """
     command = (sys.executable, "-P", "-m", module, *arguments)  # -P: a random.py where the user stands is none of ours
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=PIPE, stdout=PIPE, stderr=stderr, env=child_environment(), start_new_session=True
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, stderr=stderr, env=child_environment(), start_new_session=True
+        )
+    except OSError as error:
+        raise TrieError(
+            f"a process of {module} can't be started: {error.strerror}: raise the limit of processes (ulimit -u) or of "
+            f"open files (ulimit -n), or take fewer workers"
+        ) from error
     try:
         yield process
     finally:

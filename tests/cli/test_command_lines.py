@@ -344,6 +344,17 @@ def test_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("trie: trace replay inference evaluation\n", "")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("behind", ["| head -1", ">&-"])
+def test_a_run_goes_on_where_nobody_reads_what_it_prints(tmp_path: Path, behind: str) -> None:
+    line = f"{sys.executable} -m trie duration=1 html=false hydra.run.dir=run {behind}"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
 def test_conf_is_found_from_an_empty_folder_in_the_wheels_layout(tmp_path: Path) -> None:
     """In a wheel conf/ lies in the package."""
     site = tmp_path / "site"

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from helpers.simulator import QUICK, Serve
 
+from trie.child_process import child
 from trie.config import ConcurrencyConfig, EndpointConfig, ProgressStyle, RunConfig, SimConfig, WorkloadConfig
-from trie.errors import ConfigError, WorkloadError
+from trie.errors import ConfigError, TrieError, WorkloadError
 from trie.preflight.limits import OTHER_FILES, allow_open_files, fitting
 from trie.preflight.prompt_lengths import Template
 from trie.run import execute_async
@@ -103,6 +104,19 @@ def test_open_files_are_those_of_each_worker(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
     with pytest.raises(ConfigError, match=f"^concurrency=300: each of 2 workers needs {150 + OTHER_FILES} open files"):
         allow_open_files(300, 300, workers=2)
+    with pytest.raises(ConfigError, match=f"^workers=40: needs {160 + OTHER_FILES} open files"):
+        allow_open_files(300, 300, workers=40)
+
+
+async def test_a_process_that_the_system_does_not_allow_is_one_line() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())), hard))
+    try:
+        with pytest.raises(TrieError, match=r"^a process of trie.sim.server can't be started: Too many open files: "):
+            async with child("trie.sim.server"):
+                pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_the_soft_limit_is_raised_as_far_as_needed_and_no_file_stays_open(sim: Serve, tmp_path: Path) -> None:

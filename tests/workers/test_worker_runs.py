@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -42,7 +43,8 @@ from trie.storage.run_dir import RunDir
 from trie.workers import coordinator
 from trie.workers.assignment import Assignment, worker_count
 from trie.workers.handle import Placement
-from trie.workers.messages import Begin, Ended, Measure, WarmedUp
+from trie.workers.member import Member
+from trie.workers.messages import Begin, Ended, Measure, Ready, WarmedUp
 from trie.workload.trace import Trace, Workload
 
 TRACES = [Trace(50, (4, 6), (20, 30), (0.0, 0.0), 5, row=0), Trace(33, (), (), (), 3, row=1)]
@@ -270,6 +272,22 @@ async def test_a_worker_that_falls_silent_makes_the_run_no_longer(
     assert [worker["died"] for worker in result.manifest["end"]["workers"]] == [None, "nothing was heard of it for 1 s"]
     assert result.summary.wall_time_s < 1.0
     assert not result.summary.valid
+
+
+async def test_a_time_in_which_the_coordinator_stood_still_is_no_silence_of_a_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, messages = asyncio.get_running_loop(), asyncio.Queue[Any]()
+
+    def stand_still() -> None:
+        time.sleep(0.1)
+        loop.call_soon(messages.put_nowait, Ready())  # it lay in the pipe all the while
+
+    monkeypatch.setattr(coordinator, "SILENT_S", 0.05)
+    loop.call_later(0.002, stand_still)
+    handle = TaskHandle.__new__(TaskHandle)
+    monkeypatch.setattr(handle, "receive", messages.get, raising=False)
+    assert await coordinator._next_message(Member(0, handle, 1)) == Ready()
 
 
 async def test_rows_that_cannot_be_written_end_the_run_with_the_reason(

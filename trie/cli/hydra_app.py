@@ -186,7 +186,7 @@ def measure_once(cfg: DictConfig, directory: Path, outcome: Outcome) -> Result:
     """
     try:
         return measure(cfg, directory, outcome)
-    except (TrieError, KeyboardInterrupt):
+    except (TrieError, OSError, KeyboardInterrupt):
         if not (directory / MANIFEST).exists():
             release(directory)
         raise

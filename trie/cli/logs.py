@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 from trie.one_line import printable
+
+
+def nobody_reads() -> None:
+    """Let what is still printed go nowhere: the pipe behind the standard output is closed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class LevelFirst(logging.Formatter):
@@ -33,6 +39,13 @@ class ConsoleHandler(logging.StreamHandler):  # type: ignore[type-arg]
     @stream.setter
     def stream(self, _: object) -> None:
         """The stream is looked up for each line; the one that the base class would keep is passed over."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name for it
+        """Go on in silence where nobody reads any more, as behind `| head`: the run's own log has every line."""
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            nobody_reads()
+        else:
+            super().handleError(record)
 
 
 class RunLog(logging.FileHandler):

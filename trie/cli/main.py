@@ -18,6 +18,7 @@ FULL_ERROR = "HYDRA_FULL_ERROR"  # =1: every error with its traceback
 COMPLETION = ("-sc", "--shell-completion")
 LINE = 1000  # characters of an error's line: what it quotes may be long, and may try to steer the terminal
 EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+STDOUT, STDERR = 1, 2  # the numbers of their files
 
 # Each is a module of trie.cli.commands with a `main`.
 COMMANDS = (
@@ -34,12 +35,21 @@ def command(name: str) -> ModuleType:
 
 def main() -> None:
     """Run what the arguments say and exit with its code."""
+    _open_standard_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     code = run(sys.argv[1:])
     with suppress(KeyboardInterrupt):
         for number in (signal.SIGINT, signal.SIGTERM):  # all is done: the interpreter's own end is not cut short
             signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Put nothing where a caller closed a stream (`>&-`): a file of the run would get its number otherwise."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(number)
+    sys.stdout, sys.stderr = sys.stdout or os.fdopen(STDOUT, "w"), sys.stderr or os.fdopen(STDERR, "w")
 
 
 def run(arguments: list[str]) -> int:
@@ -59,7 +69,9 @@ def run(arguments: list[str]) -> int:
             raise
         return _interrupted()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from trie.cli.logs import nobody_reads
+
+        nobody_reads()
         return EXIT_ERROR
 
 

@@ -12,6 +12,7 @@ from trie.workload.accounting import family, most_in_flight
 from trie.workload.trace import Trace, Workload
 
 OTHER_FILES = 128  # open beside the connections: libraries, logs, parts, the embedded endpoint's pipes
+WORKER_FILES = 4  # of each worker, in the process that coordinates them: two pipes, what it prints, its end
 ROWS_SHOWN = 5  # that an error names
 
 
@@ -31,12 +32,14 @@ def allow_open_files(concurrency: int, connections: int, *, workers: int = 1) ->
         return
     import resource  # POSIX alone has it
 
-    needed = -(-connections // workers) + OTHER_FILES
+    connections_each, coordinating = -(-connections // workers), WORKER_FILES * workers if workers > 1 else 0
+    needed = max(connections_each, coordinating) + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
-        needs = "needs" if workers == 1 else f"each of {workers} workers needs"
+        needs = f"concurrency={concurrency}: " + ("needs" if workers == 1 else f"each of {workers} workers needs")
+        needs = f"workers={workers}: needs" if coordinating > connections_each else needs
         raise ConfigError(
-            f"concurrency={concurrency}: {needs} {needed} open files, {hard} are allowed here: raise the limit "
+            f"{needs} {needed} open files, {hard} are allowed here: raise the limit "
             f"(ulimit -n {needed} as root, LimitNOFILE= in systemd, --ulimit nofile= in Docker), or ask for less"
         )
     if soft != resource.RLIM_INFINITY and soft < needed:

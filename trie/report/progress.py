@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, inf
@@ -105,9 +105,10 @@ async def _display(watched: Watched) -> None:
 
 async def _lines(watched: Watched) -> None:
     await asyncio.sleep(FIRST_LINE_S)
-    while True:
-        await asyncio.to_thread(lambda: _write(watched.line()))
-        await asyncio.sleep(LINE_EVERY_S if watched.clock.now_s < 600 else LATER_LINES_S)
+    with suppress(BrokenPipeError):  # nobody reads any more
+        while True:
+            await asyncio.to_thread(lambda: _write(watched.line()))
+            await asyncio.sleep(LINE_EVERY_S if watched.clock.now_s < 600 else LATER_LINES_S)
 
 
 def _write(line: str) -> None:

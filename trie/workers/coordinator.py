@@ -44,7 +44,7 @@ from trie.workers.messages import Stop as StopCommand
 log = logging.getLogger("trie")
 
 HEAD_START_S = 0.05  # from the word to begin until the instant itself: each worker has it by then
-SILENT_S = 60.0  # a worker that tells nothing for so long is taken for dead
+SILENT_S, SILENT_PARTS = 60.0, 10  # a worker that tells nothing for so long is taken for dead
 END_S = 5.0  # for workers to write their last rows, once the run is cancelled
 LIVE_SHARE = 0.02  # of the time, for live numbers of all workers: they grow with workers and sessions
 WORKERS_DIED = "workers_died"  # why a run ended of which no worker is left
@@ -174,8 +174,7 @@ class Coordinator:
             message: Message | None = None
             died_s, heard_s = None, self.clock.now_s
             try:
-                async with asyncio.timeout(SILENT_S):
-                    message = await member.handle.receive()
+                message = await _next_message(member)
                 member.died = None if message is not None else await member.handle.ending()
             except TimeoutError:
                 member.died, died_s = f"nothing was heard of it for {SILENT_S:.0f} s", heard_s
@@ -285,3 +284,22 @@ class Coordinator:
         if not reasons:
             return WORKERS_DIED
         return DEADLINE if DEADLINE in reasons else ALL_TRACES
+
+
+async def _next_message(member: Member) -> Message | None:
+    """What a worker tells next; None once it is gone.
+
+    The wait is in several parts: of a time in which this process itself stood still, as after Ctrl-Z, one part counts.
+
+    Raises:
+        TimeoutError: when it told nothing for too long.
+    """
+    receiving = asyncio.create_task(member.handle.receive())
+    try:
+        for _ in range(SILENT_PARTS):
+            await asyncio.wait([receiving], timeout=SILENT_S / SILENT_PARTS)
+            if receiving.done():
+                return receiving.result()
+    finally:
+        receiving.cancel()
+    raise TimeoutError

@@ -22,7 +22,7 @@ from trie.workers.messages import Command, Message
 from trie.workers.worker import logged, work
 
 LENGTH = struct.Struct("<Q")
-LAST_WORDS_S = 5.0  # for a coordinator that does not read
+LAST_WORDS_S = 600.0  # for a coordinator that does not read, as one that was suspended with Ctrl-Z
 
 
 def framed(content: object) -> bytes:
