@@ -111,7 +111,7 @@ def turn_of(rows: Sequence[Row], number: int, duration_s: float) -> dict[Row, Fi
         except Failed as failure:  # which is told and does not end the benchmark
             print(failure, file=sys.stderr)
             continue
-        cost = f"{row['CPU us/chunk']:.1f} us/chunk"
+        cost = f"{row['CPU us/chunk']:.1f} us/chunk, {row['waits']:.0f} waits"
         where = f"turn {number}, {place} of {len(rows)}"
         print(f"{where}: {client}, {layout} streams: {cost} ({monotonic() - began:.0f} s)", file=sys.stderr)
     for (client, layout), own in figures.items():

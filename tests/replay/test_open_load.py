@@ -23,6 +23,7 @@ from trie.workload.trace import Trace
 SIM = SimConfig(prefill_tok_s=1024.0, decode_base_s=1 / 64, decode_per_request_s=0.0, request_overhead_s=0.0)
 TRACE = Trace(32, (), (), (), 33)
 SERVICE_S = 1 / 32 + 32 / 64
+TIMER_S = 0.002  # by which a timer of the event loop may ring early
 
 
 def config(load: LoadConfig, **changed) -> RunConfig:
@@ -154,8 +155,9 @@ async def test_arrivals_and_a_ramp_in_real_time(tmp_path: Path) -> None:
     ):
         assert await replay.run() == "deadline"
     rows = rows_in(tmp_path / "r")
-    assert {row["slot"] for row in rows if row["queued_s"] < 0.3} == {0}
-    assert {row["slot"] for row in rows if row["queued_s"] > 0.33} == {0, 1, 2}
+    first = {slot: min(row["queued_s"] for row in rows if row["slot"] == slot) for slot in range(3)}
+    assert first[0] < 0.3
+    assert min(first[1], first[2]) > 0.3 - TIMER_S
 
 
 async def test_a_drain_in_real_time_waits_for_what_is_open(tmp_path: Path) -> None:
@@ -167,4 +169,6 @@ async def test_a_drain_in_real_time_waits_for_what_is_open(tmp_path: Path) -> No
         assert await replay.run() == "deadline"
     rows = rows_in(tmp_path / "r")
     assert [row["outcome"] for row in rows] == ["ok"]
-    assert replay.facts()["drain_s"] == pytest.approx(rows[0]["end_s"] - 0.1, abs=0.1)
+    facts = replay.facts()
+    assert facts["drain_s"] == pytest.approx(facts["wall_time_s"] - 0.1)
+    assert rows[0]["end_s"] < facts["wall_time_s"] < 30.0

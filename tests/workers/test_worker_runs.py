@@ -270,7 +270,9 @@ async def test_a_worker_that_falls_silent_makes_the_run_no_longer(
     async with playing(answer) as (url, _):
         result = await replayed(url, tmp_path / "run", duration=0.3)
     assert [worker["died"] for worker in result.manifest["end"]["workers"]] == [None, "nothing was heard of it for 1 s"]
-    assert result.summary.wall_time_s < 1.0
+    assert (
+        result.summary.wall_time_s == result.manifest["end"]["workers"][0]["wall_time_s"]
+    )  # not the second of silence
     assert not result.summary.valid
 
 
@@ -321,7 +323,7 @@ async def test_workers_go_on_to_the_ends_of_their_traces(sim: Serve, tmp_path: P
     assert result.summary.traces["completed"] >= 4
     assert result.manifest.end is not None
     assert result.manifest.end.reason == "deadline"
-    assert result.manifest.end.drain_s == pytest.approx(result.manifest.end.wall_time_s - 0.3, abs=0.05)
+    assert result.manifest.end.drain_s == pytest.approx(result.manifest.end.wall_time_s - 0.3)
 
 
 async def test_workers_in_the_python_api(sim: Serve, tmp_path: Path) -> None:
