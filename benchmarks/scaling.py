@@ -5,8 +5,8 @@
 
 A row is a client in so many processes of so many streams each. Every second turn goes through the rows backwards, and a
 row is only compared with rows of its own turn: what else the machine does passes all of them alike. Each measurement
-has a fresh server (native/sse_server.c), and all processes the normal priority. Turns are made while they fit into
-`--minutes`.
+has a fresh server (native/sse_server.c), and all processes the normal priority. After `--minutes` nothing more begins,
+and the last turn may lack rows.
 
 CPU is that of the processes that make the requests, from the first request to the last chunk, and beside it that of
 trie's coordinator in the same time. `x all` is their sum beside that of one process with as many streams in all,
@@ -101,11 +101,12 @@ def worst_process(measured: Measured) -> tuple[float, float]:
     return float(worst[0.5]), float(worst[0.99])
 
 
-def turn_of(rows: Sequence[Row], number: int, duration_s: float) -> dict[Row, Figures]:
-    """Each row once, with its ratios to other rows of the turn."""
+def turn_of(rows: Sequence[Row], number: int, duration_s: float, until: float) -> dict[Row, Figures]:
+    """Each row once, with its ratios to other rows of the turn; none that would begin after `until`."""
     figures: dict[Row, dict[str, float | None]] = {}
     for place, (client, layout) in enumerate(rows if number % 2 else reversed(rows), 1):
-        began = monotonic()
+        if (began := monotonic()) > until:
+            break
         try:
             figures[client, layout] = row = once(client, layout, duration_s)
         except Failed as failure:  # which is told and does not end the benchmark
@@ -131,10 +132,10 @@ def cost_of(figures: Figures) -> float:
 
 
 def turns(rows: Sequence[Row], options: argparse.Namespace) -> list[dict[Row, Figures]]:
-    """As many as were asked for, or as fit into the time."""
-    began, done = monotonic(), [turn_of(rows, 1, options.duration)]
-    while len(done) < options.turns and (monotonic() - began) * (len(done) + 1) / len(done) < options.minutes * 60:
-        done.append(turn_of(rows, len(done) + 1, options.duration))
+    """As many as were asked for, or as fit into the time; on a busy machine the last one may be cut short."""
+    until, done = monotonic() + options.minutes * 60, list[dict[Row, Figures]]()
+    while len(done) < options.turns and monotonic() < until:
+        done.append(turn_of(rows, len(done) + 1, options.duration, until))
     return done
 
 
@@ -151,12 +152,12 @@ def main() -> None:
     parser.add_argument("--clients", nargs="+", choices=CLIENTS, default=list(CLIENTS))
     parser.add_argument("--duration", type=float, default=4.0, help="seconds of each run at the server's pace")
     parser.add_argument("--turns", type=int, default=5, help="at most; medians are of so many, with half the range")
-    parser.add_argument("--minutes", type=float, default=10.0, help="no turn begins that would take longer in all")
+    parser.add_argument("--minutes", type=float, default=10.0, help="after which nothing more begins")
     options = parser.parse_args()
     print(machine(), flush=True)
     rows = [(client, layout) for client in options.clients for layout in options.rows]
     done = turns(rows, options)
-    print(f"medians of {len(done)} turns, half the range beside them", "", sep="\n")
+    print(f"medians of up to {len(done)} turns, half the range beside them", "", sep="\n")
     table(["client", "processes x streams", "streams", *(f"{name:>12}" for name in COLUMNS)], lines(rows, done))
 
 
