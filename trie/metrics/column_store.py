@@ -9,7 +9,7 @@ at all. Several threads may ask at once.
 from __future__ import annotations
 
 import ctypes
-import os
+import mmap
 import platform
 import tempfile
 import weakref
@@ -34,6 +34,7 @@ Codes = NDArray[np.int32]
 BLOCK_ROWS = 2**20  # that are held in memory at a time
 PARTS = 4  # of so many rows, in which a run of more of them is worked on: memory is for what comes of them
 TURNS = 2**21  # more than any trace has
+INTEGERS = (np.int8, np.int16, np.int32)  # beside the widest one
 CHUNK = 2**16  # values that are looked at in one go: they stay in the processor's cache
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of mallopt(3)
 
@@ -56,13 +57,13 @@ class _File:
     count: int
 
     def read(self, begin: int, end: int) -> NDArray[Any]:
-        """Some of the values."""
-        values = np.empty(end - begin, self.dtype)
-        rest, at = values.view(np.uint8).data, begin * self.dtype.itemsize
-        while rest:
-            length = os.preadv(self.file.fileno(), [rest], at)
-            rest, at = rest[length:], at + length
-        return values
+        """Some of the values, out of the system's own memory of the file; nobody can change them."""
+        if begin == end:
+            return np.empty(0, self.dtype)
+        first, last = begin * self.dtype.itemsize, end * self.dtype.itemsize
+        page = first - first % mmap.ALLOCATIONGRANULARITY
+        mapped = mmap.mmap(self.file.fileno(), last - page, access=mmap.ACCESS_READ, offset=page)
+        return np.frombuffer(mapped, self.dtype, end - begin, first - page)
 
     def all(self) -> NDArray[Any]:
         return self.read(0, self.count)
@@ -97,7 +98,8 @@ class ColumnStore:
         """A part of a column, nulls as NaN."""
 
         def make() -> NDArray[Any] | _File:
-            return self._stored(name, self._in_order(numbers(self.source.column(name))))
+            values = numbers(self.source.column(name))
+            return self._stored(name, self._in_order(values if self.whole else _narrow(values)))
 
         return self._part(self._kept.get(name, make), begin, end).astype(np.float64, copy=False)
 
@@ -107,10 +109,10 @@ class ColumnStore:
         def make() -> tuple[NDArray[Any] | _File, list[str]]:
             codes, texts = _coded(self.source.column(name))
             codes, texts = _by_appearance(self._in_order(codes), texts)
-            return self._stored(name, codes), texts
+            return self._stored(name, codes if self.whole else _narrow(codes)), texts
 
         codes, texts = self._kept.get(f"codes of {name}", make)
-        return self._part(codes, begin, end), texts
+        return self._part(codes, begin, end).astype(np.int32, copy=False), texts
 
     def derived(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Values that were worked out of the columns before, or now."""
@@ -143,7 +145,7 @@ class ColumnStore:
             return values[:1].copy()
         if self.whole:
             return values.astype(np.float64, copy=False) if values.dtype.kind != "i" else values
-        return self._filed(name, _narrow(values))
+        return self._filed(name, values)
 
     def _filed(self, name: str, values: NDArray[Any]) -> _File:
         """A column in a file that is gone when nobody has it open, however the process ends."""
@@ -171,12 +173,14 @@ def _keep_freed_memory() -> None:
 
 
 def _narrow(values: NDArray[Any]) -> NDArray[Any]:
-    """The same in half the bytes, where these hold every value exactly."""
-    if values.dtype.kind == "i":
-        return values.astype(np.int8) if values.max(initial=0) < 2**7 else values
-    parts = [values[begin : begin + CHUNK] for begin in range(0, len(values), CHUNK)]
-    exact = all(np.array_equal(part.astype(np.float32), part, equal_nan=True) for part in parts)
-    return values.astype(np.float32) if exact else values
+    """The same in fewer bytes, where these hold every value exactly."""
+    if values.dtype.kind == "f":
+        parts = [values[begin : begin + CHUNK] for begin in range(0, len(values), CHUNK)]
+        exact = all(np.array_equal(part.astype(np.float32), part, equal_nan=True) for part in parts)
+        return values.astype(np.float32) if exact else values
+    least, most = values.min(initial=0), values.max(initial=0)
+    fitting = (kind for kind in INTEGERS if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max)
+    return values.astype(next(fitting, np.int64), copy=False)
 
 
 def _all_same(values: NDArray[Any]) -> bool:
