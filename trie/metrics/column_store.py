@@ -98,8 +98,8 @@ class ColumnStore:
         """A part of a column, nulls as NaN."""
 
         def make() -> NDArray[Any] | _File:
-            values = numbers(self.source.column(name))
-            return self._stored(name, self._in_order(values if self.whole else _narrow(values)))
+            column = self.source.column(name)
+            return self._stored(name, self._in_order(numbers(column) if self.whole else _narrow(column)))
 
         return self._part(self._kept.get(name, make), begin, end).astype(np.float64, copy=False)
 
@@ -109,7 +109,7 @@ class ColumnStore:
         def make() -> tuple[NDArray[Any] | _File, list[str]]:
             codes, texts = _coded(self.source.column(name))
             codes, texts = _by_appearance(self._in_order(codes), texts)
-            return self._stored(name, codes if self.whole else _narrow(codes)), texts
+            return self._stored(name, codes), texts
 
         codes, texts = self._kept.get(f"codes of {name}", make)
         return self._part(codes, begin, end).astype(np.int32, copy=False), texts
@@ -172,15 +172,24 @@ def _keep_freed_memory() -> None:
         library.mallopt(M_ARENA_MAX, 1)  # for all threads
 
 
-def _narrow(values: NDArray[Any]) -> NDArray[Any]:
-    """The same in fewer bytes, where these hold every value exactly."""
-    if values.dtype.kind == "f":
-        parts = [values[begin : begin + CHUNK] for begin in range(0, len(values), CHUNK)]
-        exact = all(np.array_equal(part.astype(np.float32), part, equal_nan=True) for part in parts)
-        return values.astype(np.float32) if exact else values
-    least, most = values.min(initial=0), values.max(initial=0)
+def _narrow(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Numbers of a column as `numbers` has them, in fewer bytes where these hold every value exactly."""
+    parts = [_chunk(chunk) for chunk in column.chunks if len(chunk)]
+    if not parts:
+        return np.empty(0)
+    joined: NDArray[Any] = np.concatenate(parts, dtype=_narrowest(parts), casting="unsafe")
+    return joined
+
+
+def _narrowest(parts: list[NDArray[Any]]) -> type[np.number[Any]]:
+    """The type of the fewest bytes that holds all values exactly."""
+    if any(part.dtype.kind == "f" for part in parts):
+        pieces = (part[begin : begin + CHUNK] for part in parts for begin in range(0, len(part), CHUNK))
+        exact = all(np.array_equal(piece.astype(np.float32), piece, equal_nan=True) for piece in pieces)
+        return np.float32 if exact else np.float64
+    least, most = min(part.min() for part in parts), max(part.max() for part in parts)
     fitting = (kind for kind in INTEGERS if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max)
-    return values.astype(next(fitting, np.int64), copy=False)
+    return next(fitting, np.int64)
 
 
 def _all_same(values: NDArray[Any]) -> bool:
@@ -222,7 +231,8 @@ def _coded(column: pa.ChunkedArray) -> tuple[Codes, list[str]]:
     parts = [numbers(pa.chunked_array([chunk.indices])) for chunk in coded.chunks]
     texts = coded.chunks[0].dictionary.to_pylist() if coded.num_chunks else []
     codes = np.concatenate(parts) if parts else np.empty(0)
-    return np.nan_to_num(codes, nan=-1.0).astype(np.int32), texts
+    kind = np.int8 if len(texts) < np.iinfo(np.int8).max else np.int32
+    return np.nan_to_num(codes, nan=-1.0).astype(kind), texts
 
 
 def _by_appearance(codes: Codes, texts: list[str]) -> tuple[Codes, list[str]]:
@@ -230,6 +240,6 @@ def _by_appearance(codes: Codes, texts: list[str]) -> tuple[Codes, list[str]]:
     first = np.full(len(texts) + 1, len(codes))  # the last is null's
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
     order = [int(code) for code in np.argsort(first[:-1], kind="stable") if first[code] < len(codes)]
-    renumbered = np.full(len(texts) + 1, -1, np.int32)
-    renumbered[order] = np.arange(len(order), dtype=np.int32)
+    renumbered = np.full(len(texts) + 1, -1, codes.dtype)
+    renumbered[order] = np.arange(len(order), dtype=codes.dtype)
     return renumbered[codes], [texts[code] for code in order]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,7 @@ def main(arguments: list[str]) -> int:
         TrieError: when there is no run to read, or plots can't be written.
     """
     options = parser().parse_args(arguments)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported: the blocks have threads of their own
     if options.directory is None:
         from trie.report.run_list import latest  # numpy, not for --help
 
