@@ -14,15 +14,16 @@ import platform
 import tempfile
 import weakref
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trie.errors import RunDirError
-from trie.metrics.in_threads import MadeOnce
+from trie.metrics.in_threads import MadeOnce, ahead
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +36,13 @@ BLOCK_ROWS = 2**20  # that are held in memory at a time
 PARTS = 4  # of so many rows, in which a run of more of them is worked on: memory is for what comes of them
 TURNS = 2**21  # more than any trace has
 INTEGERS = (np.int8, np.int16, np.int32)  # beside the widest one
+SOON_TEXTS = ("outcome",)
+SOON = (
+    "is_final", "sent_s", "turn", "queued_s", "end_s", "first_token_s", "usage_completion_tokens",
+    "requested_completion_tokens", "chunks", "last_token_s", "burst_share", "usage_cached_tokens",
+    "usage_prompt_tokens", "cached_prompt_tokens", "first_token_lag_s", "later_lag_s", "new_prompt_tokens",
+    "attempt_sent_s", "max_gap_s",
+)  # columns that every summary needs, in the order in which it asks for them  # fmt: skip
 CHUNK = 2**16  # values that are looked at in one go: they stay in the processor's cache
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of mallopt(3)
 
@@ -113,6 +121,11 @@ class ColumnStore:
 
         codes, texts = self._kept.get(f"codes of {name}", make)
         return self._part(codes, begin, end).astype(np.int32, copy=False), texts
+
+    def read_ahead(self) -> AbstractContextManager[None]:
+        """Read columns that are soon asked for in a thread of their own, meanwhile; of very many rows."""
+        texts = [partial(self.codes, name, 0, 0) for name in SOON_TEXTS]
+        return ahead([] if self.whole else [*texts, *(partial(self.floats, name, 0, 0) for name in SOON)])
 
     def derived(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Values that were worked out of the columns before, or now."""

@@ -62,7 +62,8 @@ class EvaluatedRun:
     @cached_property
     def summary(self) -> Summary:
         """Every number."""
-        return summarize(self.columns, self.manifest, self.population)
+        with self.columns.read_ahead():
+            return summarize(self.columns, self.manifest, self.population)
 
     @cached_property
     def population(self) -> Population | None:
