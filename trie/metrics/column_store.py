@@ -36,12 +36,13 @@ BLOCK_ROWS = 2**20  # that are held in memory at a time
 PARTS = 4  # of so many rows, in which a run of more of them is worked on: memory is for what comes of them
 TURNS = 2**21  # more than any trace has
 INTEGERS = (np.int8, np.int16, np.int32)  # beside the widest one
-SOON_TEXTS = ("outcome",)
+SOON_TEXTS = ("outcome", "worker", "error_kind")
 SOON = (
-    "is_final", "sent_s", "turn", "queued_s", "end_s", "first_token_s", "usage_completion_tokens",
-    "requested_completion_tokens", "chunks", "last_token_s", "burst_share", "usage_cached_tokens",
-    "usage_prompt_tokens", "cached_prompt_tokens", "first_token_lag_s", "later_lag_s", "new_prompt_tokens",
-    "attempt_sent_s", "max_gap_s",
+    "is_final", "session_id", "depth", "due_s", "sent_s", "turn", "queued_s", "end_s", "num_turns", "first_token_s",
+    "usage_completion_tokens", "requested_completion_tokens", "chunks", "last_token_s", "hidden_tokens",
+    "first_chunk_tokens", "burst_share", "usage_cached_tokens", "usage_prompt_tokens", "lost_context_tokens",
+    "shared_prefix_tokens", "cached_prompt_tokens", "first_token_lag_s", "later_lag_s", "new_prompt_tokens", "attempts",
+    "rate_limited", "attempt_sent_s", "max_gap_s", "lost_turns", "trace_id",
 )  # columns that every summary needs, in the order in which it asks for them  # fmt: skip
 CHUNK = 2**16  # values that are looked at in one go: they stay in the processor's cache
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of mallopt(3)
