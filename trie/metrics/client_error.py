@@ -77,9 +77,10 @@ def _percentiles(values: Floats, lags: Floats) -> dict[str, Excess]:
     ranks = [int(name[1:]) for name in names]
     if not names:
         return {}
-    reported = np.percentile(values, ranks)
     on_time = not lags.any() and not (values < 0.0).any()
-    without = reported if on_time else np.percentile(np.maximum(values - lags, 0.0), ranks)
+    earlier = np.maximum(np.subtract(values, lags, out=lags), 0.0, out=lags)
+    reported = np.percentile(values, ranks, overwrite_input=True)
+    without = reported if on_time else np.percentile(earlier, ranks, overwrite_input=True)
     pairs = zip(reported, without, strict=True)
     return {name: _excess(float(a), float(b)) for name, (a, b) in zip(names, pairs, strict=False)}
 

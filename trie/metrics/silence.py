@@ -33,8 +33,7 @@ def silence(columns: Columns, *, rate_limited: bool = False) -> Silence:
     least = min(max(LEAST_S, LEAST_SHARE * until), MOST_S)
     longest = _longest(columns, open_, last_read) if at_end > least else None  # a sort of all instants, seldom needed
     waited = until - np.fmax(columns["attempt_sent_s"][open_], columns["last_token_s"][open_])
-    waits = [wait for wait in columns.of_blocks(_longest_wait) if wait is not None]
-    wait = max(waits, default=None)
+    wait = columns.remembered("longest wait", _longest_wait)
     stuck = waited > max(least, FACTOR * wait) if wait is not None else np.zeros(len(waited), dtype=np.bool_)
     return Silence(
         open_requests=int(open_.sum()),
@@ -93,6 +92,11 @@ def _longest(columns: Columns, open_: Bools, until: float) -> float:
 
 def _longest_wait(columns: Columns) -> float | None:
     """The longest that any request which ended well brought nothing; None where none did."""
+    return max((wait for wait in columns.of_blocks(_longest_wait_of) if wait is not None), default=None)
+
+
+def _longest_wait_of(columns: Columns) -> float | None:
+    """The same of a block."""
     ok = columns.outcome("ok")
     sent, first, last, end = (columns[name][ok] for name in ("sent_s", "first_token_s", "last_token_s", "end_s"))
     waits: tuple[Floats, ...] = (np.where(np.isnan(first), end, first) - sent, columns["max_gap_s"][ok], end - last)

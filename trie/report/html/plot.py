@@ -47,6 +47,8 @@ WIDTH, HEIGHT = 680, 280  # pixels of an exported plot; on a page the width is t
 NOSCRIPT_ROWS = 40  # of each table behind a plot
 PNG_SCALE = 3  # of an exported PNG: 300 dpi at a column's width
 
+PlainTables = Mapping[str, Mapping[str, list[Any]]]  # columns of JSON values by their names, by the name of the table
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -141,20 +143,21 @@ class Plot:
                 cls="plot empty small" if self.small else "plot empty",
                 id=self.key,
             )
+        columns = self._columns()
         return element(
             "figure",
             element("figcaption", element("h3", self.title, id=title), element("p", self.caption, id=caption)),
             element("div", cls="chart", role="img", tabindex="0", aria_labelledby=title, aria_describedby=caption),
-            element("noscript", *self._tables()),
-            element("script", data(self._for_page()), type="application/json"),
+            element("noscript", *self._tables(columns)),
+            element("script", data(self._for_page(columns)), type="application/json"),
             cls=f"plot{' wide' if self.wide else ''}{' small' if self.small else ''}",
             id=self.key,
             data_zoom=self.zoom_group,
         )
 
-    def _tables(self) -> Iterator[Markup]:
+    def _tables(self, tables: PlainTables) -> Iterator[Markup]:
         """The data as tables, for readers without scripts: of long ones rows at equal distances."""
-        for columns in self._columns().values():
+        for columns in tables.values():
             names, rows = list(columns), list(zip(*columns.values(), strict=True))
             if not rows:
                 continue
@@ -166,11 +169,11 @@ class Plot:
                 "table", element("caption", note), element("thead", head), element("tbody", *body), cls="behind"
             )
 
-    def _for_page(self) -> dict[str, Any]:
+    def _for_page(self, tables: PlainTables) -> dict[str, Any]:
         choices = {axis: [asdict(choice) for choice in several] for axis, several in self.choices.items()}
         chosen = {"choices": choices} if choices else {}
         spec = {"width": "container", **self._spec()}
-        return {"spec": spec, "data": self._columns(), "labels": dict(self.labels), **chosen}
+        return {"spec": spec, "data": tables, "labels": dict(self.labels), **chosen}
 
     def _spec(self) -> dict[str, Any]:
         own = dict(self.spec)
@@ -182,7 +185,7 @@ class Plot:
         own.setdefault("autosize", {"type": "fit-x", "contains": "padding"})
         return own
 
-    def _columns(self) -> dict[str, dict[str, list[Any]]]:
+    def _columns(self) -> PlainTables:
         return {
             name: {key: [_plain(value) for value in column] for key, column in columns.items()}
             for name, columns in self.data.items()
@@ -203,9 +206,7 @@ def _vl_convert() -> Any:
 
 def _plain(value: Any) -> Any:
     """A JSON value: a number of few digits, None for what was not measured."""
-    if isinstance(value, str | bool | None):
-        return value
-    if isinstance(value, int):
+    if value is None or isinstance(value, str | int):
         return value
     number = float(value)
     if not math.isfinite(number):
