@@ -14,16 +14,15 @@ import platform
 import tempfile
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trie.errors import RunDirError
-from trie.metrics.in_threads import MadeOnce, ahead
+from trie.metrics.in_threads import MadeOnce
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,14 +35,6 @@ BLOCK_ROWS = 2**20  # that are held in memory at a time
 PARTS = 4  # of so many rows, in which a run of more of them is worked on: memory is for what comes of them
 TURNS = 2**21  # more than any trace has
 INTEGERS = (np.int8, np.int16, np.int32)  # beside the widest one
-SOON_TEXTS = ("outcome", "worker", "error_kind")
-SOON = (
-    "is_final", "session_id", "depth", "due_s", "sent_s", "turn", "queued_s", "end_s", "num_turns", "first_token_s",
-    "usage_completion_tokens", "requested_completion_tokens", "chunks", "last_token_s", "hidden_tokens",
-    "first_chunk_tokens", "burst_share", "usage_cached_tokens", "usage_prompt_tokens", "lost_context_tokens",
-    "shared_prefix_tokens", "cached_prompt_tokens", "first_token_lag_s", "later_lag_s", "new_prompt_tokens", "attempts",
-    "rate_limited", "attempt_sent_s", "max_gap_s", "lost_turns", "trace_id",
-)  # columns that every summary needs, in the order in which it asks for them  # fmt: skip
 CHUNK = 2**16  # values that are looked at in one go: they stay in the processor's cache
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of mallopt(3)
 
@@ -123,11 +114,6 @@ class ColumnStore:
         codes, texts = self._kept.get(f"codes of {name}", make)
         return self._part(codes, begin, end).astype(np.int32, copy=False), texts
 
-    def read_ahead(self) -> AbstractContextManager[None]:
-        """Read columns that are soon asked for in a thread of their own, meanwhile; of very many rows."""
-        texts = [partial(self.codes, name, 0, 0) for name in SOON_TEXTS]
-        return ahead([] if self.whole else [*texts, *(partial(self.floats, name, 0, 0) for name in SOON)])
-
     def derived(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Values that were worked out of the columns before, or now."""
         kept = self._kept.get(f"derived {name}", lambda: make() if self.whole else self._filed(name, make()))
@@ -188,20 +174,25 @@ def _keep_freed_memory() -> None:
 
 def _narrow(column: pa.ChunkedArray) -> NDArray[Any]:
     """Numbers of a column as `numbers` has them, in fewer bytes where these hold every value exactly."""
-    parts = [_chunk(chunk) for chunk in column.chunks if len(chunk)]
-    if not parts:
-        return np.empty(0)
-    joined: NDArray[Any] = np.concatenate(parts, dtype=_narrowest(parts), casting="unsafe")
-    return joined
+    values = np.empty(len(column), _narrowest(column))
+    at = 0
+    for chunk in column.chunks:
+        values[at : at + len(chunk)] = _chunk(chunk)
+        at += len(chunk)
+    return values
 
 
-def _narrowest(parts: list[NDArray[Any]]) -> type[np.number[Any]]:
+def _narrowest(column: pa.ChunkedArray) -> type[np.number[Any]]:
     """The type of the fewest bytes that holds all values exactly."""
-    if any(part.dtype.kind == "f" for part in parts):
+    import pyarrow as pa
+
+    parts = map(_chunk, column.chunks)
+    if column.null_count or pa.types.is_floating(column.type):
         pieces = (part[begin : begin + CHUNK] for part in parts for begin in range(0, len(part), CHUNK))
         exact = all(np.array_equal(piece.astype(np.float32), piece, equal_nan=True) for piece in pieces)
         return np.float32 if exact else np.float64
-    least, most = min(part.min() for part in parts), max(part.max() for part in parts)
+    bounds = [(part.min(initial=0), part.max(initial=0)) for part in parts]
+    least, most = min((low for low, _ in bounds), default=0), max((high for _, high in bounds), default=0)
     fitting = (kind for kind in INTEGERS if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max)
     return next(fitting, np.int64)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
@@ -85,10 +84,6 @@ class Columns:
     def summed(self, formula: Callable[[Columns], Amount]) -> Amount:
         """The sum of what a formula gives for each block."""
         return reduce(add, self.of_blocks(formula))
-
-    def read_ahead(self) -> AbstractContextManager[None]:
-        """Read what a summary needs while it is worked out."""
-        return self._store.read_ahead()
 
     @cached_property
     def with_warm_up(self) -> Columns:

@@ -62,8 +62,7 @@ class EvaluatedRun:
     @cached_property
     def summary(self) -> Summary:
         """Every number."""
-        with self.columns.read_ahead():
-            return summarize(self.columns, self.manifest, self.population)
+        return summarize(self.columns, self.manifest, self.population)
 
     @cached_property
     def population(self) -> Population | None:

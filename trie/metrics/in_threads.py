@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from threading import RLock
 from typing import Any, TypeVar
 
@@ -30,21 +29,6 @@ def in_threads(formula: Callable[[Item], Result], items: Iterable[Item]) -> Iter
     """
     with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
         yield from pool.map(formula, items)
-
-
-@contextmanager
-def ahead(tasks: Iterable[Callable[[], object]]) -> Iterator[None]:
-    """Work on tasks in threads of their own, meanwhile; those not begun at the end are dropped.
-
-    What a task raises is for whoever does the same later.
-    """
-    pool = ThreadPoolExecutor(MOST_THREADS)
-    for task in tasks:
-        pool.submit(task)
-    try:
-        yield
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def sort(values: NDArray[Any]) -> None:
