@@ -151,7 +151,8 @@ def engine(summary: Json, manifest: Json, limits: Json) -> Rules:
     counted, ttft_s, outside_s = account["counted"], account["rows"]["ttft_s"], account["difference"]["ttft_s"]
     yield "engine_counted_all", "error", account["disbelieved"] is not None
     share = account["others_share"]
-    yield "engine_served_this_run_alone", "error" if above(share, 0.05) else "warning", above(share, 0.01)
+    if not any(worker.get("died") for worker in manifest["end"].get("workers") or ()):
+        yield "engine_served_this_run_alone", "error" if above(share, 0.05) else "warning", above(share, 0.01)
     outside_pct = percent_of(outside_s, ttft_s)
     yield "ttft_is_the_engines", "warning", above(outside_s, 0.010) and above(outside_pct, 25.0)
     yield "engine_not_preempting", "warning", above(counted["preemptions"], 0)

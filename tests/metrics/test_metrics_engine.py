@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from trie.metrics.engine_counters import engine
 from trie.metrics.sections import EngineCounts
 from trie.metrics.summary import Summary, summarize
 from trie.report.engine import engine_lines, engine_table
-from trie.storage.manifest import Manifest
+from trie.storage.manifest import Manifest, WorkerEnd
 from trie.storage.parquet_parts import to_table
 from trie.storage.record import Outcome, RequestRecord
 from trie.storage.typed_json import encode
@@ -238,3 +239,11 @@ def test_requests_of_a_warm_up_are_among_those_that_the_engine_counts() -> None:
     account = summarize(to_table([row(0, sent=-2.0, warm_up=True), TWO[1]]), ended(VLLM)).engine
     assert account is not None
     assert (account.rows.prompt_tokens, account.difference.prompt_tokens) == (200.0, 0.0)
+
+
+def test_tokens_of_rows_that_a_dead_worker_lost_are_not_the_work_of_others() -> None:
+    found = ended(counting(3260, 110))
+    assert found.end is not None
+    died = replace(found, end=replace(found.end, workers=(WorkerEnd(worker_id=0, died="killed by signal 9"),)))
+    assert check(summarize(to_table(TEN), found), OTHERS) is not None
+    assert check(summarize(to_table(TEN), died), OTHERS) is None

@@ -56,7 +56,8 @@ def engine_checks(run: Evidence) -> Iterator[Check]:
     """Those that the engine does not count for are left out."""
     yield from _throughout(run)
     if run.summary.engine is not None:
-        yield from _others(run.summary.engine)
+        workers = () if run.manifest.end is None else run.manifest.end.workers
+        yield from _others(run.summary.engine, rows_lost=any(worker.died is not None for worker in workers))
         yield from _outside(run.summary.engine)
         yield from _counters(run.summary.engine.counted)
     lost = run.summary.cache.lost_pct
@@ -81,8 +82,8 @@ def _throughout(run: Evidence) -> Iterator[Check]:
         )
 
 
-def _others(engine: EngineAccount) -> Iterator[Check]:
-    """Counters below the rows are not those of the run; what is beyond them is the work of others."""
+def _others(engine: EngineAccount, *, rows_lost: bool) -> Iterator[Check]:
+    """Counters below the rows are not those of the run; what is beyond them, where all are there, is work of others."""
     disbelieved, rows = engine.disbelieved, engine.rows
     if disbelieved is not None:
         yield COUNTED_ALL.check(
@@ -90,7 +91,7 @@ def _others(engine: EngineAccount) -> Iterator[Check]:
             f"{_tokens(disbelieved)} were counted, {_tokens(rows)} answered: the counters are not believed",
             f"the engine was restarted, or these are the counters of one server of several; {ONE_ADDRESS}",
         )
-    if (share := engine.others_share) is not None:
+    if (share := engine.others_share) is not None and not rows_lost:  # as those of a worker that died
         yield SERVED_THIS_RUN.check(
             share <= OTHERS_SHARE,
             f"{_tokens(engine.counted)} were counted, and this run can have caused at most "
