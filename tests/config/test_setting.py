@@ -91,7 +91,7 @@ def test_documentation_reads_type_default_and_range_from_the_declaration() -> No
         "speed": ("float", "1.0", "above 0", "a number above 0"),
         "color": ("str", "red", "red, blue", "one of red, blue"),
         "kinds": ("list of str", "[]", "a, b", "a list of a, b"),
-        "word": ("str", "x", "", "text"),
+        "word": ("str", "x", "", "a word"),
         "inner.share": ("float", "0.5", "above 0 and at most 1", "a number above 0 and at most 1"),
     }
     assert unmeasured(Sample) == {"level"}

@@ -185,7 +185,7 @@ class Setting:
     @property
     def wanted(self) -> str:
         """What a value must be, for an error: type and range in one phrase."""
-        if self.kind is Any:
+        if self.kind is Any or (self.kind is str and self.rule.text):
             return self.rule.text
         nouns = {float: "a number", int: "a whole number", bool: "true or false", str: "text", list: "a list"}
         noun = nouns.get(get_origin(self.kind) or self.kind, "a mapping of keys to values")
