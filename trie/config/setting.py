@@ -185,15 +185,16 @@ class Setting:
     @property
     def wanted(self) -> str:
         """What a value must be, for an error: type and range in one phrase."""
-        if self.kind is Any or (self.kind is str and self.rule.text):
+        if self.kind is Any:
             return self.rule.text
-        nouns = {float: "a number", int: "a whole number", bool: "true or false", str: "text", list: "a list"}
+        text = self.rule.text.removesuffix(", or null") or "text"
+        nouns = {float: "a number", int: "a whole number", bool: "true or false", str: text, list: "a list"}
         noun = nouns.get(get_origin(self.kind) or self.kind, "a mapping of keys to values")
         if self.choices:
             noun = f"{'a list' if get_origin(self.kind) else 'one'} of {', '.join(self.choices)}"
         elif span := self.rule.range_text():
             noun = f"{noun}, {span}" if "or more" in span else f"{noun} {span}"
-        return f"{noun}, or null" if self.optional else noun
+        return f"{noun}, or null" if self.optional and "null" not in noun else noun
 
     @property
     def _is_enum(self) -> bool:
