@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trie.metrics.columns import Bools, Floats
+from trie.metrics.columns import Bools, Columns, Floats
 from trie.report.first_screen import Measured
 from trie.report.html.document import Column, Table, Value
 from trie.storage.manifest import Manifest
@@ -21,13 +21,14 @@ def shape_table(run: Measured, manifest: Manifest) -> Table:
     requests = columns["num_turns"][columns.starts] + 1
     everyone = np.ones(len(requests), np.bool_)
     groups = (sessions.completed, everyone)
-    prompt, completion = columns["new_prompt_tokens"], columns["requested_completion_tokens"]
+    first_prompt = columns["new_prompt_tokens"][columns.starts]
+    sent, completion = (columns.with_subagents(columns.each(part)) for part in (_sent, _completion))
     workload = manifest.workload
     rows: list[list[Value]] = [
         ["Traces", *(int(group.sum()) for group in groups), workload.traces],
         ["Requests a trace", *(_mean(requests, group) for group in groups), _requests(workload.mean_turns)],
-        ["New prompt tokens of the first request", *(_mean(prompt[columns.starts], group) for group in groups), None],
-        ["Completion tokens a request", *(_of_requests(run, completion, group) for group in groups), None],
+        ["New prompt tokens of the first request", *(_mean(first_prompt, group) for group in groups), None],
+        ["Completion tokens a request", *(_ratio(completion[group], sent[group]) for group in groups), None],
     ]
     heads = [Column("Mean of"), Column("Completed traces"), Column("Started traces"), Column("Whole workload")]
     return Table(caption="What was replayed", columns=heads, rows=rows, note=NOTE)
@@ -43,9 +44,16 @@ def _mean(values: Floats, group: Bools) -> float | None:
     return float(np.nanmean(chosen)) if np.isfinite(chosen).any() else None
 
 
-def _of_requests(run: Measured, values: Floats, group: Bools) -> float | None:
+def _sent(columns: Columns) -> Floats:
+    """1 for each request that was sent, and 0 for the others."""
+    return np.isfinite(columns["sent_s"]).astype(np.float64)
+
+
+def _completion(columns: Columns) -> Floats:
+    """Completion tokens of the requests that were sent."""
+    return columns["requested_completion_tokens"] * _sent(columns)
+
+
+def _ratio(tokens: Floats, requests: Floats) -> float | None:
     """Over all requests of these traces that were sent."""
-    columns = run.columns
-    sent = columns.each(lambda block: np.isfinite(block["sent_s"]).astype(np.float64))
-    requests = float(columns.with_subagents(sent)[group].sum())
-    return float(columns.with_subagents(values * sent)[group].sum()) / requests if requests else None
+    return float(tokens.sum()) / float(requests.sum()) if requests.sum() else None
