@@ -105,11 +105,11 @@ def new_tokens(columns: Columns) -> Floats:
 
 def ttft_by_new_tokens(columns: Columns, *, most: int) -> PrefillTimes:
     """A sample of at most `most` requests, the same for the same rows, and percentiles in bins of equal ratio."""
-    measured = columns.each(_prefill_measured)
-    rows = np.flatnonzero(measured)
+    rows = np.flatnonzero(columns.each(_prefill_measured))
+    requests, rows = len(rows), sample(rows, most)
     return PrefillTimes(
-        requests=len(rows),
-        sample=sample(rows, most),
+        requests=requests,
+        sample=rows,
         first=_trend(*_new_and_ttft(columns, first=True)),
         later=_trend(*_new_and_ttft(columns, first=False)),
     )
@@ -133,18 +133,15 @@ def _new_and_ttft(columns: Columns, *, first: bool) -> tuple[Floats, Floats]:
 
 def _trend(x: Floats, times: Floats) -> Trend:
     edges = _ratios(x)
-    which = np.searchsorted(edges[1:-1], x, side="right").astype(np.uint8)  # small: sorted in no time
-    order = np.argsort(which, kind="stable")
-    cuts = np.cumsum(np.bincount(which, minlength=1))[:-1]
-    bins = [(at, times[rows]) for at, rows in enumerate(np.split(order, cuts)) if len(rows)]
-    at = np.array([at for at, _ in bins], np.intp)
-    return Trend(
-        low=edges[at],
-        high=edges[at + 1],
-        count=np.array([len(of_bin) for _, of_bin in bins], np.float64),
-        p50_s=np.array([_percentile(of_bin, "p50") for _, of_bin in bins], np.float64),
-        p90_s=np.array([_percentile(of_bin, "p90") for _, of_bin in bins], np.float64),
-    )
+    which = np.searchsorted(edges[1:-1], x, side="right").astype(np.uint8)
+    bins = [(at, *_count_p50_p90(times[which == at])) for at in range(len(edges) - 1)]  # each takes little memory
+    at, count, p50_s, p90_s = np.array([of_bin for of_bin in bins if of_bin[1]], np.float64).reshape(-1, 4).T
+    places = at.astype(np.intp)
+    return Trend(low=edges[places], high=edges[places + 1], count=count, p50_s=p50_s, p90_s=p90_s)
+
+
+def _count_p50_p90(values: Floats) -> tuple[int, float, float]:
+    return len(values), _percentile(values, "p50"), _percentile(values, "p90")
 
 
 def _percentile(values: Floats, name: str) -> float:
