@@ -25,6 +25,7 @@ def end_of(ended: Run) -> End:
     return end
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_missed_at_once_and_the_other_goes_on(tmp_path: Path) -> None:
     settings = (*SETTINGS, "duration=3", write_workload(tmp_path))
     with (
