@@ -72,13 +72,13 @@ def _lags(columns: Columns, split: bool) -> tuple[Floats, Floats]:
 
 def _percentiles(values: Floats, lags: Floats) -> dict[str, Excess]:
     measured = np.isfinite(values)
-    values, lags = values[measured], lags[measured]
+    values, lags = values[measured], lags[measured]  # copies, whose order and room are free to use
     names = [name for name, least in LEAST.items() if len(values) >= least]
     ranks = [int(name[1:]) for name in names]
     if not names:
         return {}
     on_time = not lags.any() and not (values < 0.0).any()
-    earlier = np.maximum(np.subtract(values, lags, out=lags), 0.0, out=lags)
+    earlier = values if on_time else np.maximum(np.subtract(values, lags, out=lags), 0.0, out=lags)
     reported = np.percentile(values, ranks, overwrite_input=True)
     without = reported if on_time else np.percentile(earlier, ranks, overwrite_input=True)
     pairs = zip(reported, without, strict=True)
